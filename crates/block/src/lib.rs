@@ -1,0 +1,1 @@
+//! The Prometheus block: index, chunk segments, tombstones

@@ -1,0 +1,1 @@
+//! Chunk codecs: XOR, XOR2 and histogram chunks as Prometheus writes them

@@ -1,0 +1,1 @@
+//! What was pushed and is not yet a block: log, series in memory, cuts

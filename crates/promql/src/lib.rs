@@ -1,0 +1,1 @@
+//! PromQL: parser, plan, passes, operators, functions; data only through storage

@@ -1,0 +1,1 @@
+//! The seam between what holds data and what computes: Queryable, batches, merge

@@ -1,0 +1,1 @@
+//! Protocols as bytes and model: remote write 1.0 and 2.0
