@@ -1,1 +1,22 @@
-//! Chunk codecs: XOR, XOR2 and histogram chunks as Prometheus writes them
+//! Chunks: runs of samples of one series, packed into bytes exactly as Prometheus packs them.
+//!
+//! A chunk here is only its data; the length, the encoding byte and the checksum around it belong to the
+//! file that holds it (`block`). Everything is bytes in, values out: no file, no clock, no thread.
+//!
+//! - [`Encoding`] names the formats by their byte on disk.
+//! - [`XorState`] appends floats to a byte vector that the caller owns, so that an open chunk costs its bytes
+//!   and a few words.
+//! - [`decode_floats`] fills columns at once: the path of queries.
+//!
+//! Source of the formats: Prometheus' `tsdb/chunkenc` and `tsdb/docs/format/chunks.md`.
+
+mod bits;
+mod encoding;
+mod read;
+mod varbit;
+mod window;
+pub mod xor;
+
+pub use encoding::Encoding;
+pub use read::{decode_floats, encode_floats};
+pub use xor::XorState;

@@ -1,0 +1,213 @@
+//! Streams of bits, the most significant bit of a byte first.
+//!
+//! Reading never fails: past the end it yields zeros and says so in [`BitReader::overrun`]. That takes the
+//! check out of the decoders' inner loops; whoever uses the values has to ask before believing them.
+
+/// Reads through a 64-bit register that is refilled by whole, unaligned words.
+#[derive(Clone)]
+pub(crate) struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// The next byte that is not in the register yet; runs on past the end.
+    next: usize,
+    /// Unread bits, the first one on top; what lies below `valid` may be set already, and correctly so.
+    register: u64,
+    valid: u32,
+}
+
+/// As many bits as one [`BitReader::refill`] makes sure of.
+pub(crate) const REFILLED: u32 = 56;
+
+impl<'a> BitReader<'a> {
+    /// `at` is the byte to begin with.
+    pub(crate) fn new(bytes: &'a [u8], at: usize) -> Self {
+        BitReader { bytes, next: at, register: 0, valid: 0 }
+    }
+
+    /// At least [`REFILLED`] bits are valid afterwards.
+    #[inline(always)]
+    pub(crate) fn refill(&mut self) {
+        let word = match self.bytes.get(self.next..).and_then(|rest| rest.first_chunk::<8>()) {
+            Some(word) => u64::from_be_bytes(*word),
+            None => self.tail(),
+        };
+        self.register |= word >> self.valid;
+        self.next += ((63 - self.valid) >> 3) as usize;
+        self.valid |= REFILLED;
+    }
+
+    /// The last bytes with zeros behind them.
+    #[cold]
+    #[inline(never)]
+    fn tail(&self) -> u64 {
+        let mut word = [0; 8];
+        let rest = self.bytes.get(self.next..).unwrap_or_default();
+        word[..rest.len()].copy_from_slice(rest);
+        u64::from_be_bytes(word)
+    }
+
+    /// The unread bits from the top; only the first `valid` count, so refill before.
+    #[inline(always)]
+    pub(crate) fn peek(&self) -> u64 {
+        self.register
+    }
+
+    /// Skips `n` bits that are in the register.
+    #[inline(always)]
+    pub(crate) fn skip(&mut self, n: u32) {
+        debug_assert!(n <= self.valid);
+        self.register <<= n;
+        self.valid -= n;
+    }
+
+    /// The next `n` bits, 1 to [`REFILLED`], of which the register holds enough.
+    #[inline(always)]
+    pub(crate) fn take_held(&mut self, n: u32) -> u64 {
+        debug_assert!(0 < n && n <= self.valid);
+        let bits = self.register >> (64 - n);
+        self.skip(n);
+        bits
+    }
+
+    /// The next `n` bits, 1 to 64.
+    #[inline(always)]
+    pub(crate) fn take(&mut self, n: u32) -> u64 {
+        if n > self.valid {
+            self.refill();
+            if n > REFILLED {
+                let high = self.take_held(32);
+                self.refill();
+                return high << (n - 32) | self.take_held(n - 32);
+            }
+        }
+        self.take_held(n)
+    }
+
+    #[inline]
+    pub(crate) fn take_bit(&mut self) -> bool {
+        self.take(1) == 1
+    }
+
+    /// A variable-length integer of whole bytes; `None` where it does not fit 64 bits.
+    pub(crate) fn take_uvarint(&mut self) -> Option<u64> {
+        let mut value = 0;
+        for shift in (0..64).step_by(7) {
+            let byte = self.take(8);
+            if shift == 63 && byte > 1 {
+                return None;
+            }
+            value |= (byte & 0x7f) << shift;
+            if byte < 0x80 {
+                return Some(value);
+            }
+        }
+        None
+    }
+
+    pub(crate) fn take_varint(&mut self) -> Option<i64> {
+        self.take_uvarint().map(|zigzag| (zigzag >> 1) as i64 ^ -((zigzag & 1) as i64))
+    }
+
+    /// Bits from the first byte of the slice (not of where reading began) to the next unread one.
+    pub(crate) fn position(&self) -> usize {
+        self.next * 8 - self.valid as usize
+    }
+
+    /// Whether more was read than there is.
+    #[inline(always)]
+    pub(crate) fn overrun(&self) -> bool {
+        self.position() > self.bytes.len() * 8
+    }
+}
+
+/// Appends to a byte vector whose last byte may be begun.
+pub(crate) struct BitWriter<'a> {
+    pub(crate) bytes: &'a mut Vec<u8>,
+    /// Bits in use of the last byte, 0 where it is full.
+    pub(crate) used: u8,
+}
+
+impl BitWriter<'_> {
+    /// Appends the lowest `n` bits, at most 120; those above must be 0.
+    #[inline]
+    pub(crate) fn put_wide(&mut self, bits: u128, n: u32) {
+        debug_assert!(0 < n && n <= 120 && bits >> n == 0);
+        let used = u32::from(self.used);
+        let total = used + n;
+        let mut word = bits << (128 - total);
+        if used > 0
+            && let Some(last) = self.bytes.pop()
+        {
+            word |= u128::from(last) << 120;
+        }
+        self.bytes.extend_from_slice(&word.to_be_bytes()[..total.div_ceil(8) as usize]);
+        self.used = (total % 8) as u8;
+    }
+
+    /// Appends the lowest `n` bits, 1 to 64, whatever stands above them.
+    #[inline]
+    pub(crate) fn put(&mut self, bits: u64, n: u32) {
+        self.put_wide(u128::from(bits << (64 - n) >> (64 - n)), n);
+    }
+
+    pub(crate) fn put_uvarint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.put(value & 0x7f | 0x80, 8);
+            value >>= 7;
+        }
+        self.put(value, 8);
+    }
+
+    pub(crate) fn put_varint(&mut self, value: i64) {
+        self.put_uvarint((value << 1 ^ value >> 63) as u64);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn written_bits_are_read(fields in prop::collection::vec((any::<u64>(), 1u32..=64), 0..200)) {
+            let mut bytes = vec![0xaa];
+            let mut writer = BitWriter { bytes: &mut bytes, used: 0 };
+            for &(bits, n) in &fields {
+                writer.put(bits, n);
+            }
+            let mut reader = BitReader::new(&bytes, 1);
+            for &(bits, n) in &fields {
+                prop_assert_eq!(reader.take(n), bits & u64::MAX >> (64 - n));
+            }
+            prop_assert!(!reader.overrun());
+            prop_assert_eq!(reader.position().div_ceil(8), bytes.len());
+            reader.take(8);
+            prop_assert!(reader.overrun());
+        }
+
+        #[test]
+        fn varints_round_trip(values in prop::collection::vec(any::<i64>(), 0..20), shift in 0u32..64) {
+            let mut bytes = vec![];
+            let mut writer = BitWriter { bytes: &mut bytes, used: 0 };
+            writer.put(1, 3);
+            for &v in &values {
+                writer.put_varint(v >> shift);
+            }
+            let mut reader = BitReader::new(&bytes, 0);
+            reader.take(3);
+            for &v in &values {
+                prop_assert_eq!(reader.take_varint(), Some(v >> shift));
+            }
+        }
+    }
+
+    #[test]
+    fn too_long_a_varint_is_refused() {
+        assert_eq!(BitReader::new(&[0xff; 12], 0).take_uvarint(), None);
+        let mut largest = [0xff; 10];
+        largest[9] = 1;
+        assert_eq!(BitReader::new(&largest, 0).take_uvarint(), Some(u64::MAX));
+        largest[9] = 2;
+        assert_eq!(BitReader::new(&largest, 0).take_uvarint(), None);
+    }
+}

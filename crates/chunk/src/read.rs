@@ -1,0 +1,34 @@
+//! Reading chunks of any encoding.
+
+use crate::Encoding;
+use crate::xor::{XorDecoder, XorState};
+use nilometer_model::{Error, Result};
+
+/// Appends the samples of a float chunk to a column of times and one of values, in the chunk's order.
+///
+/// On an error both columns are as they were.
+pub fn decode_floats(chunk: &[u8], encoding: Encoding, t_ms: &mut Vec<i64>, v: &mut Vec<f64>) -> Result<()> {
+    match encoding {
+        Encoding::Xor => XorDecoder::new(chunk)?.fill(t_ms, v),
+        _ => Err(Error::invalid(format!("a chunk of encoding {encoding} holds no floats"))),
+    }
+}
+
+/// One XOR chunk with all of `samples`.
+///
+/// # Panics
+/// Beyond 65,535 samples.
+pub fn encode_floats(samples: impl IntoIterator<Item = (i64, f64)>) -> Vec<u8> {
+    let mut bytes = vec![0; crate::xor::COUNT_BYTES];
+    let mut state = XorState::new();
+    for (t_ms, v) in samples {
+        state.append(&mut bytes, t_ms, v);
+    }
+    bytes
+}
+
+/// Who reads the file that the chunk is from knows its path, and adds it.
+#[cold]
+pub(crate) fn corrupt(byte: usize, message: impl Into<String>) -> Error {
+    Error::corrupt("chunk", byte as u64, message)
+}

@@ -1,0 +1,296 @@
+//! XOR chunks: floats, encoding 1.
+//!
+//! ```text
+//! ┌─────────────┬──────────────┬─────────────┬────────────────────┬───────────┬────────────┬───────────┬───
+//! │ count <u16> │ t_0 <varint> │ v_0 <8 b>   │ t_1 − t_0 <uvarint>│ v_1 <xor> │ t_2 <dod>  │ v_2 <xor> │ …
+//! └─────────────┴──────────────┴─────────────┴────────────────────┴───────────┴────────────┴───────────┴───
+//! dod: what the step in time differs from the step before
+//!   0                     same step
+//!   10     + 14 bits      −8191 … 8192
+//!   110    + 17 bits      −65535 … 65536
+//!   1110   + 20 bits      −524287 … 524288
+//!   1111   + 64 bits      all others
+//! xor: see `window`; the last byte is filled with zeros
+//! ```
+//!
+//! All arithmetic on times wraps, as Prometheus' does, so that any two times can follow each other.
+
+use crate::bits::{BitReader, BitWriter};
+use crate::read::corrupt;
+use crate::window::Window;
+use nilometer_model::Result;
+
+/// Bytes in front of the first sample: how many samples there are.
+pub(crate) const COUNT_BYTES: usize = 2;
+
+/// What appending to an XOR chunk needs to know besides the chunk's bytes: plain data, 32 bytes.
+///
+/// The bytes are the caller's, always the same vector, and complete after each call: they can be read,
+/// written to disk, or [resumed](XorState::resume) from at any time.
+#[derive(Clone, Copy, Debug)]
+pub struct XorState {
+    t_ms: i64,
+    t_delta: u64,
+    v_bits: u64,
+    window: Window,
+    /// Bits in use of the last byte, 0 where it is full.
+    used: u8,
+    count: u16,
+}
+
+const _: () = assert!(size_of::<XorState>() <= 40);
+
+impl Default for XorState {
+    fn default() -> Self {
+        XorState { t_ms: 0, t_delta: 0, v_bits: 0, window: Window::NONE, used: 0, count: 0 }
+    }
+}
+
+impl XorState {
+    /// An empty chunk; its vector must be empty too.
+    pub fn new() -> Self {
+        XorState::default()
+    }
+
+    /// The state after the samples in `bytes`, a whole chunk without anything behind it.
+    pub fn resume(bytes: &[u8]) -> Result<Self> {
+        if bytes.is_empty() {
+            return Ok(XorState::default());
+        }
+        let mut decoder = XorDecoder::new(bytes)?;
+        while decoder.next()?.is_some() {}
+        let end = decoder.from.position();
+        if end.div_ceil(8) != bytes.len() {
+            return Err(corrupt(end / 8, "an XOR chunk has bytes behind its last sample"));
+        }
+        Ok(XorState {
+            t_ms: decoder.t_ms,
+            t_delta: decoder.t_delta,
+            v_bits: decoder.v_bits,
+            window: decoder.window,
+            used: (end % 8) as u8,
+            count: decoder.count,
+        })
+    }
+
+    /// Samples so far.
+    pub fn count(&self) -> u16 {
+        self.count
+    }
+
+    /// Time and value of the last sample; 0 and 0.0 where there is none.
+    pub fn last(&self) -> (i64, f64) {
+        (self.t_ms, f64::from_bits(self.v_bits))
+    }
+
+    /// Appends one sample to `bytes`, the vector of all calls before.
+    ///
+    /// # Panics
+    /// At the 65,536th sample: no chunk can count so far, the caller has to start another long before.
+    #[inline]
+    pub fn append(&mut self, bytes: &mut Vec<u8>, t_ms: i64, v: f64) {
+        assert!(self.count < u16::MAX, "an XOR chunk holds at most 65535 samples");
+        if bytes.is_empty() {
+            bytes.extend_from_slice(&[0; COUNT_BYTES]);
+        }
+        let mut out = BitWriter { bytes, used: self.used };
+        let v_bits = v.to_bits();
+        let t_delta = (t_ms as u64).wrapping_sub(self.t_ms as u64);
+        match self.count {
+            0 => {
+                out.put_varint(t_ms);
+                out.put(v_bits, 64);
+            }
+            1 => {
+                out.put_uvarint(t_delta);
+                self.window.write(&mut out, v_bits ^ self.v_bits);
+            }
+            _ => {
+                put_dod(&mut out, t_delta.wrapping_sub(self.t_delta) as i64);
+                self.window.write(&mut out, v_bits ^ self.v_bits);
+            }
+        }
+        self.used = out.used;
+        self.t_delta = if self.count == 0 { 0 } else { t_delta };
+        self.t_ms = t_ms;
+        self.v_bits = v_bits;
+        self.count += 1;
+        bytes[..COUNT_BYTES].copy_from_slice(&self.count.to_be_bytes());
+    }
+}
+
+#[inline]
+fn put_dod(out: &mut BitWriter<'_>, dod: i64) {
+    match dod {
+        0 => out.put(0, 1),
+        -8_191..=8_192 => out.put(0b10 << 14 | dod as u64 & 0x3fff, 16),
+        -65_535..=65_536 => out.put(0b110 << 17 | dod as u64 & 0x1_ffff, 20),
+        -524_287..=524_288 => out.put(0b1110 << 20 | dod as u64 & 0xf_ffff, 24),
+        _ => {
+            out.put(0b1111, 4);
+            out.put(dod as u64, 64);
+        }
+    }
+}
+
+/// Walks the samples of an XOR chunk.
+#[derive(Clone)]
+pub(crate) struct XorDecoder<'a> {
+    from: BitReader<'a>,
+    count: u16,
+    read: u16,
+    t_ms: i64,
+    t_delta: u64,
+    v_bits: u64,
+    window: Window,
+    /// A window that cannot be was met; all after it is worthless.
+    broken: bool,
+}
+
+impl<'a> XorDecoder<'a> {
+    pub(crate) fn new(bytes: &'a [u8]) -> Result<Self> {
+        let count = read_count(bytes, COUNT_BYTES)?;
+        Ok(XorDecoder {
+            from: BitReader::new(bytes, COUNT_BYTES),
+            count,
+            read: 0,
+            t_ms: 0,
+            t_delta: 0,
+            v_bits: 0,
+            window: Window::NONE,
+            broken: false,
+        })
+    }
+
+    /// The next sample, checked.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Result<Option<(i64, f64)>> {
+        if self.read == self.count {
+            return Ok(None);
+        }
+        let (t_ms, v_bits) = if self.read < 2 { self.early() } else { self.later() };
+        self.check()?;
+        self.read += 1;
+        Ok(Some((t_ms, f64::from_bits(v_bits))))
+    }
+
+    /// Appends all samples that are left to the two columns, which grow only on success.
+    pub(crate) fn fill(&mut self, t_ms: &mut Vec<i64>, v: &mut Vec<f64>) -> Result<()> {
+        let (t_start, v_start) = (t_ms.len(), v.len());
+        let n = usize::from(self.count - self.read);
+        t_ms.resize(t_start + n, 0);
+        v.resize(v_start + n, 0.0);
+        let mut rows = t_ms[t_start..].iter_mut().zip(&mut v[v_start..]);
+        for (t, v) in rows.by_ref().take(2usize.saturating_sub(usize::from(self.read))) {
+            let (t_ms, v_bits) = self.early();
+            (*t, *v) = (t_ms, f64::from_bits(v_bits));
+            self.read += 1;
+        }
+        for (t, v) in rows {
+            let (t_ms, v_bits) = self.later();
+            (*t, *v) = (t_ms, f64::from_bits(v_bits));
+        }
+        self.read = self.count;
+        self.check().inspect_err(|_| {
+            t_ms.truncate(t_start);
+            v.truncate(v_start);
+        })
+    }
+
+    /// The first two samples have a form of their own.
+    fn early(&mut self) -> (i64, u64) {
+        if self.read == 0 {
+            self.t_ms = self.from.take_varint().unwrap_or_else(|| self.break_off());
+            self.v_bits = self.from.take(64);
+        } else {
+            self.t_delta = self.from.take_uvarint().unwrap_or_else(|| self.break_off());
+            self.t_ms = self.t_ms.wrapping_add(self.t_delta as i64);
+            self.from.refill();
+            self.read_value();
+        }
+        (self.t_ms, self.v_bits)
+    }
+
+    /// One refill at the start holds the time and the head of the value: the most that the time takes is 24
+    /// bits, or leaves is 24 after its longest form.
+    #[inline(always)]
+    fn later(&mut self) -> (i64, u64) {
+        self.from.refill();
+        if self.from.peek() >> 63 == 0 {
+            self.from.skip(1);
+        } else {
+            self.t_delta = self.t_delta.wrapping_add(self.read_dod() as u64);
+        }
+        self.t_ms = self.t_ms.wrapping_add(self.t_delta as i64);
+        self.read_value();
+        (self.t_ms, self.v_bits)
+    }
+
+    /// The difference of steps where it is not 0, from a register that was just refilled.
+    #[inline(always)]
+    fn read_dod(&mut self) -> i64 {
+        let bits = match self.from.peek().leading_ones() {
+            1 => 14,
+            2 => 17,
+            3 => 20,
+            _ => {
+                self.from.skip(4);
+                return self.from.take(64) as i64;
+            }
+        };
+        // 14, 17 and 20 bits stand behind 2, 3 and 4 bits of control.
+        self.from.skip(bits / 3 - 2);
+        let raw = self.from.take_held(bits) as i64;
+        // The range is −(2ⁿ⁻¹ − 1) to 2ⁿ⁻¹, not two's complement.
+        if raw > 1 << (bits - 1) { raw - (1 << bits) } else { raw }
+    }
+
+    #[inline(always)]
+    fn read_value(&mut self) {
+        match self.window.read(&mut self.from) {
+            Some(xor) => self.v_bits ^= xor,
+            None => self.broken = true,
+        }
+    }
+
+    fn break_off<T: Default>(&mut self) -> T {
+        self.broken = true;
+        T::default()
+    }
+
+    #[inline]
+    fn check(&self) -> Result<()> {
+        if self.broken || self.from.overrun() {
+            return Err(corrupt(
+                self.from.position() / 8,
+                if self.broken {
+                    "an XOR chunk holds bits that nobody writes"
+                } else {
+                    "an XOR chunk ends before its last sample"
+                },
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// How many samples a chunk says it has, where its `header` bytes are all there.
+pub(crate) fn read_count(bytes: &[u8], header: usize) -> Result<u16> {
+    match bytes.first_chunk() {
+        Some(&count) if bytes.len() >= header => {
+            let count = u16::from_be_bytes(count);
+            // A sample takes a bit at the very least; this bounds what a false count makes us allocate.
+            if usize::from(count) > (bytes.len() - header) * 8 {
+                return Err(corrupt(
+                    0,
+                    format!("a chunk of {} bytes says it has {count} samples", bytes.len()),
+                ));
+            }
+            Ok(count)
+        }
+        _ => Err(corrupt(0, format!("a chunk of {} bytes is shorter than its header", bytes.len()))),
+    }
+}
+
+#[cfg(test)]
+mod tests;
