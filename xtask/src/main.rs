@@ -1,1 +1,50 @@
-fn main() {}
+//! The repository's automation. `cargo xtask ci` is what CI runs; every check of it has a name of its own,
+//! so that a person can run just the one that failed.
+
+mod ci;
+mod deps;
+mod fuzz;
+mod loc;
+mod metadata;
+mod shell;
+mod spdx;
+mod tiers;
+
+use anyhow::{Result, bail};
+
+const USAGE: &str = "\
+cargo xtask <command>
+
+  ci                            everything CI runs, in its order, up to the first failure
+  fmt                           format the code (`fmt --check` only looks)
+  tiers                         every edge between rooms goes strictly down
+  deps                          licences, duplicate versions and banned crates among what is built
+  fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
+  loc                           files and functions longer than the style guide's sizes
+";
+
+fn main() {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    if let Err(error) = dispatch(&args) {
+        eprintln!("xtask: {error:#}");
+        std::process::exit(1);
+    }
+}
+
+fn dispatch(args: &[&str]) -> Result<()> {
+    match args {
+        ["ci"] => ci::run(),
+        ["fmt"] => shell::cargo(["fmt", "--all"]),
+        ["fmt", "--check"] => ci::fmt(),
+        ["tiers"] => tiers::run(),
+        ["deps"] => deps::run(),
+        ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["loc"] => loc::run(),
+        [] | ["help" | "-h" | "--help", ..] => {
+            print!("{USAGE}");
+            Ok(())
+        }
+        _ => bail!("no such command: {}\n\n{USAGE}", args.join(" ")),
+    }
+}
