@@ -1,1 +1,21 @@
-//! The seam between what holds data and what computes: Queryable, batches, merge
+//! The seam: what holds data answers as a [`Queryable`], what computes reads only that.
+//!
+//! Samples travel **encoded** (chunks as they are stored), so that who only passes them on never decodes.
+
+mod batch;
+mod external;
+mod memory;
+mod merge;
+mod queryable;
+
+pub use batch::{Chunk, Series, SeriesBatch};
+pub use external::WithExternalLabels;
+pub use memory::MemoryQueryable;
+pub use merge::Merged;
+pub use queryable::{
+    BoxFuture, ExemplarSeries, Exemplars, Func, Grouping, Hints, LabelQuery, Names, Queryable, Select,
+    SeriesStream,
+};
+
+#[cfg(test)]
+mod tests;

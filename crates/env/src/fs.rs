@@ -1,0 +1,89 @@
+//! Files, as few operations as storage needs, each with the durability it promises.
+//!
+//! The model is POSIX': bytes written are durable after [`File::sync`]; a name (created, renamed or removed)
+//! is durable after [`Fs::sync_dir`] of its folder.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// One name in a folder.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DirEntry {
+    pub name: String,
+    pub is_dir: bool,
+}
+
+pub trait Fs: Send + Sync + 'static {
+    /// A new, empty file; an error if the name is taken.
+    fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    /// An existing file, to be read and written.
+    fn open(&self, path: &Path) -> io::Result<Arc<dyn File>>;
+
+    fn create_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// What a folder holds, sorted by name.
+    fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
+
+    fn exists(&self, path: &Path) -> bool;
+
+    /// Replaces `to` if it is there.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    fn remove_file(&self, path: &Path) -> io::Result<()>;
+
+    fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes the names in a folder durable.
+    fn sync_dir(&self, path: &Path) -> io::Result<()>;
+
+    /// Bytes that can still be written on the file system of `path`.
+    fn available_bytes(&self, path: &Path) -> io::Result<u64>;
+
+    /// Takes the exclusive lock that `path` stands for until the guard is dropped; an error of kind
+    /// `WouldBlock` if another process has it.
+    fn lock(&self, path: &Path) -> io::Result<Box<dyn Send + Sync>>;
+
+    /// The whole file.
+    fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
+        let file = self.open(path)?;
+        let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+        file.read_exact_at(&mut bytes, 0)?;
+        Ok(bytes)
+    }
+
+    /// Writes a whole file so that after a crash either the old or the new one is there, whole.
+    fn write_atomic(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let mut name = path.file_name().unwrap_or_default().to_owned();
+        name.push(".tmp");
+        let (tmp, dir) = (path.with_file_name(name), path.parent().map(PathBuf::from).unwrap_or_default());
+        if self.exists(&tmp) {
+            self.remove_file(&tmp)?;
+        }
+        let file = self.create(&tmp)?;
+        file.append(bytes)?;
+        file.sync()?;
+        self.rename(&tmp, path)?;
+        self.sync_dir(&dir)
+    }
+}
+
+pub trait File: Send + Sync + 'static {
+    /// Writes all of `bytes` at the end.
+    fn append(&self, bytes: &[u8]) -> io::Result<()>;
+
+    fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+
+    fn len(&self) -> io::Result<u64>;
+
+    fn is_empty(&self) -> io::Result<bool> {
+        Ok(self.len()? == 0)
+    }
+
+    fn truncate(&self, len: u64) -> io::Result<()>;
+
+    /// Returns when all bytes written before are on stable storage. After an error none of them may be
+    /// counted on, and a later success says nothing of them.
+    fn sync(&self) -> io::Result<()>;
+}
