@@ -9,6 +9,7 @@ mod metadata;
 mod shell;
 mod spdx;
 mod tiers;
+mod tools;
 
 use anyhow::{Result, bail};
 
@@ -19,6 +20,7 @@ cargo xtask <command>
   fmt                           format the code (`fmt --check` only looks)
   tiers                         every edge between rooms goes strictly down
   deps                          licences, duplicate versions and banned crates among what is built
+  tools                         unpack the pinned programs that tests start into target/tools
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   loc                           files and functions longer than the style guide's sizes
 ";
@@ -39,6 +41,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["fmt", "--check"] => ci::fmt(),
         ["tiers"] => tiers::run(),
         ["deps"] => deps::run(),
+        ["tools"] => tools::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["loc"] => loc::run(),
         [] | ["help" | "-h" | "--help", ..] => {
