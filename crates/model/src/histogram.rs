@@ -1,7 +1,20 @@
 //! Native histograms, one type for integer and float counts.
 //!
 //! Buckets are **absolute** counts here, in both kinds; the deltas of the wire and of chunks exist only in
-//! the codecs.
+//! the codecs. Where a bucket lies follows from its index and the schema, see [`bound`]; which indexes there
+//! are is told by spans, so that empty stretches cost nothing.
+//!
+//! What PromQL computes with histograms is not here.
+
+mod bounds;
+mod buckets;
+mod resolution;
+mod validate;
+
+pub use bounds::bound;
+pub use buckets::{Bucket, bucket_indexes};
+
+use crate::is_stale_nan;
 
 /// A run of buckets: `offset` from the end of the run before (from bucket 0 for the first), `length` buckets.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -21,20 +34,20 @@ pub enum CounterReset {
 }
 
 /// The type of a bucket's count.
-pub trait Count: Copy + PartialEq + PartialOrd + Default + std::fmt::Debug + Send + Sync + 'static {
+pub trait Count:
+    Copy + PartialEq + PartialOrd + Default + std::fmt::Debug + std::fmt::Display + Send + Sync + 'static
+{
     fn to_f64(self) -> f64;
-}
 
-impl Count for u64 {
-    fn to_f64(self) -> f64 {
-        self as f64
-    }
-}
+    /// Bits that are equal exactly where the counts are the same data.
+    fn bits(self) -> u64;
 
-impl Count for f64 {
-    fn to_f64(self) -> f64 {
-        self
-    }
+    /// The sum, wrapping for integers: whoever minds has validated before.
+    #[must_use]
+    fn plus(self, other: Self) -> Self;
+
+    /// What is wrong with `histogram`'s counts, its layout being right.
+    fn check_counts(histogram: &Histogram<Self>) -> Result<(), String>;
 }
 
 /// A histogram with exponential buckets, or with custom ones where `schema` is [`CUSTOM_BUCKETS_SCHEMA`].
@@ -59,4 +72,89 @@ pub struct Histogram<C> {
 pub type IntHistogram = Histogram<u64>;
 pub type FloatHistogram = Histogram<f64>;
 
+/// Buckets between the bounds in `custom_values`, as classic histograms have them.
 pub const CUSTOM_BUCKETS_SCHEMA: i32 = -53;
+/// Exponential schemas that may be stored: 2^(2^-schema) lies between two bounds.
+pub const EXPONENTIAL_SCHEMAS: std::ops::RangeInclusive<i32> = -4..=8;
+/// Exponential schemas that may be met; those above 8 are to be [reduced](Histogram::reduce_to) to it.
+pub const RESERVED_SCHEMAS: std::ops::RangeInclusive<i32> = -9..=52;
+
+impl<C: Count> Histogram<C> {
+    /// The sample that marks the end of a series of histograms.
+    pub fn stale() -> Self {
+        Histogram { sum: f64::from_bits(crate::STALE_NAN_BITS), ..Histogram::default() }
+    }
+
+    pub fn is_stale(&self) -> bool {
+        is_stale_nan(self.sum)
+    }
+
+    pub fn has_custom_buckets(&self) -> bool {
+        self.schema == CUSTOM_BUCKETS_SCHEMA
+    }
+
+    /// Whether both are the same data: counts, sum and bounds by their bits, the buckets by their indexes,
+    /// however the spans are cut. The counter reset hint is no data, it depends on the neighbours.
+    pub fn same_bits(&self, other: &Self) -> bool {
+        let same = |a: &[C], b: &[C]| a.iter().map(|c| c.bits()).eq(b.iter().map(|c| c.bits()));
+        let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        self.schema == other.schema
+            && self.count.bits() == other.count.bits()
+            && self.sum.to_bits() == other.sum.to_bits()
+            && self.zero_threshold.to_bits() == other.zero_threshold.to_bits()
+            && self.zero_count.bits() == other.zero_count.bits()
+            && same(&self.positive, &other.positive)
+            && same(&self.negative, &other.negative)
+            && same_layout(&self.positive_spans, &other.positive_spans)
+            && same_layout(&self.negative_spans, &other.negative_spans)
+            && bits(&self.custom_values) == bits(&other.custom_values)
+    }
+
+    /// With float counts; exact up to 2^53, rounded as `as` does above.
+    pub fn to_float(&self) -> FloatHistogram {
+        Histogram {
+            reset: self.reset,
+            schema: self.schema,
+            zero_threshold: self.zero_threshold,
+            zero_count: self.zero_count.to_f64(),
+            count: self.count.to_f64(),
+            sum: self.sum,
+            positive_spans: self.positive_spans.clone(),
+            negative_spans: self.negative_spans.clone(),
+            positive: self.positive.iter().map(|c| c.to_f64()).collect(),
+            negative: self.negative.iter().map(|c| c.to_f64()).collect(),
+            custom_values: self.custom_values.clone(),
+        }
+    }
+}
+
+/// Whether the spans name the same indexes, compared run by run so that a long span costs nothing.
+fn same_layout(a: &[Span], b: &[Span]) -> bool {
+    a == b || buckets::runs(a).eq(buckets::runs(b))
+}
+
+/// Absolute counts from the deltas that integer histograms have on the wire. `None`: a count is negative or
+/// too large.
+pub fn from_deltas(deltas: &[i64]) -> Option<Vec<u64>> {
+    let mut last = 0i64;
+    deltas
+        .iter()
+        .map(|&delta| {
+            last = last.checked_add(delta)?;
+            u64::try_from(last).ok()
+        })
+        .collect()
+}
+
+/// The inverse of [`from_deltas`]; of counts beyond 2^63 − 1 it is the inverse modulo 2^64.
+pub fn to_deltas(counts: &[u64]) -> impl Iterator<Item = i64> {
+    let mut last = 0u64;
+    counts.iter().map(move |&count| {
+        let delta = count.wrapping_sub(last) as i64;
+        last = count;
+        delta
+    })
+}
+
+#[cfg(test)]
+mod tests;
