@@ -3,6 +3,7 @@
 //! Names are Prometheus' own: a *series* is a set of labels, a *sample* is a time and a value,
 //! a *matcher* selects series. Times are milliseconds since 1970 (`_ms`), ranges are closed on both sides.
 
+pub mod block_meta;
 pub mod error;
 pub mod histogram;
 pub mod labels;
@@ -11,7 +12,11 @@ pub mod regex;
 pub mod sample;
 pub mod tenant;
 pub mod time;
+pub mod ulid;
 
+pub use block_meta::{
+    BlockCompaction, BlockDesc, BlockFile, BlockMeta, BlockStats, Downsample, FileHash, IndexStats, ThanosMeta,
+};
 pub use error::{Error, Kind, Result};
 pub use histogram::{Count, CounterReset, FloatHistogram, Histogram, IntHistogram, Span};
 pub use labels::{Labels, LabelsBuilder};
@@ -19,3 +24,4 @@ pub use matcher::{MatchKind, Matcher};
 pub use sample::{Exemplar, Metadata, MetricType, STALE_NAN_BITS, Sample, Value, is_stale_nan};
 pub use tenant::Tenant;
 pub use time::TimeRange;
+pub use ulid::Ulid;
