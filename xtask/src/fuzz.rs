@@ -56,7 +56,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     );
     for target in &targets {
         build(target, sanitizer)?;
-        fuzz(&folder, target, seconds)?;
+        fuzz(&folder, target, sanitizer, seconds)?;
     }
     Ok(())
 }
@@ -99,9 +99,8 @@ fn build(target: &str, sanitizer: bool) -> Result<()> {
     // A cargo that started us names its own toolchain in these.
     cargo.env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO").env_remove("RUSTC").env_remove("RUSTDOC");
     cargo.env("RUSTFLAGS", flags).env("CARGO_TARGET_DIR", target_dir(sanitizer));
-    shell::run(&mut cargo).with_context(|| {
-        format!("cannot build the fuzz target {target}; libFuzzer itself is C++: is `g++` installed?")
-    })
+    shell::run(&mut cargo)
+        .with_context(|| format!("cannot build the fuzz target {target} (libFuzzer is C++ and needs `g++`)"))
 }
 
 /// One for each toolchain: their artefacts do not mix.
@@ -110,14 +109,12 @@ fn target_dir(sanitizer: bool) -> &'static str {
 }
 
 /// A crash leaves its input in `fuzz/artifacts/`; running the same command again starts from the corpus.
-fn fuzz(folder: &Path, target: &str, seconds: u32) -> Result<()> {
+fn fuzz(folder: &Path, target: &str, sanitizer: bool, seconds: u32) -> Result<()> {
     let corpus = folder.join("corpus").join(target);
     let artifacts = folder.join("artifacts").join(target);
     fs::create_dir_all(&corpus).context("fuzz/corpus")?;
     fs::create_dir_all(&artifacts).context("fuzz/artifacts")?;
-    let binary =
-        [true, false].map(|s| shell::root().join(target_dir(s)).join(TARGET).join("release").join(target));
-    let binary = if has_nightly() { &binary[0] } else { &binary[1] };
+    let binary = shell::root().join(target_dir(sanitizer)).join(TARGET).join("release").join(target);
     let mut command = shell::command(binary);
     command.arg(&corpus).args(Some(folder.join("seeds").join(target)).filter(|seeds| seeds.is_dir()));
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
