@@ -1,1 +1,4 @@
-//! What was pushed and is not yet a block: log, series in memory, cuts
+//! What was pushed and is not yet a block: the log, the series in memory, and cutting blocks.
+
+mod frame;
+mod log;

@@ -1,0 +1,96 @@
+//! The files of the log: their names, and reading them again.
+
+use super::{Lsn, MAGIC};
+use crate::frame::{Found, Frames, Framing};
+use nilometer_env::Fs;
+use nilometer_model::{Error, Kind, Result};
+use std::fmt;
+use std::path::Path;
+
+/// `00000001.wal`, counted up and never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct SegmentName(pub(crate) u64);
+
+impl SegmentName {
+    fn parse(name: &str) -> Option<Self> {
+        name.strip_suffix(".wal")?.parse().ok().map(SegmentName)
+    }
+}
+
+impl fmt::Display for SegmentName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:08}.wal", self.0)
+    }
+}
+
+/// What a replay met.
+#[derive(Debug, Default)]
+pub(crate) struct Replayed {
+    pub(crate) last_lsn: Lsn,
+    /// Every segment, with the number of its first body.
+    pub(crate) segments: Vec<(SegmentName, Lsn)>,
+    pub(crate) bodies: u64,
+    /// Damage in the middle of a segment, each said in words.
+    pub(crate) damaged: Vec<String>,
+    /// Unfinished ends of segments.
+    pub(crate) tails: Vec<String>,
+}
+
+/// Gives every whole body to `apply`, in order of segments. One segment is in memory at a time.
+pub(crate) fn replay(
+    fs: &dyn Fs,
+    dir: &Path,
+    mut apply: impl FnMut(Lsn, &[u8]) -> Result<()>,
+) -> Result<Replayed> {
+    let mut replayed = Replayed::default();
+    for segment in segments(fs, dir)? {
+        // Where no body is whole, all that is known is that it began behind the ones before.
+        replayed.segments.push((segment, replayed.last_lsn + 1));
+        let mut first = None;
+        let path = dir.join(segment.to_string());
+        let bytes = fs.read(&path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+        let framing = match Framing::open(&bytes, MAGIC, &path) {
+            Ok(Some(framing)) => framing,
+            Ok(None) => {
+                replayed.tails.push(format!("{} was never begun ({} bytes)", path.display(), bytes.len()));
+                continue;
+            }
+            Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => {
+                replayed.damaged.push(e.to_string());
+                continue;
+            }
+            Err(e) => return Err(e),
+        };
+        for found in Frames::new(framing, &bytes) {
+            let place = |offset, bytes| format!("{} at byte {offset}, {bytes} bytes", path.display());
+            match found {
+                Found::Body { offset, body } => {
+                    let Some((lsn, rest)) = body.split_first_chunk::<8>() else {
+                        replayed.damaged.push(place(offset, body.len() as u64));
+                        continue;
+                    };
+                    let lsn = Lsn::from_le_bytes(*lsn);
+                    replayed.last_lsn = replayed.last_lsn.max(lsn);
+                    first.get_or_insert(lsn);
+                    replayed.bodies += 1;
+                    if let Err(e) = apply(lsn, rest) {
+                        replayed.damaged.push(format!("{}: {e}", place(offset, body.len() as u64)));
+                    }
+                }
+                Found::Damaged { offset, bytes } => replayed.damaged.push(place(offset, bytes)),
+                Found::Tail { offset, bytes } => replayed.tails.push(place(offset, bytes)),
+            }
+        }
+        if let (Some(first), Some(last)) = (first, replayed.segments.last_mut()) {
+            last.1 = first;
+        }
+    }
+    Ok(replayed)
+}
+
+fn segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<SegmentName>> {
+    let entries = fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))?;
+    let mut names: Vec<_> = entries.iter().filter_map(|e| SegmentName::parse(&e.name)).collect();
+    names.sort_unstable();
+    Ok(names)
+}
