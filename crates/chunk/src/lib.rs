@@ -13,10 +13,13 @@
 mod bits;
 mod encoding;
 mod read;
+mod start;
 mod varbit;
 mod window;
 pub mod xor;
+pub mod xor2;
 
 pub use encoding::Encoding;
 pub use read::{decode_floats, encode_floats};
 pub use xor::XorState;
+pub use xor2::Xor2State;

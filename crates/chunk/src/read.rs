@@ -2,16 +2,37 @@
 
 use crate::Encoding;
 use crate::xor::{XorDecoder, XorState};
+use crate::xor2::Xor2Decoder;
 use nilometer_model::{Error, Result};
 
 /// Appends the samples of a float chunk to a column of times and one of values, in the chunk's order.
 ///
 /// On an error both columns are as they were.
 pub fn decode_floats(chunk: &[u8], encoding: Encoding, t_ms: &mut Vec<i64>, v: &mut Vec<f64>) -> Result<()> {
-    match encoding {
-        Encoding::Xor => XorDecoder::new(chunk)?.fill(t_ms, v),
+    let (t_start, v_start) = (t_ms.len(), v.len());
+    let filled = match encoding {
+        Encoding::Xor => XorDecoder::new(chunk).and_then(|mut decoder| {
+            let (t_ms, v) = grown(t_ms, v, decoder.left());
+            decoder.fill(t_ms, v)
+        }),
+        Encoding::Xor2 => Xor2Decoder::new(chunk).and_then(|mut decoder| {
+            let (t_ms, v) = grown(t_ms, v, decoder.left());
+            decoder.fill(t_ms, v)
+        }),
         _ => Err(Error::invalid(format!("a chunk of encoding {encoding} holds no floats"))),
-    }
+    };
+    filled.inspect_err(|_| {
+        t_ms.truncate(t_start);
+        v.truncate(v_start);
+    })
+}
+
+/// The columns longer by `more` rows, and those.
+fn grown<'a>(t_ms: &'a mut Vec<i64>, v: &'a mut Vec<f64>, more: u16) -> (&'a mut [i64], &'a mut [f64]) {
+    let (t_start, v_start) = (t_ms.len(), v.len());
+    t_ms.resize(t_start + usize::from(more), 0);
+    v.resize(v_start + usize::from(more), 0.0);
+    (&mut t_ms[t_start..], &mut v[v_start..])
 }
 
 /// One XOR chunk with all of `samples`.

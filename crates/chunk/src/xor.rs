@@ -174,13 +174,14 @@ impl<'a> XorDecoder<'a> {
         Ok(Some((t_ms, f64::from_bits(v_bits))))
     }
 
-    /// Appends all samples that are left to the two columns, which grow only on success.
-    pub(crate) fn fill(&mut self, t_ms: &mut Vec<i64>, v: &mut Vec<f64>) -> Result<()> {
-        let (t_start, v_start) = (t_ms.len(), v.len());
-        let n = usize::from(self.count - self.read);
-        t_ms.resize(t_start + n, 0);
-        v.resize(v_start + n, 0.0);
-        let mut rows = t_ms[t_start..].iter_mut().zip(&mut v[v_start..]);
+    pub(crate) fn left(&self) -> u16 {
+        self.count - self.read
+    }
+
+    /// Fills two columns with the next samples, as many as [`XorDecoder::left`] says.
+    pub(crate) fn fill(&mut self, t_ms: &mut [i64], v: &mut [f64]) -> Result<()> {
+        debug_assert!(t_ms.len() == usize::from(self.left()) && v.len() == t_ms.len());
+        let mut rows = t_ms.iter_mut().zip(v);
         for (t, v) in rows.by_ref().take(2usize.saturating_sub(usize::from(self.read))) {
             let (t_ms, v_bits) = self.early();
             (*t, *v) = (t_ms, f64::from_bits(v_bits));
@@ -191,10 +192,7 @@ impl<'a> XorDecoder<'a> {
             (*t, *v) = (t_ms, f64::from_bits(v_bits));
         }
         self.read = self.count;
-        self.check().inspect_err(|_| {
-            t_ms.truncate(t_start);
-            v.truncate(v_start);
-        })
+        self.check()
     }
 
     /// The first two samples have a form of their own.
@@ -293,4 +291,4 @@ pub(crate) fn read_count(bytes: &[u8], header: usize) -> Result<u16> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -31,7 +31,7 @@ fn merged<C: Count>(spans: &[Span], counts: &[C], shift: i32) -> Result<(Vec<Spa
     let mut last = None;
     for (index, &count) in bucket_indexes(spans, counts.len()).zip(counts) {
         // Bucket i of a schema ends where bucket 2i of the next finer one does.
-        let index = ((i64::from(index) - 1 >> shift) + 1) as i32;
+        let index = (((i64::from(index) - 1) >> shift) + 1) as i32;
         match (last, out.last_mut(), out_spans.last_mut()) {
             (Some(l), Some(sum), _) if l == index => *sum = sum.plus(count),
             (Some(l), _, Some(span)) if l + 1 == index => {
