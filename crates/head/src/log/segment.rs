@@ -55,8 +55,9 @@ pub(crate) fn replay(
                 replayed.tails.push(format!("{} was never begun ({} bytes)", path.display(), bytes.len()));
                 continue;
             }
+            // Both heads are damaged: a file that was torn before its first sync.
             Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => {
-                replayed.damaged.push(e.to_string());
+                replayed.tails.push(e.to_string());
                 continue;
             }
             Err(e) => return Err(e),
