@@ -62,7 +62,7 @@ struct Bodies {
 struct Writer {
     open: Option<OpenSegment>,
     next_segment: u64,
-    /// All segments that exist, with the number of the first body of each.
+    /// All segments that exist, with the highest number that a body in each may have.
     segments: Vec<(SegmentName, Lsn)>,
     /// Written or about to be, not yet known to be durable.
     undurable: Bodies,
@@ -199,7 +199,10 @@ impl Log {
             writer.open = None;
             writer.open = Some(self.new_segment(writer)?);
         }
-        let Writer { open: Some(segment), undurable, framed, .. } = writer else { return Ok(()) };
+        let Writer { open: Some(segment), segments, undurable, framed, .. } = writer else { return Ok(()) };
+        if let Some((_, last)) = segments.last_mut() {
+            *last = undurable.last();
+        }
         framed.clear();
         framed.shrink_to(4 << 20);
         for (_, body) in undurable.iter() {
@@ -221,16 +224,16 @@ impl Log {
         writer.next_segment += 1;
         let (framing, file) =
             Framing::create(&*self.fs, &self.dir.join(name.to_string()), MAGIC, &*self.random)?;
-        writer.segments.push((name, writer.undurable.first));
+        writer.segments.push((name, 0));
         Ok(OpenSegment { framing, len: file.len()?, file, named: false })
     }
 
     /// Removes the segments that hold only bodies up to `lsn`: the caller knows them to be kept elsewhere.
     pub(crate) fn drop_through(&self, lsn: Lsn) -> Result<()> {
         let mut writer = self.writer.lock();
-        // A segment ends where the next begins; the last one stays.
-        while let [(oldest, _), (_, next_first), ..] = writer.segments[..]
-            && next_first <= lsn + 1
+        // The newest one stays: it may be open.
+        while let [(oldest, last), _, ..] = writer.segments[..]
+            && last <= lsn
         {
             let path = self.dir.join(oldest.to_string());
             self.fs.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;

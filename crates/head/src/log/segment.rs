@@ -5,6 +5,7 @@ use crate::frame::{Found, Frames, Framing};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Kind, Result};
 use std::fmt;
+use std::io;
 use std::path::Path;
 
 /// `00000001.wal`, counted up and never used twice.
@@ -27,7 +28,7 @@ impl fmt::Display for SegmentName {
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
     pub(crate) last_lsn: Lsn,
-    /// Every segment, with the number of its first body.
+    /// Every segment, with the highest number of its whole bodies.
     pub(crate) segments: Vec<(SegmentName, Lsn)>,
     pub(crate) bodies: u64,
     /// Damage in the middle of a segment, each said in words.
@@ -44,11 +45,9 @@ pub(crate) fn replay(
 ) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     for segment in segments(fs, dir)? {
-        // Where no body is whole, all that is known is that it began behind the ones before.
-        replayed.segments.push((segment, replayed.last_lsn + 1));
-        let mut first = None;
+        replayed.segments.push((segment, 0));
         let path = dir.join(segment.to_string());
-        let bytes = fs.read(&path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+        let bytes = read_durable(fs, &path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
         let framing = match Framing::open(&bytes, MAGIC, &path) {
             Ok(Some(framing)) => framing,
             Ok(None) => {
@@ -72,7 +71,9 @@ pub(crate) fn replay(
                     };
                     let lsn = Lsn::from_le_bytes(*lsn);
                     replayed.last_lsn = replayed.last_lsn.max(lsn);
-                    first.get_or_insert(lsn);
+                    if let Some((_, last)) = replayed.segments.last_mut() {
+                        *last = lsn.max(*last);
+                    }
                     replayed.bodies += 1;
                     if let Err(e) = apply(lsn, rest) {
                         replayed.damaged.push(format!("{}: {e}", place(offset, body.len() as u64)));
@@ -82,11 +83,19 @@ pub(crate) fn replay(
                 Found::Tail { offset, bytes } => replayed.tails.push(place(offset, bytes)),
             }
         }
-        if let (Some(first), Some(last)) = (first, replayed.segments.last_mut()) {
-            last.1 = first;
-        }
     }
+    fs.sync_dir(dir).map_err(|e| Error::io(format!("syncing {}", dir.display()), e))?;
     Ok(replayed)
+}
+
+/// The bytes of a file, which may have been written by a process that was killed before its sync: what is
+/// built on them must not be lost any more.
+fn read_durable(fs: &dyn Fs, path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs.open(path)?;
+    file.sync()?;
+    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
+    file.read_exact_at(&mut bytes, 0)?;
+    Ok(bytes)
 }
 
 fn segments(fs: &dyn Fs, dir: &Path) -> Result<Vec<SegmentName>> {
