@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{deps, fuzz, shell, tiers, tools};
+use crate::{deps, fuzz, links, shell, tiers, tools};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -16,6 +16,7 @@ const STEPS: &[Step] = &[
     ("tiers", tiers::run),
     ("deps", deps::run),
     ("fuzz entries", fuzz::check_entries),
+    ("links", links::run),
     ("tools", tools::run),
     ("clippy", clippy),
     ("test", test),

@@ -4,6 +4,7 @@
 mod ci;
 mod deps;
 mod fuzz;
+mod links;
 mod loc;
 mod metadata;
 mod shell;
@@ -20,6 +21,7 @@ cargo xtask <command>
   fmt                           format the code (`fmt --check` only looks)
   tiers                         every edge between rooms goes strictly down
   deps                          licences, duplicate versions and banned crates among what is built
+  links                         every relative link of the documentation leads to a file
   tools                         unpack the pinned programs that tests start into target/tools
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   loc                           files and functions longer than the style guide's sizes
@@ -41,6 +43,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["fmt", "--check"] => ci::fmt(),
         ["tiers"] => tiers::run(),
         ["deps"] => deps::run(),
+        ["links"] => links::run(),
         ["tools"] => tools::run(),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["loc"] => loc::run(),
