@@ -89,8 +89,8 @@ impl DurationExpr {
     pub fn seconds(&self, times: QueryTimes) -> Result<f64> {
         Ok(match &self.kind {
             DurationKind::Literal(number) => number.value,
-            DurationKind::Step => times.step_ms as f64 / 1000.0,
-            DurationKind::Range => times.range_ms as f64 / 1000.0,
+            DurationKind::Step => seconds_from_ms(times.step_ms),
+            DurationKind::Range => seconds_from_ms(times.range_ms),
             DurationKind::Negative(e) => -e.seconds(times)?,
             DurationKind::Binary(op, lhs, rhs) => {
                 let (a, b) = (lhs.seconds(times)?, rhs.seconds(times)?);
@@ -142,6 +142,11 @@ pub(crate) fn seconds_out_of_range(seconds: f64) -> bool {
 /// Prometheus rounds a literal to nanoseconds first and cuts it to milliseconds where it is used.
 pub(crate) fn literal_ms(seconds: f64) -> i64 {
     (seconds * 1e9).round() as i64 / 1_000_000
+}
+
+/// Go's sum of whole and rest, which differs from a division in the last bit at times.
+pub(crate) fn seconds_from_ms(ms: i64) -> f64 {
+    (ms / 1000) as f64 + ((ms % 1000) * 1_000_000) as f64 / 1e9
 }
 
 /// Positions of these messages are the byte range, as in Prometheus.

@@ -3,7 +3,7 @@
 pub mod ast;
 pub mod duration;
 pub mod functions;
-
+mod lex;
 pub mod parse;
-
+mod print;
 mod quote;

@@ -14,7 +14,7 @@ pub(crate) fn quoted_char(c: char) -> String {
     let mut out = String::from('\'');
     match c {
         '\'' => out.push_str("\\'"),
-        '"' => out.push('"'),
+        '"' | char::REPLACEMENT_CHARACTER => out.push(c),
         _ => push_char(&mut out, c),
     }
     out.push('\'');

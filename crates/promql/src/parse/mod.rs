@@ -1,4 +1,4 @@
-//! Text to tree: a lexer, a precedence climber, and a check of types.
+//! Text to tree: words from the lexer, a precedence climber, then a check of types.
 //!
 //! The language is that of Prometheus 3.14, messages included where dashboards or people may know them.
 //! The parser stops at the first mistake, which is the one that Prometheus shows too.
@@ -6,12 +6,24 @@
 //! Hostile queries: [`MAX_QUERY_BYTES`] bounds the work, [`MAX_DEPTH`] the height of the tree and the
 //! parser's own recursion, [`MAX_REGEXES`] what is compiled. All steps are linear in the text.
 
+mod aggregate;
+mod binary;
+mod check;
+mod durations;
 mod error;
+mod number;
+mod operand;
+mod parser;
+mod postfix;
+mod selector;
+#[cfg(test)]
+mod tests;
 
 pub use error::{Limit, ParseError};
 
 use crate::ast::Expr;
 use nilometer_model::Matcher;
+use parser::Parser;
 
 /// Longest accepted query, in bytes of UTF-8.
 pub const MAX_QUERY_BYTES: usize = 1 << 20;
@@ -44,4 +56,17 @@ impl ParseOptions {
         extended_range_selectors: true,
         binop_fill_modifiers: true,
     };
+}
+
+/// Parses and type-checks a query.
+pub fn parse_expr(query: &str, options: ParseOptions) -> Result<Expr, ParseError> {
+    let mut expr = Parser::new(query, options).and_then(|p| p.whole_expr()).map_err(|e| *e)?;
+    check::check(&mut expr, query).map_err(|e| *e)?;
+    Ok(expr)
+}
+
+/// Parses one series selector (`up{job="a"}`), as in the API's `match[]`. The selector may match
+/// everything: callers that do not want that check [`Matcher::matches_empty`].
+pub fn parse_selector(selector: &str) -> Result<Vec<Matcher>, ParseError> {
+    Parser::new(selector, ParseOptions::default()).and_then(|p| p.whole_selector()).map_err(|e| *e)
 }

@@ -1,0 +1,114 @@
+//! The samples of one series, decoded once into columns.
+
+use nilometer_chunk::Encoding;
+use nilometer_model::{FloatHistogram, Result, TimeRange, is_stale_nan};
+use nilometer_storage::{Chunk, Series};
+use std::sync::Arc;
+
+/// Columns of floats and of histograms, each sorted by time. Reused from series to series.
+#[derive(Debug, Default)]
+pub(crate) struct Samples {
+    pub(crate) t: Vec<i64>,
+    pub(crate) v: Vec<f64>,
+    pub(crate) ht: Vec<i64>,
+    pub(crate) h: Vec<Arc<FloatHistogram>>,
+    /// Start timestamps beside both kinds, 0 where not known; empty where they were not asked for.
+    pub(crate) st: Vec<i64>,
+    pub(crate) hst: Vec<i64>,
+}
+
+impl Samples {
+    pub(crate) fn clear(&mut self) {
+        self.t.clear();
+        self.v.clear();
+        self.ht.clear();
+        self.h.clear();
+        self.st.clear();
+        self.hst.clear();
+    }
+
+    /// Reads the chunks of `series` that touch `range`. Samples may reach past it.
+    pub(crate) fn load(&mut self, series: &Series, range: TimeRange, starts: bool) -> Result<()> {
+        self.clear();
+        for chunk in series.chunks.iter().filter(|c| c.range.overlaps(&range)) {
+            let (floats, histograms) = (self.t.len(), self.ht.len());
+            self.decode(chunk, starts)?;
+            self.keep_sorted(floats, histograms);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, chunk: &Chunk, starts: bool) -> Result<()> {
+        if chunk.encoding.is_float() {
+            nilometer_chunk::decode_floats(&chunk.data, chunk.encoding, &mut self.t, &mut self.v)?;
+            if starts {
+                super::starts::floats(chunk, &mut self.st)?;
+                self.st.resize(self.t.len(), 0);
+            }
+            return Ok(());
+        }
+        self.decode_histograms(chunk, starts)
+    }
+
+    /// Puts what was appended from these lengths on in order, where it reaches back before them. Of two
+    /// samples of one time the earlier chunk's counts.
+    fn keep_sorted(&mut self, floats: usize, histograms: usize) {
+        if floats > 0 && floats < self.t.len() && self.t[floats] <= self.t[floats - 1] {
+            let order = merged_order(&self.t, floats);
+            permute(&mut self.t, &order);
+            permute(&mut self.v, &order);
+            if !self.st.is_empty() {
+                permute(&mut self.st, &order);
+            }
+        }
+        if histograms > 0 && histograms < self.ht.len() && self.ht[histograms] <= self.ht[histograms - 1] {
+            let order = merged_order(&self.ht, histograms);
+            permute(&mut self.ht, &order);
+            permute(&mut self.h, &order);
+            if !self.hst.is_empty() {
+                permute(&mut self.hst, &order);
+            }
+        }
+    }
+
+    /// Leaves out stale markers: range selectors do not see them.
+    pub(crate) fn drop_stale(&mut self) {
+        if self.v.iter().any(|v| is_stale_nan(*v)) {
+            let keep: Vec<usize> = (0..self.v.len()).filter(|i| !is_stale_nan(self.v[*i])).collect();
+            permute(&mut self.t, &keep);
+            permute(&mut self.v, &keep);
+            if !self.st.is_empty() {
+                permute(&mut self.st, &keep);
+            }
+        }
+        if self.h.iter().any(|h| h.is_stale()) {
+            let keep: Vec<usize> = (0..self.h.len()).filter(|i| !self.h[*i].is_stale()).collect();
+            permute(&mut self.ht, &keep);
+            permute(&mut self.h, &keep);
+            if !self.hst.is_empty() {
+                permute(&mut self.hst, &keep);
+            }
+        }
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        (self.t.len() + self.st.len()) * 16 + self.h.iter().map(|h| super::table::histogram_samples(h) * 16).sum::<usize>()
+    }
+}
+
+/// The order by time of two sorted runs, the second of which starts at `split`; of equal times the first.
+fn merged_order(t: &[i64], split: usize) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..t.len()).collect();
+    order.sort_by_key(|i| (t[*i], *i >= split));
+    order.dedup_by_key(|i| t[*i]);
+    order
+}
+
+fn permute<T: Clone>(column: &mut Vec<T>, order: &[usize]) {
+    *column = order.iter().map(|i| column[*i].clone()).collect();
+}
+
+/// Whether a chunk of this encoding can hold start timestamps.
+pub(super) fn has_starts(encoding: Encoding) -> bool {
+    matches!(encoding, Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt)
+}
