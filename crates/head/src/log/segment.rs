@@ -47,7 +47,8 @@ pub(crate) fn replay(
     for segment in segments(fs, dir)? {
         replayed.segments.push((segment, 0));
         let path = dir.join(segment.to_string());
-        let bytes = read_durable(fs, &path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+        let bytes =
+            read_durable(fs, &path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
         let framing = match Framing::open(&bytes, MAGIC, &path) {
             Ok(Some(framing)) => framing,
             Ok(None) => {

@@ -1,0 +1,161 @@
+//! From matchers to slots.
+
+use super::{Index, Slot};
+use nilometer_model::{MatchKind, Matcher};
+use std::collections::BTreeSet;
+
+/// The slots that match, sorted by number, and whether the matchers were looked at at all.
+pub(crate) type Matching = Vec<Slot>;
+
+impl Index {
+    /// The slots that match all of `matchers`, as in Prometheus: a matcher that matches `""` also takes
+    /// series without the label, so it is answered by taking away what does not match.
+    pub(crate) fn matching(&self, matchers: &[Matcher]) -> Matching {
+        let (must, may): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| !m.matches_empty());
+        let mut found: Option<Vec<Slot>> = None;
+        for matcher in must {
+            let slots = self.having(matcher, |value| matcher.matches(value));
+            found = Some(match found {
+                Some(so_far) => intersect(&so_far, &slots),
+                None => slots,
+            });
+            if found.as_ref().is_some_and(Vec::is_empty) {
+                return Vec::new();
+            }
+        }
+        let mut found = found.unwrap_or_else(|| (0..self.len() as Slot).collect());
+        for matcher in may {
+            if found.is_empty() {
+                break;
+            }
+            found = subtract(&found, &self.having(matcher, |value| !matcher.matches(value)));
+        }
+        found
+    }
+
+    /// The slots that have the label of `matcher` with a value that `wanted` takes.
+    fn having(&self, matcher: &Matcher, wanted: impl Fn(&str) -> bool) -> Vec<Slot> {
+        let Some(name) = self.symbols.find(&matcher.name) else { return Vec::new() };
+        if matcher.kind == MatchKind::Equal && !matcher.value.is_empty() {
+            return self.with_values(name, &[&matcher.value]);
+        }
+        if let (MatchKind::Regex, Some(set), false) =
+            (matcher.kind, matcher.regex().and_then(|r| r.set_matches()), matcher.matches_empty())
+        {
+            return self.with_values(name, &set.iter().map(String::as_str).collect::<Vec<_>>());
+        }
+        let lists: Vec<_> = self
+            .postings
+            .values(name)
+            .filter(|(v, _)| wanted(self.symbols.get(*v)))
+            .map(|(_, list)| list)
+            .collect();
+        union(&lists)
+    }
+
+    fn with_values(&self, name: u32, values: &[&str]) -> Vec<Slot> {
+        let found = |value: &&str| self.postings.get(name, self.symbols.find(value)?);
+        union(&values.iter().filter_map(found).collect::<Vec<_>>())
+    }
+
+    /// All names, sorted; of only some slots where given.
+    pub(crate) fn label_names(&self, of: Option<&[Slot]>) -> Vec<String> {
+        let symbols: BTreeSet<u32> = match of {
+            None => self.postings.names().collect(),
+            Some(slots) => slots.iter().flat_map(|&slot| self.rows.get(slot).map(|(name, _)| name)).collect(),
+        };
+        self.sorted_text(symbols)
+    }
+
+    /// All values of a name, sorted; of only some slots where given.
+    pub(crate) fn label_values(&self, name: &str, of: Option<&[Slot]>) -> Vec<String> {
+        let Some(name) = self.symbols.find(name) else { return Vec::new() };
+        let symbols: BTreeSet<u32> = match of {
+            None => self.postings.values(name).map(|(value, _)| value).collect(),
+            Some(slots) => {
+                let value = |&slot: &Slot| self.rows.get(slot).find(|(n, _)| *n == name).map(|(_, v)| v);
+                slots.iter().filter_map(value).collect()
+            }
+        };
+        self.sorted_text(symbols)
+    }
+
+    fn sorted_text(&self, symbols: BTreeSet<u32>) -> Vec<String> {
+        let mut text: Vec<String> = symbols.into_iter().map(|s| self.symbols.get(s).to_owned()).collect();
+        text.sort_unstable();
+        text
+    }
+
+    /// For each name: how many values, and the bytes of their text.
+    pub(crate) fn values_by_name(&self) -> Vec<(String, u64, u64)> {
+        let of = |name: u32| {
+            let (mut count, mut bytes) = (0, 0);
+            for (value, _) in self.postings.values(name) {
+                count += 1;
+                bytes += self.symbols.get(value).len() as u64;
+            }
+            (self.symbols.get(name).to_owned(), count, bytes)
+        };
+        self.postings.names().map(of).collect()
+    }
+
+    /// For each pair `name=value`: how many series have it.
+    pub(crate) fn series_by_pair(&self, only_name: Option<&str>) -> Vec<(String, String, u64)> {
+        let names: Vec<u32> = match only_name {
+            Some(name) => self.symbols.find(name).into_iter().collect(),
+            None => self.postings.names().collect(),
+        };
+        let text = |symbol| self.symbols.get(symbol).to_owned();
+        let pairs = names
+            .into_iter()
+            .flat_map(|name| self.postings.values(name).map(move |(v, list)| (name, v, list)));
+        pairs.map(|(name, value, list)| (text(name), text(value), list.len() as u64)).collect()
+    }
+}
+
+fn union(lists: &[&super::postings::List]) -> Vec<Slot> {
+    let mut all: Vec<Slot> = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
+    for list in lists {
+        all.extend(list.iter());
+    }
+    // Lists of one name never share a slot, so there is nothing to remove.
+    if lists.len() > 1 {
+        all.sort_unstable();
+    }
+    all
+}
+
+fn intersect(a: &[Slot], b: &[Slot]) -> Vec<Slot> {
+    let (few, many) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    let mut rest = many;
+    let mut out = Vec::with_capacity(few.len());
+    for &slot in few {
+        rest = &rest[gallop(rest, slot)..];
+        if rest.first() == Some(&slot) {
+            out.push(slot);
+        }
+    }
+    out
+}
+
+fn subtract(a: &[Slot], b: &[Slot]) -> Vec<Slot> {
+    let mut rest = b;
+    let mut out = Vec::with_capacity(a.len());
+    for &slot in a {
+        rest = &rest[gallop(rest, slot)..];
+        if rest.first() != Some(&slot) {
+            out.push(slot);
+        }
+    }
+    out
+}
+
+/// Where the first element not below `slot` stands, found in steps that double.
+fn gallop(slots: &[Slot], slot: Slot) -> usize {
+    let mut end = 1;
+    while end < slots.len() && slots[end] < slot {
+        end *= 2;
+    }
+    let from = end / 2;
+    from + slots[from..slots.len().min(end + 1)].partition_point(|&s| s < slot)
+}
