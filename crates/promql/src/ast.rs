@@ -6,6 +6,11 @@
 //!
 //! Durations are milliseconds (`_ms`), positions are bytes of the query's text.
 
+mod op;
+mod walk;
+
+pub use op::{AggregateOp, BinaryOp, Cardinality, RangeMode, UnaryOp, ValueType};
+
 use crate::duration::DurationExpr;
 use crate::functions::Function;
 use nilometer_model::Matcher;
@@ -36,36 +41,6 @@ impl PosRange {
         let before = query.as_bytes().get(..self.start as usize).unwrap_or(query.as_bytes());
         let line_start = before.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
         (before.iter().filter(|b| **b == b'\n').count() + 1, before.len() - line_start + 1)
-    }
-}
-
-/// The type of an expression's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    Scalar,
-    Vector,
-    Matrix,
-    String,
-}
-
-impl ValueType {
-    /// The name in the HTTP API's `resultType`.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            ValueType::Scalar => "scalar",
-            ValueType::Vector => "vector",
-            ValueType::Matrix => "matrix",
-            ValueType::String => "string",
-        }
-    }
-
-    /// The name in documentation and in messages.
-    pub fn documented(self) -> &'static str {
-        match self {
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-            other => other.as_str(),
-        }
     }
 }
 
@@ -161,22 +136,6 @@ impl DurationArg {
     }
 }
 
-/// How samples at a range's edges are completed (`foo[5m] anchored`), an experiment of Prometheus 3.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RangeMode {
-    Anchored,
-    Smoothed,
-}
-
-impl RangeMode {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            RangeMode::Anchored => "anchored",
-            RangeMode::Smoothed => "smoothed",
-        }
-    }
-}
-
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
     /// The metric name written before the braces, else empty.
@@ -218,98 +177,12 @@ pub struct ParenExpr {
     pub pos: PosRange,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum UnaryOp {
-    Plus,
-    Minus,
-}
-
-impl UnaryOp {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            UnaryOp::Plus => "+",
-            UnaryOp::Minus => "-",
-        }
-    }
-}
-
 /// Never of a plain number: the parser folds the sign into the literal.
 #[derive(Clone, Debug, PartialEq)]
 pub struct UnaryExpr {
     pub op: UnaryOp,
     pub expr: Expr,
     pub pos: PosRange,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum BinaryOp {
-    Add,
-    Sub,
-    Mul,
-    Div,
-    Mod,
-    Pow,
-    Atan2,
-    Eq,
-    Ne,
-    Lt,
-    Le,
-    Gt,
-    Ge,
-    /// `</`: drops the observations of a histogram above the right side.
-    TrimUpper,
-    /// `>/`: drops the observations of a histogram below the right side.
-    TrimLower,
-    And,
-    Or,
-    Unless,
-}
-
-impl BinaryOp {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            BinaryOp::Add => "+",
-            BinaryOp::Sub => "-",
-            BinaryOp::Mul => "*",
-            BinaryOp::Div => "/",
-            BinaryOp::Mod => "%",
-            BinaryOp::Pow => "^",
-            BinaryOp::Atan2 => "atan2",
-            BinaryOp::Eq => "==",
-            BinaryOp::Ne => "!=",
-            BinaryOp::Lt => "<",
-            BinaryOp::Le => "<=",
-            BinaryOp::Gt => ">",
-            BinaryOp::Ge => ">=",
-            BinaryOp::TrimUpper => "</",
-            BinaryOp::TrimLower => ">/",
-            BinaryOp::And => "and",
-            BinaryOp::Or => "or",
-            BinaryOp::Unless => "unless",
-        }
-    }
-
-    pub fn is_comparison(self) -> bool {
-        use BinaryOp::{Eq, Ge, Gt, Le, Lt, Ne};
-        matches!(self, Eq | Ne | Lt | Le | Gt | Ge)
-    }
-
-    pub fn is_set(self) -> bool {
-        matches!(self, BinaryOp::And | BinaryOp::Or | BinaryOp::Unless)
-    }
-
-    /// Binds tighter when greater. All are left-associative but `^`.
-    pub fn precedence(self) -> u8 {
-        match self {
-            BinaryOp::Or => 1,
-            BinaryOp::And | BinaryOp::Unless => 2,
-            op if op.is_comparison() => 3,
-            BinaryOp::TrimUpper | BinaryOp::TrimLower => 3,
-            BinaryOp::Add | BinaryOp::Sub => 4,
-            BinaryOp::Pow => 6,
-            _ => 5,
-        }
-    }
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -322,28 +195,6 @@ pub struct BinaryExpr {
     /// Set exactly when both sides are instant vectors.
     pub matching: Option<Box<VectorMatching>>,
     pub pos: PosRange,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Cardinality {
-    OneToOne,
-    /// `group_left`
-    ManyToOne,
-    /// `group_right`
-    OneToMany,
-    /// The set operators.
-    ManyToMany,
-}
-
-impl Cardinality {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Cardinality::OneToOne => "one-to-one",
-            Cardinality::ManyToOne => "many-to-one",
-            Cardinality::OneToMany => "one-to-many",
-            Cardinality::ManyToMany => "many-to-many",
-        }
-    }
 }
 
 /// How the series of two vectors find each other.
@@ -375,79 +226,6 @@ impl PartialEq for FillValues {
     fn eq(&self, other: &Self) -> bool {
         let bits = |v: &FillValues| (v.lhs.map(f64::to_bits), v.rhs.map(f64::to_bits));
         bits(self) == bits(other)
-    }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum AggregateOp {
-    Avg,
-    Bottomk,
-    Count,
-    CountValues,
-    Group,
-    LimitRatio,
-    Limitk,
-    Max,
-    Min,
-    Quantile,
-    Stddev,
-    Stdvar,
-    Sum,
-    Topk,
-}
-
-impl AggregateOp {
-    pub const ALL: [AggregateOp; 14] = [
-        AggregateOp::Avg,
-        AggregateOp::Bottomk,
-        AggregateOp::Count,
-        AggregateOp::CountValues,
-        AggregateOp::Group,
-        AggregateOp::LimitRatio,
-        AggregateOp::Limitk,
-        AggregateOp::Max,
-        AggregateOp::Min,
-        AggregateOp::Quantile,
-        AggregateOp::Stddev,
-        AggregateOp::Stdvar,
-        AggregateOp::Sum,
-        AggregateOp::Topk,
-    ];
-
-    pub fn as_str(self) -> &'static str {
-        match self {
-            AggregateOp::Avg => "avg",
-            AggregateOp::Bottomk => "bottomk",
-            AggregateOp::Count => "count",
-            AggregateOp::CountValues => "count_values",
-            AggregateOp::Group => "group",
-            AggregateOp::LimitRatio => "limit_ratio",
-            AggregateOp::Limitk => "limitk",
-            AggregateOp::Max => "max",
-            AggregateOp::Min => "min",
-            AggregateOp::Quantile => "quantile",
-            AggregateOp::Stddev => "stddev",
-            AggregateOp::Stdvar => "stdvar",
-            AggregateOp::Sum => "sum",
-            AggregateOp::Topk => "topk",
-        }
-    }
-
-    /// The type of the parameter, for those that take one.
-    pub fn param(self) -> Option<ValueType> {
-        match self {
-            AggregateOp::CountValues => Some(ValueType::String),
-            AggregateOp::Bottomk
-            | AggregateOp::LimitRatio
-            | AggregateOp::Limitk
-            | AggregateOp::Quantile
-            | AggregateOp::Topk => Some(ValueType::Scalar),
-            _ => None,
-        }
-    }
-
-    pub fn is_experimental(self) -> bool {
-        matches!(self, AggregateOp::LimitRatio | AggregateOp::Limitk)
     }
 }
 
@@ -510,57 +288,6 @@ impl Expr {
             expr = &e.expr;
         }
         expr
-    }
-
-    /// The direct children, in the order of Prometheus' walk. The selector inside a matrix selector is
-    /// not an `Expr`, hence not among them.
-    pub fn children(&self) -> impl Iterator<Item = &Expr> {
-        let (first, second, rest): (Option<&Expr>, Option<&Expr>, &[Expr]) = match self {
-            Expr::Number(_) | Expr::String(_) | Expr::Vector(_) | Expr::Matrix(_) => (None, None, &[]),
-            Expr::Subquery(e) => (Some(&e.expr), None, &[]),
-            Expr::Paren(e) => (Some(&e.expr), None, &[]),
-            Expr::Unary(e) => (Some(&e.expr), None, &[]),
-            Expr::Binary(e) => (Some(&e.lhs), Some(&e.rhs), &[]),
-            Expr::Aggregate(e) => (Some(&e.expr), e.param.as_ref(), &[]),
-            Expr::Call(e) => (None, None, &e.args),
-        };
-        first.into_iter().chain(second).chain(rest)
-    }
-
-    /// As [`children`](Expr::children).
-    pub fn children_mut(&mut self) -> impl Iterator<Item = &mut Expr> {
-        let (first, second, rest): (Option<&mut Expr>, Option<&mut Expr>, &mut [Expr]) = match self {
-            Expr::Number(_) | Expr::String(_) | Expr::Vector(_) | Expr::Matrix(_) => (None, None, &mut []),
-            Expr::Subquery(e) => (Some(&mut e.expr), None, &mut []),
-            Expr::Paren(e) => (Some(&mut e.expr), None, &mut []),
-            Expr::Unary(e) => (Some(&mut e.expr), None, &mut []),
-            Expr::Binary(e) => (Some(&mut e.lhs), Some(&mut e.rhs), &mut []),
-            Expr::Aggregate(e) => (Some(&mut e.expr), e.param.as_mut(), &mut []),
-            Expr::Call(e) => (None, None, &mut e.args),
-        };
-        first.into_iter().chain(second).chain(rest)
-    }
-
-    /// Visits this node and all below it, parents first, without recursion.
-    pub fn walk<'a>(&'a self, mut visit: impl FnMut(&'a Expr)) {
-        let mut open = vec![self];
-        while let Some(expr) = open.pop() {
-            visit(expr);
-            let from = open.len();
-            open.extend(expr.children());
-            open[from..].reverse();
-        }
-    }
-
-    /// The matchers of every selector, in the order of the text.
-    pub fn selectors(&self) -> Vec<&[Matcher]> {
-        let mut found = Vec::new();
-        self.walk(|expr| match expr {
-            Expr::Vector(e) => found.push(&e.matchers[..]),
-            Expr::Matrix(e) => found.push(&e.selector.matchers[..]),
-            _ => {}
-        });
-        found
     }
 }
 
