@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 
 use crate::metadata::{self, Package};
-use crate::spdx;
+use crate::{declared, spdx};
 
 /// What is allowed, and what is not.
 struct Policy {
@@ -36,12 +36,13 @@ const POLICY: Policy = Policy {
 
 pub(crate) fn run() -> Result<()> {
     let packages = metadata::built_packages()?;
-    let violations = check(&packages, &POLICY);
+    let mut violations = check(&packages, &POLICY);
+    violations.extend(declared::check()?);
     for violation in &violations {
         eprintln!("deps: {violation}");
     }
     if !violations.is_empty() {
-        bail!("{} finding(s); the lists are in xtask/src/deps.rs", violations.len());
+        bail!("{} finding(s); what is allowed is listed in xtask/src/deps.rs", violations.len());
     }
     println!("deps: {} packages, licences and versions as they should be", packages.len());
     Ok(())

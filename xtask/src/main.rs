@@ -2,6 +2,7 @@
 //! so that a person can run just the one that failed.
 
 mod ci;
+mod declared;
 mod deps;
 mod fuzz;
 mod links;
@@ -20,7 +21,7 @@ cargo xtask <command>
   ci                            everything CI runs, in its order, up to the first failure
   fmt                           format the code (`fmt --check` only looks)
   tiers                         every edge between rooms goes strictly down
-  deps                          licences, duplicate versions and banned crates among what is built
+  deps                          licences, duplicate versions, banned and idle dependencies
   links                         every relative link of the documentation leads to a file
   tools                         unpack the pinned programs that tests start into target/tools
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)

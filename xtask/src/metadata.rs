@@ -12,14 +12,16 @@ use crate::shell;
 /// The only platform that is shipped and tested.
 pub(crate) const TARGET: &str = "x86_64-unknown-linux-gnu";
 
-/// A member of the workspace and the other members it imports.
+/// A member of the workspace and what it imports.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Crate {
     pub(crate) name: String,
     /// Of its manifest, from the root of the repository: `crates/model`.
     pub(crate) folder: String,
-    /// Normal and build dependencies; what only tests use may point anywhere.
+    /// Other members, by normal and build dependencies; what only tests use may point anywhere.
     pub(crate) imports: Vec<String>,
+    /// Everything its manifest asks for, for tests and build scripts too.
+    pub(crate) dependencies: Vec<String>,
 }
 
 /// One package among what is built for [`TARGET`], tests and build scripts included.
@@ -40,10 +42,11 @@ pub(crate) fn crates() -> Result<Vec<Crate>> {
         folder: folder(&package.manifest_path, &metadata.workspace_root),
         imports: package
             .dependencies
-            .into_iter()
+            .iter()
             .filter(|d| d.kind.as_deref() != Some("dev") && members.contains(&d.name))
-            .map(|d| d.name)
+            .map(|d| d.name.clone())
             .collect(),
+        dependencies: package.dependencies.into_iter().map(|d| d.name).collect(),
         name: package.name,
     };
     Ok(metadata.packages.into_iter().map(to_crate).collect())

@@ -130,7 +130,8 @@ mod tests {
 
     fn member(name: &str, imports: &[&str]) -> Crate {
         let folder = if name == OUTSIDE { OUTSIDE.to_owned() } else { format!("crates/{}", room(name)) };
-        Crate { name: name.into(), folder, imports: imports.iter().map(|&i| i.to_owned()).collect() }
+        let imports: Vec<String> = imports.iter().map(|&i| i.to_owned()).collect();
+        Crate { name: name.into(), folder, dependencies: imports.clone(), imports }
     }
 
     /// Each row: the one crate of the workspace, and what is said about it.
