@@ -82,11 +82,6 @@ impl<'a> BitReader<'a> {
         self.take_held(n)
     }
 
-    #[inline]
-    pub(crate) fn take_bit(&mut self) -> bool {
-        self.take(1) == 1
-    }
-
     /// A variable-length integer of whole bytes; `None` where it does not fit 64 bits.
     pub(crate) fn take_uvarint(&mut self) -> Option<u64> {
         let mut value = 0;
@@ -110,6 +105,11 @@ impl<'a> BitReader<'a> {
     /// Bits from the first byte of the slice (not of where reading began) to the next unread one.
     pub(crate) fn position(&self) -> usize {
         self.next * 8 - self.valid as usize
+    }
+
+    /// Unread bits, 0 past the end.
+    pub(crate) fn left(&self) -> usize {
+        (self.bytes.len() * 8).saturating_sub(self.position())
     }
 
     /// Whether more was read than there is.

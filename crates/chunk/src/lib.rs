@@ -4,15 +4,18 @@
 //! file that holds it (`block`). Everything is bytes in, values out: no file, no clock, no thread.
 //!
 //! - [`Encoding`] names the formats by their byte on disk.
-//! - [`XorState`] appends floats to a byte vector that the caller owns, so that an open chunk costs its bytes
-//!   and a few words.
-//! - [`decode_floats`] fills columns at once: the path of queries.
+//! - [`XorState`] and [`Xor2State`] append floats to a byte vector that the caller owns, so that an open chunk
+//!   costs its bytes and a few words.
+//! - [`HistogramAppender`] appends native histograms and says when a new chunk must start.
+//! - [`decode_floats`] fills columns at once: the path of queries. [`Samples`] walks any chunk.
 //!
 //! Source of the formats: Prometheus' `tsdb/chunkenc` and `tsdb/docs/format/chunks.md`.
 
 mod bits;
 mod encoding;
+pub mod histogram;
 mod read;
+mod samples;
 mod start;
 mod varbit;
 mod window;
@@ -20,6 +23,9 @@ pub mod xor;
 pub mod xor2;
 
 pub use encoding::Encoding;
+pub use histogram::{Appended, ChunkCount, HistogramAppender};
 pub use read::{decode_floats, encode_floats};
+pub use samples::Samples;
+pub use start::Stamp;
 pub use xor::XorState;
 pub use xor2::Xor2State;

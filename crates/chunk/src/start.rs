@@ -16,6 +16,21 @@
 use crate::bits::{BitReader, BitWriter};
 use crate::varbit;
 
+/// When a sample is from, and what it counts from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    pub t_ms: i64,
+    /// The start timestamp, 0 where it is not known; dropped by encodings that cannot hold it.
+    pub start_ms: i64,
+}
+
+impl Stamp {
+    /// Without a start timestamp.
+    pub fn at(t_ms: i64) -> Self {
+        Stamp { t_ms, start_ms: 0 }
+    }
+}
+
 /// The last sample that the header's seven bits can name.
 const LAST_CHANGE: u16 = 0x7f;
 const KNOWN: u8 = 0x80;

@@ -22,7 +22,7 @@
 
 use crate::bits::{BitReader, BitWriter};
 use crate::read::corrupt;
-use crate::start::StartTimes;
+use crate::start::{Stamp, StartTimes};
 use crate::window::Window;
 use crate::xor::read_count;
 use nilometer_model::{Result, STALE_NAN_BITS};
@@ -102,11 +102,12 @@ impl Xor2State {
         (self.t_ms, f64::from_bits(if self.last_is_stale { STALE_NAN_BITS } else { self.base }))
     }
 
-    /// Appends one sample; `start_ms` is 0 where it is not known.
+    /// Appends one sample.
     ///
     /// # Panics
     /// At the 65,536th sample, as [`crate::XorState::append`].
-    pub fn append(&mut self, bytes: &mut Vec<u8>, start_ms: i64, t_ms: i64, v: f64) {
+    pub fn append(&mut self, bytes: &mut Vec<u8>, at: Stamp, v: f64) {
+        let Stamp { t_ms, start_ms } = at;
         assert!(self.count < u16::MAX, "an XOR2 chunk holds at most 65535 samples");
         if bytes.is_empty() {
             bytes.extend_from_slice(&[0; HEADER_BYTES]);

@@ -8,7 +8,7 @@ type Rows = Vec<(i64, i64, u64)>;
 fn encode(rows: &[(i64, i64, u64)]) -> Vec<u8> {
     let (mut state, mut bytes) = (Xor2State::new(), vec![]);
     for &(start, t, v) in rows {
-        state.append(&mut bytes, start, t, f64::from_bits(v));
+        state.append(&mut bytes, Stamp { t_ms: t, start_ms: start }, f64::from_bits(v));
     }
     if rows.is_empty() { vec![0; HEADER_BYTES] } else { bytes }
 }
@@ -58,7 +58,7 @@ proptest! {
         let mut bytes = encode(&rows[..cut]);
         let mut state = Xor2State::resume(&bytes).unwrap();
         for &(start, t, v) in &rows[cut..] {
-            state.append(&mut bytes, start, t, f64::from_bits(v));
+            state.append(&mut bytes, Stamp { t_ms: t, start_ms: start }, f64::from_bits(v));
             prop_assert_eq!((state.last().0, state.last().1.to_bits()), (t, v));
         }
         prop_assert_eq!(bytes, encode(&rows));
