@@ -3,11 +3,13 @@
 
 mod ci;
 mod declared;
+mod demo;
 mod deps;
 mod fuzz;
 mod links;
 mod loc;
 mod metadata;
+mod process;
 mod shell;
 mod spdx;
 mod tiers;
@@ -24,6 +26,7 @@ cargo xtask <command>
   deps                          licences, duplicate versions, banned and idle dependencies
   links                         every relative link of the documentation leads to a file
   tools                         unpack the pinned programs that tests start into target/tools
+  demo                          the hub and two real Prometheus servers that push to it
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   loc                           files and functions longer than the style guide's sizes
 ";
@@ -46,6 +49,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["deps"] => deps::run(),
         ["links"] => links::run(),
         ["tools"] => tools::run(),
+        ["demo", rest @ ..] => demo::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["loc"] => loc::run(),
         [] | ["help" | "-h" | "--help", ..] => {

@@ -88,6 +88,11 @@ fn folder() -> PathBuf {
     std::env::var_os("NILOMETER_TOOLS").map_or_else(|| shell::root().join("target/tools"), PathBuf::from)
 }
 
+/// The path of a program, which [`run`] has seen to.
+pub(crate) fn path(program: &str) -> PathBuf {
+    folder().join("bin").join(program)
+}
+
 /// Names of the packages and versions, so that a changed pin unpacks again.
 fn is_complete(folder: &Path) -> bool {
     let wanted: Vec<String> = PACKAGES.iter().map(|p| format!("{}={}\n", p.name, p.version)).collect();
