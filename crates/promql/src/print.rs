@@ -6,7 +6,7 @@
 //! than a millisecond.
 
 use crate::ast::{
-    AggregateExpr, At, BinaryExpr, Cardinality, DurationArg, Expr, MatrixSelector, NumberLiteral,
+    AggregateExpr, At, BinaryExpr, BinaryOp, Cardinality, DurationArg, Expr, MatrixSelector, NumberLiteral,
     SubqueryExpr, VectorMatching, VectorSelector,
 };
 use crate::duration::{DurationExpr, DurationKind, DurationOp, format_duration};
@@ -60,6 +60,7 @@ fn expr(out: &mut String, e: &Expr) {
         }
         Expr::Binary(e) => {
             expr(out, &e.lhs);
+            close_offset(out, e);
             operator(out, e);
             expr(out, &e.rhs);
         }
@@ -195,6 +196,30 @@ fn offset(out: &mut String, arg: &DurationArg) {
             out.push_str(" offset ");
             duration(out, e);
         }
+    }
+}
+
+/// Arithmetic behind an offset in parentheses would be taken for the offset's: `a offset (1m) + 1`. A sign
+/// keeps it out.
+fn close_offset(out: &mut String, e: &BinaryExpr) {
+    let arithmetic = e.op.precedence() >= BinaryOp::Add.precedence() && e.op != BinaryOp::Atan2;
+    if arithmetic
+        && ends_in_wrapped_offset(&e.lhs)
+        && let Some(at) = out.rfind(" offset (")
+    {
+        out.insert(at + " offset ".len(), '+');
+    }
+}
+
+fn ends_in_wrapped_offset(e: &Expr) -> bool {
+    let wrapped = |arg: &DurationArg| matches!(arg, DurationArg::Expr(e) if e.wrapped);
+    match e {
+        Expr::Vector(e) => wrapped(&e.offset),
+        Expr::Matrix(e) => wrapped(&e.selector.offset),
+        Expr::Subquery(e) => wrapped(&e.offset),
+        Expr::Unary(e) => ends_in_wrapped_offset(&e.expr),
+        Expr::Binary(e) => ends_in_wrapped_offset(&e.rhs),
+        _ => false,
     }
 }
 

@@ -6,8 +6,6 @@
 
 mod number;
 mod string;
-#[cfg(test)]
-mod tests;
 mod token;
 
 pub(crate) use token::{Keyword, Token, TokenKind, is_label_word};
@@ -291,12 +289,13 @@ impl<'a> Lexer<'a> {
                 if let Some(op) = arithmetic(c) {
                     return self.token(TokenKind::Op(op));
                 }
-                match self.duration_keyword(c) {
-                    Some(keyword) => self.token(TokenKind::Keyword(keyword)),
-                    None => {
-                        self.fail(format!("unexpected character in duration expression: {}", quoted_char(c)))
-                    }
-                }
+                let Some(keyword) = self.duration_keyword(c) else {
+                    let c = quoted_char(c);
+                    return self.fail(format!("unexpected character in duration expression: {c}"));
+                };
+                // Prometheus does not count these, and refuses `a[step():1m]`.
+                self.had_duration = true;
+                self.token(TokenKind::Keyword(keyword))
             }
         }
     }

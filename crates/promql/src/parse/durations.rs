@@ -52,8 +52,8 @@ impl Parser<'_> {
                 let operand = self.duration(SIGN_PRECEDENCE + 1)?;
                 let signed = self.apply_sign(op, sign, operand)?;
                 let (mut expr, height) = self.duration_operators(signed, 0)?;
-                // Signs that fold away would no longer say that the arithmetic belongs to the offset.
-                expr.wrapped |= matches!(expr.kind, DurationKind::Binary(..));
+                // Signs that fold away would no longer say that all of it belongs to the offset.
+                expr.wrapped |= !matches!(expr.kind, DurationKind::Literal(_));
                 return Ok((expr, height));
             }
             _ => return self.unexpected(),

@@ -70,3 +70,21 @@ pub fn parse_expr(query: &str, options: ParseOptions) -> Result<Expr, ParseError
 pub fn parse_selector(selector: &str) -> Result<Vec<Matcher>, ParseError> {
     Parser::new(selector, ParseOptions::default()).and_then(|p| p.whole_selector()).map_err(|e| *e)
 }
+
+/// For fuzzing: parses `query` with all options and none, and checks what must hold of any text.
+#[doc(hidden)]
+pub fn fuzz(query: &str) {
+    for options in [ParseOptions::ALL, ParseOptions::default()] {
+        match parse_expr(query, options) {
+            Ok(expr) => {
+                let printed = expr.to_string();
+                let again = parse_expr(&printed, ParseOptions::ALL);
+                let same = again.as_ref().is_ok_and(|e| e.clone().canonical() == expr.clone().canonical());
+                assert!(same, "{query:?} is printed as {printed:?}, which gives {again:?}");
+                expr.walk(|e| assert!(e.pos().start < e.pos().end && e.pos().end as usize <= query.len()));
+            }
+            Err(e) => assert!(e.pos.start as usize <= query.len() && !e.message.is_empty(), "{e:?}"),
+        }
+    }
+    let _ = parse_selector(query);
+}
