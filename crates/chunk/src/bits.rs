@@ -28,21 +28,25 @@ impl<'a> BitReader<'a> {
     pub(crate) fn refill(&mut self) {
         let word = match self.bytes.get(self.next..).and_then(|rest| rest.first_chunk::<8>()) {
             Some(word) => u64::from_be_bytes(*word),
-            None => self.tail(),
+            None => tail(self.bytes, self.next),
         };
         self.register |= word >> self.valid;
         self.next += ((63 - self.valid) >> 3) as usize;
         self.valid |= REFILLED;
     }
 
-    /// The last bytes with zeros behind them.
-    #[cold]
-    #[inline(never)]
-    fn tail(&self) -> u64 {
-        let mut word = [0; 8];
-        let rest = self.bytes.get(self.next..).unwrap_or_default();
-        word[..rest.len()].copy_from_slice(rest);
-        u64::from_be_bytes(word)
+    /// Refills unless `n` bits, at most [`REFILLED`], are valid already.
+    #[inline(always)]
+    pub(crate) fn ensure(&mut self, n: u32) {
+        if self.valid < n {
+            self.refill();
+        }
+    }
+
+    /// How many of the next bits are 0, as far as the register goes.
+    #[inline(always)]
+    pub(crate) fn zeros_held(&self) -> u32 {
+        self.register.leading_zeros().min(self.valid)
     }
 
     /// The unread bits from the top; only the first `valid` count, so refill before.
@@ -119,6 +123,45 @@ impl<'a> BitReader<'a> {
     }
 }
 
+/// The last bytes with zeros behind them. Takes no `&self`: a reader whose address is known to another
+/// function is kept in memory, not in registers.
+#[cold]
+#[inline(never)]
+fn tail(bytes: &[u8], next: usize) -> u64 {
+    let mut word = [0; 8];
+    let rest = bytes.get(next..).unwrap_or_default();
+    word[..rest.len()].copy_from_slice(rest);
+    u64::from_be_bytes(word)
+}
+
+/// Bits to be written, put together so that they are written at once.
+#[derive(Clone, Copy)]
+pub(crate) struct Bits {
+    /// The lowest `n`; those above are 0.
+    bits: u128,
+    n: u32,
+}
+
+impl Bits {
+    #[inline]
+    pub(crate) fn new(bits: u64, n: u32) -> Self {
+        Bits { bits: bits.into(), n }
+    }
+
+    /// With the lowest `n` of `bits` behind; those above must be 0.
+    #[inline]
+    #[must_use]
+    pub(crate) fn then(self, bits: u64, n: u32) -> Self {
+        self.join(Bits::new(bits, n))
+    }
+
+    #[inline]
+    #[must_use]
+    pub(crate) fn join(self, behind: Bits) -> Self {
+        Bits { bits: self.bits << behind.n | behind.bits, n: self.n + behind.n }
+    }
+}
+
 /// Appends to a byte vector whose last byte may be begun.
 pub(crate) struct BitWriter<'a> {
     pub(crate) bytes: &'a mut Vec<u8>,
@@ -127,9 +170,9 @@ pub(crate) struct BitWriter<'a> {
 }
 
 impl BitWriter<'_> {
-    /// Appends the lowest `n` bits, at most 120; those above must be 0.
+    /// Appends up to 120 bits.
     #[inline]
-    pub(crate) fn put_wide(&mut self, bits: u128, n: u32) {
+    pub(crate) fn put_all(&mut self, Bits { bits, n }: Bits) {
         debug_assert!(0 < n && n <= 120 && bits >> n == 0);
         let used = u32::from(self.used);
         let total = used + n;
@@ -139,14 +182,17 @@ impl BitWriter<'_> {
         {
             word |= u128::from(last) << 120;
         }
-        self.bytes.extend_from_slice(&word.to_be_bytes()[..total.div_ceil(8) as usize]);
+        // All of it and then cut off: a fixed size is stored without a call.
+        let end = self.bytes.len() + total.div_ceil(8) as usize;
+        self.bytes.extend_from_slice(&word.to_be_bytes());
+        self.bytes.truncate(end);
         self.used = (total % 8) as u8;
     }
 
     /// Appends the lowest `n` bits, 1 to 64, whatever stands above them.
     #[inline]
     pub(crate) fn put(&mut self, bits: u64, n: u32) {
-        self.put_wide(u128::from(bits << (64 - n) >> (64 - n)), n);
+        self.put_all(Bits { bits: u128::from(bits << (64 - n) >> (64 - n)), n });
     }
 
     pub(crate) fn put_uvarint(&mut self, mut value: u64) {

@@ -12,11 +12,11 @@ pub fn decode_floats(chunk: &[u8], encoding: Encoding, t_ms: &mut Vec<i64>, v: &
     let (t_start, v_start) = (t_ms.len(), v.len());
     let filled = match encoding {
         Encoding::Xor => XorDecoder::new(chunk).and_then(|mut decoder| {
-            let (t_ms, v) = grown(t_ms, v, decoder.left());
+            let (t_ms, v) = grown(t_ms, v, decoder.count());
             decoder.fill(t_ms, v)
         }),
         Encoding::Xor2 => Xor2Decoder::new(chunk).and_then(|mut decoder| {
-            let (t_ms, v) = grown(t_ms, v, decoder.left());
+            let (t_ms, v) = grown(t_ms, v, decoder.count());
             decoder.fill(t_ms, v)
         }),
         _ => Err(Error::invalid(format!("a chunk of encoding {encoding} holds no floats"))),

@@ -58,6 +58,11 @@ impl StartTimes {
         u16::from(self.header & !KNOWN)
     }
 
+    /// Whether any but the first sample has a start of its own.
+    pub(crate) fn changes(self) -> bool {
+        self.changes_from() > 0
+    }
+
     /// Writes the start of sample `n` (from 0) behind its other parts; the header may have changed after.
     pub(crate) fn write(
         &mut self,
@@ -72,7 +77,7 @@ impl StartTimes {
                 out.put_varint(t_ms.wrapping_sub(start_ms));
                 self.header = KNOWN;
             }
-        } else if self.changes_from() > 0 {
+        } else if self.changes() {
             varbit::put_int(out, diff.wrapping_sub(self.diff));
             self.diff = diff;
         } else if start_ms != self.start_ms || n == LAST_CHANGE {
@@ -102,7 +107,7 @@ impl StartTimes {
             if self.header & KNOWN != 0 {
                 self.start_ms = t_ms.wrapping_sub(from.take_varint()?);
             }
-        } else if self.changes_from() > 0 && n >= self.changes_from() {
+        } else if self.changes() && n >= self.changes_from() {
             let read = varbit::take_int(from);
             self.diff = if n == self.changes_from() { read } else { self.diff.wrapping_add(read) };
             self.start_ms = before_ms.wrapping_sub(self.diff);

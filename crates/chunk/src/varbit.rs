@@ -14,7 +14,7 @@
 //! 11111111 + 64      all others
 //! ```
 
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, Bits};
 
 /// Bits of payload by the number of ones in front.
 const WIDTHS: [u32; 9] = [0, 3, 6, 9, 12, 18, 25, 56, 64];
@@ -36,10 +36,9 @@ pub(crate) fn put_uint(out: &mut BitWriter<'_>, value: u64) {
 fn put(out: &mut BitWriter<'_>, value: u64, needed: u32) {
     let ones = WIDTHS.partition_point(|&width| width < needed);
     let width = WIDTHS[ones.min(8)];
-    let (prefix, prefix_bits) =
-        if ones >= 8 { (0xff, 8) } else { ((1u128 << (ones + 1)) - 2, ones as u32 + 1) };
+    let prefix = if ones >= 8 { Bits::new(0xff, 8) } else { Bits::new((2 << ones) - 2, ones as u32 + 1) };
     let payload = if width == 0 { 0 } else { value << (64 - width) >> (64 - width) };
-    out.put_wide(prefix << width | u128::from(payload), prefix_bits + width);
+    out.put_all(prefix.then(payload, width));
 }
 
 #[inline]

@@ -12,7 +12,7 @@
 //!
 //! Shared by XOR chunks and by the sum of histograms; XOR2 has other control bits around the same window.
 
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, Bits};
 
 /// Which bits of the XOR are stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,34 +42,26 @@ impl Window {
         64 - u32::from(self.leading) - u32::from(self.trailing)
     }
 
+    /// How the XOR of the next value is written, at most 77 bits.
     #[inline]
-    pub(crate) fn write(&mut self, out: &mut BitWriter<'_>, xor: u64) {
+    pub(crate) fn encode(&mut self, xor: u64) -> Bits {
         if xor == 0 {
-            out.put(0, 1);
+            Bits::new(0, 1)
         } else {
-            self.write_changed(out, xor, (0b10, 2), (0b11, 2));
+            self.encode_changed(xor, Bits::new(0b10, 2), Bits::new(0b11, 2))
         }
     }
 
-    /// Writes an XOR that is not 0; `reuse` and `renew` are the control bits and how many they are.
+    /// The same for an XOR that is not 0, with the control bits for a window that is reused or is new.
     #[inline]
-    pub(crate) fn write_changed(
-        &mut self,
-        out: &mut BitWriter<'_>,
-        xor: u64,
-        reuse: (u64, u32),
-        renew: (u64, u32),
-    ) {
+    pub(crate) fn encode_changed(&mut self, xor: u64, reuse: Bits, renew: Bits) -> Bits {
         let narrowest = Window::around(xor);
         if self.covers(narrowest) {
-            let n = self.bits();
-            out.put_wide(u128::from(reuse.0) << n | u128::from(xor >> self.trailing), reuse.1 + n);
-            return;
+            return reuse.then(xor >> self.trailing, self.bits());
         }
         *self = narrowest;
         let n = self.bits();
-        let head = renew.0 << 11 | u64::from(self.leading) << 6 | u64::from(n) & 0x3f;
-        out.put_wide(u128::from(head) << n | u128::from(xor >> self.trailing), renew.1 + 11 + n);
+        renew.then(u64::from(self.leading) << 6 | u64::from(n) & 0x3f, 11).then(xor >> self.trailing, n)
     }
 
     /// The XOR of the next value. `None`: the window reaches beyond 64 bits, which nobody writes.

@@ -15,7 +15,7 @@
 //!
 //! All arithmetic on times wraps, as Prometheus' does, so that any two times can follow each other.
 
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, Bits};
 use crate::read::corrupt;
 use crate::window::Window;
 use nilometer_model::Result;
@@ -103,11 +103,17 @@ impl XorState {
             }
             1 => {
                 out.put_uvarint(t_delta);
-                self.window.write(&mut out, v_bits ^ self.v_bits);
+                out.put_all(self.window.encode(v_bits ^ self.v_bits));
             }
             _ => {
-                put_dod(&mut out, t_delta.wrapping_sub(self.t_delta) as i64);
-                self.window.write(&mut out, v_bits ^ self.v_bits);
+                let value = self.window.encode(v_bits ^ self.v_bits);
+                match t_delta.wrapping_sub(self.t_delta) as i64 {
+                    dod @ -524_287..=524_288 => out.put_all(encode_dod(dod).join(value)),
+                    dod => {
+                        out.put_all(Bits::new(0b1111, 4).then(dod as u64, 64));
+                        out.put_all(value);
+                    }
+                }
             }
         }
         self.used = out.used;
@@ -119,19 +125,20 @@ impl XorState {
     }
 }
 
+/// For all but the longest form.
 #[inline]
-fn put_dod(out: &mut BitWriter<'_>, dod: i64) {
+fn encode_dod(dod: i64) -> Bits {
     match dod {
-        0 => out.put(0, 1),
-        -8_191..=8_192 => out.put(0b10 << 14 | dod as u64 & 0x3fff, 16),
-        -65_535..=65_536 => out.put(0b110 << 17 | dod as u64 & 0x1_ffff, 20),
-        -524_287..=524_288 => out.put(0b1110 << 20 | dod as u64 & 0xf_ffff, 24),
-        _ => {
-            out.put(0b1111, 4);
-            out.put(dod as u64, 64);
-        }
+        0 => Bits::new(0, 1),
+        -8_191..=8_192 => Bits::new(0b10, 2).then(dod as u64 & 0x3fff, 14),
+        -65_535..=65_536 => Bits::new(0b110, 3).then(dod as u64 & 0x1_ffff, 17),
+        _ => Bits::new(0b1110, 4).then(dod as u64 & 0xf_ffff, 20),
     }
 }
+
+/// Bits of a sample that are looked at before it is known whether more are needed: a time of 24 and the head
+/// of a value of 13.
+const HELD: u32 = 37;
 
 /// Walks the samples of an XOR chunk.
 #[derive(Clone)]
@@ -168,35 +175,65 @@ impl<'a> XorDecoder<'a> {
         if self.read == self.count {
             return Ok(None);
         }
-        let (t_ms, v_bits) = if self.read < 2 { self.early() } else { self.later() };
+        if self.read < 2 {
+            self.early();
+        } else {
+            self.from.ensure(HELD);
+            self.later();
+        }
         self.check()?;
         self.read += 1;
-        Ok(Some((t_ms, f64::from_bits(v_bits))))
+        Ok(Some((self.t_ms, f64::from_bits(self.v_bits))))
     }
 
-    pub(crate) fn left(&self) -> u16 {
-        self.count - self.read
+    pub(crate) fn count(&self) -> u16 {
+        self.count
     }
 
-    /// Fills two columns with the next samples, as many as [`XorDecoder::left`] says.
+    /// Fills two columns of [`XorDecoder::count`] rows with all samples, none of which was read yet.
     pub(crate) fn fill(&mut self, t_ms: &mut [i64], v: &mut [f64]) -> Result<()> {
-        debug_assert!(t_ms.len() == usize::from(self.left()) && v.len() == t_ms.len());
-        let mut rows = t_ms.iter_mut().zip(v);
-        for (t, v) in rows.by_ref().take(2usize.saturating_sub(usize::from(self.read))) {
-            let (t_ms, v_bits) = self.early();
-            (*t, *v) = (t_ms, f64::from_bits(v_bits));
+        debug_assert!(self.read == 0 && t_ms.len() == usize::from(self.count) && v.len() == t_ms.len());
+        let early = t_ms.len().min(2);
+        let (t_early, t_ms) = t_ms.split_at_mut(early);
+        let (v_early, v) = v.split_at_mut(early);
+        for (t, v) in t_early.iter_mut().zip(v_early) {
+            self.early();
+            (*t, *v) = (self.t_ms, f64::from_bits(self.v_bits));
             self.read += 1;
         }
-        for (t, v) in rows {
-            let (t_ms, v_bits) = self.later();
-            (*t, *v) = (t_ms, f64::from_bits(v_bits));
-        }
-        self.read = self.count;
+        // A copy whose address nobody knows stays in registers.
+        let mut hot = self.clone();
+        hot.fill_later(t_ms, v);
+        hot.read = hot.count;
+        *self = hot;
         self.check()
     }
 
+    #[inline(always)]
+    fn fill_later(&mut self, t_ms: &mut [i64], v: &mut [f64]) {
+        let mut rows = t_ms.iter_mut().zip(v);
+        loop {
+            self.from.ensure(HELD);
+            // Two zeros are a whole sample: the same step, the same value. They come in runs.
+            let mut run = self.from.zeros_held() / 2;
+            if run == 0 {
+                let Some((t, v)) = rows.next() else { return };
+                self.later();
+                (*t, *v) = (self.t_ms, f64::from_bits(self.v_bits));
+                continue;
+            }
+            while run > 0 {
+                let Some((t, v)) = rows.next() else { return };
+                self.from.skip(2);
+                self.t_ms = self.t_ms.wrapping_add(self.t_delta as i64);
+                (*t, *v) = (self.t_ms, f64::from_bits(self.v_bits));
+                run -= 1;
+            }
+        }
+    }
+
     /// The first two samples have a form of their own.
-    fn early(&mut self) -> (i64, u64) {
+    fn early(&mut self) {
         if self.read == 0 {
             self.t_ms = self.from.take_varint().unwrap_or_else(|| self.break_off());
             self.v_bits = self.from.take(64);
@@ -206,14 +243,11 @@ impl<'a> XorDecoder<'a> {
             self.from.refill();
             self.read_value();
         }
-        (self.t_ms, self.v_bits)
     }
 
-    /// One refill at the start holds the time and the head of the value: the most that the time takes is 24
-    /// bits, or leaves is 24 after its longest form.
+    /// Any later sample; the register has to hold [`HELD`] bits.
     #[inline(always)]
-    fn later(&mut self) -> (i64, u64) {
-        self.from.refill();
+    fn later(&mut self) {
         if self.from.peek() >> 63 == 0 {
             self.from.skip(1);
         } else {
@@ -221,26 +255,22 @@ impl<'a> XorDecoder<'a> {
         }
         self.t_ms = self.t_ms.wrapping_add(self.t_delta as i64);
         self.read_value();
-        (self.t_ms, self.v_bits)
     }
 
-    /// The difference of steps where it is not 0, from a register that was just refilled.
+    /// The difference of steps where it is not 0. Leaves 13 bits for the value's head.
     #[inline(always)]
     fn read_dod(&mut self) -> i64 {
-        let bits = match self.from.peek().leading_ones() {
-            1 => 14,
-            2 => 17,
-            3 => 20,
-            _ => {
-                self.from.skip(4);
-                return self.from.take(64) as i64;
-            }
-        };
-        // 14, 17 and 20 bits stand behind 2, 3 and 4 bits of control.
-        self.from.skip(bits / 3 - 2);
-        let raw = self.from.take_held(bits) as i64;
-        // The range is −(2ⁿ⁻¹ − 1) to 2ⁿ⁻¹, not two's complement.
-        if raw > 1 << (bits - 1) { raw - (1 << bits) } else { raw }
+        let ones = self.from.peek().leading_ones();
+        if ones > 3 {
+            self.from.skip(4);
+            return self.from.take(64) as i64;
+        }
+        // 10, 110 and 1110 stand before 14, 17 and 20 bits.
+        self.from.skip(ones + 1);
+        let bits = 11 + 3 * ones;
+        let raw = self.from.take_held(bits);
+        // The range is −(2ⁿ⁻¹ − 1) to 2ⁿ⁻¹, one above two's complement.
+        ((raw.wrapping_sub(1) << (64 - bits)) as i64 >> (64 - bits)) + 1
     }
 
     #[inline(always)]

@@ -20,7 +20,7 @@
 //!
 //! "Before" is the last value that is no stale marker, 0.0 at first. Starts: see `start`.
 
-use crate::bits::{BitReader, BitWriter};
+use crate::bits::{BitReader, BitWriter, Bits};
 use crate::read::corrupt;
 use crate::start::{Stamp, StartTimes};
 use crate::window::Window;
@@ -122,7 +122,7 @@ impl Xor2State {
             }
             1 => {
                 out.put_uvarint(t_delta);
-                self.write_value(&mut out, v_bits);
+                out.put_all(self.encode_value(v_bits));
             }
             _ => self.write_joint(&mut out, t_delta.wrapping_sub(self.t_delta) as i64, v_bits),
         }
@@ -139,31 +139,47 @@ impl Xor2State {
         bytes[2] = self.starts.header();
     }
 
+    /// Time and value of a later sample.
+    #[inline]
     fn write_joint(&mut self, out: &mut BitWriter<'_>, dod: i64, v_bits: u64) {
+        if dod == 0 {
+            out.put_all(if v_bits == STALE_NAN_BITS {
+                Bits::new(0b11111, 5)
+            } else if v_bits == self.base {
+                Bits::new(0, 1)
+            } else {
+                self.window.encode_changed(v_bits ^ self.base, Bits::new(0b100, 3), Bits::new(0b101, 3))
+            });
+            return;
+        }
+        let value = self.encode_value(v_bits);
         match dod {
-            0 if v_bits == STALE_NAN_BITS => return out.put(0b11111, 5),
-            0 if v_bits == self.base => return out.put(0, 1),
-            0 => return self.window.write_changed(out, v_bits ^ self.base, (0b100, 3), (0b101, 3)),
-            -4_096..=4_095 => out.put(0b110 << 13 | dod as u64 & 0x1fff, 16),
-            -524_288..=524_287 => out.put(0b1110 << 20 | dod as u64 & 0xf_ffff, 24),
+            -4_096..=4_095 => out.put_all(Bits::new(0b110, 3).then(dod as u64 & 0x1fff, 13).join(value)),
+            -524_288..=524_287 => {
+                out.put_all(Bits::new(0b1110, 4).then(dod as u64 & 0xf_ffff, 20).join(value));
+            }
             _ => {
-                out.put(0b11110, 5);
-                out.put(dod as u64, 64);
+                out.put_all(Bits::new(0b11110, 5).then(dod as u64, 64));
+                out.put_all(value);
             }
         }
-        self.write_value(out, v_bits);
     }
 
-    fn write_value(&mut self, out: &mut BitWriter<'_>, v_bits: u64) {
+    #[inline]
+    fn encode_value(&mut self, v_bits: u64) -> Bits {
         if v_bits == STALE_NAN_BITS {
-            out.put(0b111, 3);
+            Bits::new(0b111, 3)
         } else if v_bits == self.base {
-            out.put(0, 1);
+            Bits::new(0, 1)
         } else {
-            self.window.write_changed(out, v_bits ^ self.base, (0b10, 2), (0b110, 3));
+            self.window.encode_changed(v_bits ^ self.base, Bits::new(0b10, 2), Bits::new(0b110, 3))
         }
     }
 }
+
+/// Bits of a sample that are looked at before it is known whether more are needed: a time of 24 and the head
+/// of a value of 14.
+const HELD: u32 = 38;
 
 /// Walks the samples of an XOR2 chunk.
 #[derive(Clone)]
@@ -201,8 +217,8 @@ impl<'a> Xor2Decoder<'a> {
         self.starts.start_ms
     }
 
-    pub(crate) fn left(&self) -> u16 {
-        self.count - self.read
+    pub(crate) fn count(&self) -> u16 {
+        self.count
     }
 
     /// The next sample, checked.
@@ -211,30 +227,67 @@ impl<'a> Xor2Decoder<'a> {
         if self.read == self.count {
             return Ok(None);
         }
-        let (t_ms, v_bits) = self.any();
+        let v_bits = self.any();
         self.check()?;
-        Ok(Some((t_ms, f64::from_bits(v_bits))))
+        Ok(Some((self.t_ms, f64::from_bits(v_bits))))
     }
 
-    /// Fills two columns with the next samples, as many as [`Xor2Decoder::left`] says.
+    /// Fills two columns of [`Xor2Decoder::count`] rows with all samples, none of which was read yet.
     pub(crate) fn fill(&mut self, t_ms: &mut [i64], v: &mut [f64]) -> Result<()> {
-        debug_assert!(t_ms.len() == usize::from(self.left()) && v.len() == t_ms.len());
-        for (t, v) in t_ms.iter_mut().zip(v) {
-            let (t_ms, v_bits) = self.any();
-            (*t, *v) = (t_ms, f64::from_bits(v_bits));
+        debug_assert!(self.read == 0 && t_ms.len() == usize::from(self.count) && v.len() == t_ms.len());
+        // With starts that change, every sample has bits more; all others have runs of zeros.
+        let alike = if self.starts.changes() { 0 } else { t_ms.len().saturating_sub(2) };
+        let (t_first, t_alike) = t_ms.split_at_mut(t_ms.len() - alike);
+        let (v_first, v_alike) = v.split_at_mut(v.len() - alike);
+        for (t, v) in t_first.iter_mut().zip(v_first) {
+            let v_bits = self.any();
+            (*t, *v) = (self.t_ms, f64::from_bits(v_bits));
         }
+        // A copy whose address nobody knows stays in registers.
+        let mut hot = self.clone();
+        hot.fill_alike(t_alike, v_alike);
+        hot.read = hot.count;
+        *self = hot;
         self.check()
     }
 
     #[inline(always)]
-    fn any(&mut self) -> (i64, u64) {
+    fn fill_alike(&mut self, t_ms: &mut [i64], v: &mut [f64]) {
+        let mut rows = t_ms.iter_mut().zip(v);
+        loop {
+            self.from.ensure(HELD);
+            // A zero is a whole sample: the same step, the same value.
+            let mut run = self.from.zeros_held();
+            if run == 0 {
+                let Some((t, v)) = rows.next() else { return };
+                let v_bits = self.later();
+                (*t, *v) = (self.t_ms, f64::from_bits(v_bits));
+                continue;
+            }
+            while run > 0 {
+                let Some((t, v)) = rows.next() else { return };
+                self.from.skip(1);
+                self.t_ms = self.t_ms.wrapping_add(self.t_delta as i64);
+                (*t, *v) = (self.t_ms, f64::from_bits(self.base));
+                run -= 1;
+            }
+        }
+    }
+
+    /// The value of the next sample, whichever it is; its time is in the state.
+    fn any(&mut self) -> u64 {
         let before_ms = self.t_ms;
-        let v_bits = if self.read < 2 { self.early() } else { self.later() };
+        let v_bits = if self.read < 2 {
+            self.early()
+        } else {
+            self.from.ensure(HELD);
+            self.later()
+        };
         if self.starts.read(&mut self.from, self.read, (before_ms, self.t_ms)).is_none() {
             self.broken = true;
         }
         self.read += 1;
-        (self.t_ms, v_bits)
+        v_bits
     }
 
     /// The first two samples have a form of their own.
@@ -259,10 +312,9 @@ impl<'a> Xor2Decoder<'a> {
         self.read_value()
     }
 
-    /// One refill at the start holds the time and the head of the value, as in XOR chunks.
+    /// Any later sample but for its start; the register has to hold [`HELD`] bits.
     #[inline(always)]
     fn later(&mut self) -> u64 {
-        self.from.refill();
         let ones = self.from.peek().leading_ones();
         let dod = match ones {
             0 | 1 => 0,

@@ -223,7 +223,7 @@ impl Field for Xored {
 
     #[inline]
     fn put_next(&mut self, out: &mut BitWriter<'_>, stored: u64) {
-        self.window.write(out, stored ^ self.bits);
+        out.put_all(self.window.encode(stored ^ self.bits));
         self.bits = stored;
     }
 
