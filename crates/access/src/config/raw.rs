@@ -1,0 +1,160 @@
+//! The tenants file as YAML has it: shapes and types, no meaning yet.
+//!
+//! Nothing here derives `Debug`: these values hold hashes.
+
+use crate::identity::Scope;
+use crate::policy::LabelMode;
+use serde::Deserialize;
+use serde::de::{self, Visitor};
+pub(super) use serde_saphyr::Spanned;
+use std::collections::BTreeMap;
+use std::fmt;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct File {
+    #[serde(default)]
+    pub(super) hub: Hub,
+    #[serde(default)]
+    pub(super) defaults: Defaults,
+    #[serde(default)]
+    pub(super) tenants: Vec<Spanned<Tenant>>,
+    #[serde(default)]
+    pub(super) operators: Vec<Spanned<Operator>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Hub {
+    #[serde(default)]
+    pub(super) limits: HubLimits,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Defaults {
+    #[serde(default)]
+    pub(super) limits: TenantLimits,
+    #[serde(default)]
+    pub(super) labels: Labels,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tenant {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) labels: Labels,
+    #[serde(default)]
+    pub(super) limits: TenantLimits,
+    #[serde(default)]
+    pub(super) credentials: Vec<Spanned<Credential>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Operator {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) credentials: Vec<Spanned<Credential>>,
+}
+
+pub(super) type Labels = BTreeMap<String, Spanned<Label>>;
+
+#[derive(Deserialize, Clone)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Label {
+    /// The tenant's name where it is left out.
+    pub(super) value: Option<String>,
+    pub(super) mode: LabelMode,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Credential {
+    pub(super) basic: Option<Spanned<Basic>>,
+    pub(super) bearer: Option<Spanned<Bearer>>,
+    #[serde(default)]
+    pub(super) scopes: Vec<Spanned<Scope>>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Basic {
+    pub(super) username: Spanned<String>,
+    pub(super) password_hash: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Bearer {
+    pub(super) sha256: Spanned<String>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct TenantLimits {
+    pub(super) active_series: Option<Spanned<u64>>,
+    pub(super) samples_per_second: Option<Spanned<u64>>,
+    pub(super) burst_seconds: Option<Spanned<u64>>,
+    pub(super) over_rate_status: Option<Spanned<u64>>,
+    pub(super) concurrent_requests: Option<Spanned<u64>>,
+    pub(super) request_bytes: Option<Spanned<Bytes>>,
+    pub(super) decompressed_bytes: Option<Spanned<Bytes>>,
+    pub(super) series_per_request: Option<Spanned<u64>>,
+    pub(super) labels_per_series: Option<Spanned<u64>>,
+    pub(super) label_name_bytes: Option<Spanned<Bytes>>,
+    pub(super) label_value_bytes: Option<Spanned<Bytes>>,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct HubLimits {
+    pub(super) tenants: Option<Spanned<u64>>,
+    pub(super) connections: Option<Spanned<u64>>,
+    pub(super) concurrent_requests: Option<Spanned<u64>>,
+    pub(super) active_series: Option<Spanned<u64>>,
+    pub(super) samples_per_second: Option<Spanned<u64>>,
+    pub(super) burst_seconds: Option<Spanned<u64>>,
+}
+
+/// A number of bytes: `1048576`, `1024KiB` or `1MiB`.
+#[derive(Clone, Copy)]
+pub(super) struct Bytes(pub(super) u64);
+
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(BytesVisitor)
+    }
+}
+
+struct BytesVisitor;
+
+impl Visitor<'_> for BytesVisitor {
+    type Value = Bytes;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a number of bytes, such as 1048576, 1024KiB or 1MiB")
+    }
+
+    fn visit_u64<E>(self, bytes: u64) -> Result<Bytes, E> {
+        Ok(Bytes(bytes))
+    }
+
+    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Bytes, E> {
+        u64::try_from(bytes).map(Bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+    }
+
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+        let (number, shift) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
+            (Some(number), _) => (number, 10),
+            (_, Some(number)) => (number, 20),
+            _ => (text, 0),
+        };
+        let number: Option<u64> = number.trim_end().parse().ok();
+        number
+            .and_then(|n| n.checked_mul(1 << shift))
+            .map(Bytes)
+            .ok_or_else(|| E::invalid_value(de::Unexpected::Other("something else"), &self))
+    }
+}
