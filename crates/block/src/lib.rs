@@ -1,1 +1,43 @@
-//! The Prometheus block: index, chunk segments, tombstones
+//! The Prometheus block: an immutable folder of series, one writer, one reader.
+//!
+//! ```text
+//! 01ARZ3NDEKTSV4RRFFQ69G5FAV/
+//!   meta.json     what it holds and where it came from      (nilometer_model::BlockMeta)
+//!   index         symbols, series, postings                 (index format 2)
+//!   chunks/000001 samples, at most 512 MiB a file
+//!   tombstones    what was deleted since
+//! ```
+//!
+//! - [`BlockWriter`] writes one from front to back; it is visible whole or not at all.
+//! - [`Block`] answers as a `Queryable`, by ranged reads; every byte read is checked against its checksum.
+//! - [`BlockDir`] is a folder of blocks: what is in it, what is left over, and how a block goes.
+//! - [`verify`] walks everything.
+//!
+//! Formats: Prometheus' `tsdb/docs/format/`, drawn in the heads of the modules here.
+
+mod block;
+mod bytes;
+mod dir;
+mod index;
+mod labels;
+mod recode;
+mod segments;
+mod select;
+mod source;
+mod tombstones;
+mod verify;
+mod writer;
+
+pub use block::Block;
+pub use dir::BlockDir;
+pub use tombstones::{Deleted, Tombstones};
+pub use verify::{Report, verify};
+pub use writer::{BlockWriter, ChunkRef};
+
+#[cfg(test)]
+mod tests;
+
+/// Chunks of all encodings begin with the number of their samples.
+fn samples_of(chunk: &[u8]) -> Option<u64> {
+    chunk.first_chunk().map(|count| u64::from(u16::from_be_bytes(*count)))
+}

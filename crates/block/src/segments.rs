@@ -1,0 +1,119 @@
+//! Chunk segments: the files under `chunks/`, numbered from 1.
+//!
+//! ```text
+//! ┌─────────────────────┬───────────────┬────────────────┬────────
+//! │ 0x85BD40DD <4b>     │ version 1 <1b>│ padding 0 <3b> │ chunks …
+//! └─────────────────────┴───────────────┴────────────────┴────────
+//! ┌───────────────┬─────────────────┬──────┬──────────────────────────────────┐
+//! │ len <uvarint> │ encoding <1b>   │ data │ CRC-32C of encoding and data <4b>│   a chunk; `len` is that of `data`
+//! └───────────────┴─────────────────┴──────┴──────────────────────────────────┘
+//! ```
+//!
+//! A chunk's reference is the number of its file less one in the upper 32 bits, its offset in the lower ones.
+
+use crate::bytes::{CRC_BYTES, Cursor, crc32c};
+use crate::source::{Source, Window};
+use nilometer_chunk::Encoding;
+use nilometer_env::Fs;
+use nilometer_model::{Error, Result};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub(crate) const DIR: &str = "chunks";
+pub(crate) const HEADER: [u8; 8] = [0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0];
+/// The longest `len` that Prometheus reads.
+pub(crate) const MAX_LEN_BYTES: usize = 5;
+
+/// The open segments of a block.
+pub(crate) struct Segments {
+    dir: String,
+    /// By the upper half of references. One that is damaged at its head says so for each of its chunks.
+    files: BTreeMap<u64, Result<Source>>,
+}
+
+impl Segments {
+    pub(crate) fn open(fs: &dyn Fs, block: &Path) -> Result<Self> {
+        let dir = block.join(DIR);
+        let shown = dir.display().to_string();
+        let entries = match fs.read_dir(&dir) {
+            // A block without samples need not have the folder.
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+            entries => entries.map_err(|e| Error::io(format!("listing {shown}"), e))?,
+        };
+        let mut files = BTreeMap::new();
+        for entry in entries {
+            // Prometheus takes every file whose name is a number, in order.
+            if let (Ok(number @ 1..), false) = (entry.name.parse::<u64>(), entry.is_dir) {
+                files.insert(number - 1, open_segment(fs, &dir.join(&entry.name)));
+            }
+        }
+        Ok(Segments { dir: shown, files })
+    }
+
+    pub(crate) fn len_bytes(&self) -> u64 {
+        self.files.values().flatten().map(Source::len).sum()
+    }
+
+    /// What is wrong with whole files.
+    pub(crate) fn damage(&self) -> impl Iterator<Item = &Error> {
+        self.files.values().filter_map(|f| f.as_ref().err())
+    }
+
+    /// The chunk of a reference, its checksum right.
+    pub(crate) fn read<'w>(
+        &self,
+        window: &'w mut ChunkWindow,
+        reference: u64,
+    ) -> Result<(Encoding, &'w [u8])> {
+        let (segment, offset) = (reference >> 32, reference & u64::from(u32::MAX));
+        let source = match self.files.get(&segment) {
+            Some(Ok(source)) => source,
+            Some(Err(e)) => return Err(e.clone()),
+            None => {
+                let path = format!("{}/{:06}", self.dir, segment + 1);
+                return Err(Error::corrupt(path, offset, "a chunk segment is missing"));
+            }
+        };
+        if window.segment != segment {
+            *window = ChunkWindow { segment, window: Window::default() };
+        }
+        let mut cursor = Cursor::new(window.window.get(source, offset, MAX_LEN_BYTES + 1)?);
+        let len = cursor.uvarint().and_then(|len| u32::try_from(len).ok()).map(|len| len as usize);
+        let head = cursor.position();
+        let Some(len) = len.filter(|_| head <= MAX_LEN_BYTES) else {
+            return Err(source.corrupt(offset, "the length of a chunk is damaged"));
+        };
+        if (len as u64) > source.len() {
+            return Err(source.corrupt(offset, "a chunk is longer than its file"));
+        }
+        let mut cursor = Cursor::new(window.window.get(source, offset, head + 1 + len + CRC_BYTES)?);
+        let content = cursor.take(head).and_then(|_| cursor.take(1 + len)).zip(cursor.be32());
+        match content {
+            Some((content, crc)) if crc32c(content) == crc => {
+                let encoding =
+                    Encoding::from_byte(content[0]).map_err(|e| source.corrupt(offset, e.message()))?;
+                Ok((encoding, &content[1..]))
+            }
+            _ => Err(source.corrupt(offset, "the checksum of a chunk is wrong")),
+        }
+    }
+}
+
+/// What was read last, of one segment.
+#[derive(Default)]
+pub(crate) struct ChunkWindow {
+    segment: u64,
+    window: Window,
+}
+
+fn open_segment(fs: &dyn Fs, path: &Path) -> Result<Source> {
+    let source = Source::open(fs, path)?;
+    let head = source.read_vec(0, HEADER.len() as u64)?;
+    if head[..4] != HEADER[..4] {
+        return Err(source.corrupt(0, "the file does not begin as a chunk segment"));
+    }
+    if head[4] != HEADER[4] {
+        return Err(Error::invalid(format!("{} has version {}, only 1 can be read", source.path(), head[4])));
+    }
+    Ok(source)
+}

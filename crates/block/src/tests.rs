@@ -1,0 +1,10 @@
+//! Blocks against a naive model, against crashes and damage, and against Prometheus' own tool.
+
+mod crash;
+mod damage;
+mod fixture;
+mod model;
+mod promtool;
+mod scale;
+mod tombstones;
+mod writer;

@@ -1,0 +1,222 @@
+//! Walks a whole block and says all that is wrong with it.
+
+use crate::Block;
+use crate::index::{ChunkMeta, SeriesEntry, SymbolCache, postings};
+use crate::segments::ChunkWindow;
+use crate::source::Window;
+use nilometer_chunk::Samples;
+use nilometer_model::{BlockStats, Labels, Result};
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::ops::ControlFlow;
+
+/// What is in a block, and what is wrong with it.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Counted, not read from `meta.json`.
+    pub stats: BlockStats,
+    pub symbols: u64,
+    /// Label pairs, each with a postings list.
+    pub label_pairs: u64,
+    /// In the order found, the first 1,000.
+    pub problems: Vec<String>,
+    pub problem_count: u64,
+}
+
+impl Report {
+    const MAX_PROBLEMS: usize = 1000;
+
+    pub fn is_clean(&self) -> bool {
+        self.problem_count == 0
+    }
+
+    fn problem(&mut self, what: String) {
+        self.problem_count += 1;
+        if self.problems.len() < Self::MAX_PROBLEMS {
+            self.problems.push(what);
+        }
+    }
+}
+
+/// Reads every byte of index and chunks, decodes every sample, and compares what can be: order, checksums,
+/// times, postings against series, counts against `meta.json`. Memory is that of the longest postings list.
+pub fn verify(block: &Block) -> Report {
+    let mut verifier = Verifier {
+        block,
+        report: Report { symbols: block.0.index.symbol_count().into(), ..Report::default() },
+        in_series: PairSum::default(),
+        in_postings: PairSum::default(),
+        chunks: ChunkWindow::default(),
+        last_chunk: None,
+    };
+    for damage in block.0.segments.damage() {
+        verifier.report.problem(damage.to_string());
+    }
+    if let Err(e) = verifier.walk_series() {
+        verifier.report.problem(e.to_string());
+    }
+    if let Err(e) = verifier.walk_postings() {
+        verifier.report.problem(e.to_string());
+    }
+    verifier.compare();
+    verifier.report
+}
+
+struct Verifier<'a> {
+    block: &'a Block,
+    report: Report,
+    /// Of label pairs and references, once as the series have them and once as the postings do.
+    in_series: PairSum,
+    in_postings: PairSum,
+    chunks: ChunkWindow,
+    last_chunk: Option<u64>,
+}
+
+/// A sum over a set, the same in any order: two sets with equal sums are equal but for a chance of 2⁻⁶⁴.
+#[derive(Default, PartialEq, Eq)]
+struct PairSum {
+    sum: u64,
+    count: u64,
+}
+
+impl PairSum {
+    fn add(&mut self, name: &str, value: &str, reference: u32) {
+        let mut hasher = DefaultHasher::new();
+        (name, value, reference).hash(&mut hasher);
+        self.sum = self.sum.wrapping_add(hasher.finish());
+        self.count += 1;
+    }
+}
+
+impl Verifier<'_> {
+    fn walk_series(&mut self) -> Result<()> {
+        let index = &self.block.0.index;
+        let (mut walk, mut entry, mut cache) = (index.walk(), SeriesEntry::default(), SymbolCache::default());
+        let mut last: Option<Labels> = None;
+        while let Some((reference, content)) = walk.next()? {
+            self.report.stats.num_series += 1;
+            self.in_series.add("", "", reference);
+            if entry.decode(content).is_err() {
+                self.report.problem(index.corrupt(reference, "a series entry makes no sense").to_string());
+                continue;
+            }
+            let labels = match index.labels(&entry, &mut cache) {
+                Ok(labels) => labels,
+                Err(e) => {
+                    self.report.problem(e.to_string());
+                    continue;
+                }
+            };
+            if labels.len() != entry.labels.len() || labels.is_empty() {
+                self.report.problem(
+                    index.corrupt(reference, format!("{labels} has empty labels, or none")).to_string(),
+                );
+            }
+            if last.as_ref().is_some_and(|last| *last >= labels) {
+                self.report
+                    .problem(index.corrupt(reference, format!("{labels} is not in order")).to_string());
+            }
+            for (name, value) in &labels {
+                self.in_series.add(name, value, reference);
+            }
+            self.check_chunks(&labels, &entry.chunks);
+            last = Some(labels);
+        }
+        Ok(())
+    }
+
+    fn check_chunks(&mut self, labels: &Labels, chunks: &[ChunkMeta]) {
+        if chunks.is_empty() {
+            self.report.problem(format!("{labels} has no chunks"));
+        }
+        let mut last_max = None;
+        for chunk in chunks {
+            if self.last_chunk.is_some_and(|last| last >= chunk.reference) {
+                self.report
+                    .problem(format!("{labels}: chunk {:#x} is not in the order of series", chunk.reference));
+            }
+            if last_max.is_some_and(|last| last >= chunk.range.min_ms) {
+                self.report
+                    .problem(format!("{labels}: chunk {:#x} overlaps the one before", chunk.reference));
+            }
+            (self.last_chunk, last_max) = (Some(chunk.reference), Some(chunk.range.max_ms));
+            if let Err(e) = self.check_samples(labels, chunk) {
+                self.report.problem(e.context(labels).to_string());
+            }
+        }
+    }
+
+    fn check_samples(&mut self, labels: &Labels, chunk: &ChunkMeta) -> Result<()> {
+        let (encoding, data) = self.block.0.segments.read(&mut self.chunks, chunk.reference)?;
+        let (mut first, mut last, mut count) = (None, None, 0u64);
+        let mut sorted = true;
+        for sample in Samples::new(data, encoding)? {
+            let (t_ms, _) = sample?;
+            first = first.or(Some(t_ms));
+            sorted &= last.is_none_or(|last| last < t_ms);
+            last = Some(t_ms);
+            count += 1;
+        }
+        let stats = &mut self.report.stats;
+        stats.num_chunks += 1;
+        stats.num_samples += count;
+        *(if encoding.is_float() {
+            &mut stats.num_float_samples
+        } else {
+            &mut stats.num_histogram_samples
+        }) += count;
+        let announced = crate::samples_of(data).unwrap_or(0);
+        let within = self.block.meta().range();
+        let mut problem = |what: &str| {
+            self.report.problem(format!("{labels}: chunk {:#x} {what}", chunk.reference));
+        };
+        if !sorted {
+            problem("has samples out of order");
+        }
+        if announced != count {
+            problem("has not as many samples as it says");
+        }
+        if (first, last) != (Some(chunk.range.min_ms), Some(chunk.range.max_ms)) {
+            problem("has other times than its index entry");
+        }
+        if !within.contains(chunk.range.min_ms) || !within.contains(chunk.range.max_ms) {
+            problem("is outside of its block");
+        }
+        Ok(())
+    }
+
+    fn walk_postings(&mut self) -> Result<()> {
+        let index = &self.block.0.index;
+        let (mut window, mut list) = (Window::default(), Vec::new());
+        for reference in index.all_series(&mut window)? {
+            self.in_postings.add("", "", reference);
+        }
+        for name in index.offsets.names() {
+            index.values(name, "", |value, at| {
+                self.report.label_pairs += 1;
+                list.clear();
+                match postings::read(&mut window, &index.source, at, &mut list) {
+                    Ok(()) => list.iter().for_each(|r| self.in_postings.add(&name.name, value, *r)),
+                    Err(e) => self.report.problem(e.to_string()),
+                }
+                ControlFlow::Continue(())
+            })?;
+        }
+        Ok(())
+    }
+
+    fn compare(&mut self) {
+        if self.in_series != self.in_postings {
+            let (series, postings) = (self.in_series.count, self.in_postings.count);
+            self.report
+                .problem(format!("series have {series} label pairs, postings {postings}, or they differ"));
+        }
+        let (told, found) = (self.block.meta().stats, &mut self.report.stats);
+        found.num_tombstones = self.block.tombstones().len() as u64;
+        // Older writers count no kinds of samples, and Prometheus not always tombstones.
+        let key = |s: &BlockStats| (s.num_samples, s.num_series, s.num_chunks);
+        if key(&told) != key(found) {
+            let found = *found;
+            self.report.problem(format!("meta.json counts {told:?}, the block has {found:?}"));
+        }
+    }
+}
