@@ -135,7 +135,7 @@ impl DurationOp {
 
 /// Whether `seconds` do not fit into 64 bits of nanoseconds, Prometheus' limit for any duration.
 pub(crate) fn seconds_out_of_range(seconds: f64) -> bool {
-    const MAX_SECONDS: f64 = 9_223_372_036.854_775_807;
+    const MAX_SECONDS: f64 = 9_223_372_036.854_776;
     seconds.is_nan() || seconds.abs() > MAX_SECONDS
 }
 

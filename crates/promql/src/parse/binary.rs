@@ -35,13 +35,13 @@ impl Parser<'_> {
         let modifiers = self.modifiers()?;
         let right_associative = op == BinaryOp::Pow;
         let rhs = self.expr(op.precedence() + u8::from(!right_associative))?;
-        self.join(lhs, op, modifiers, rhs)
+        self.join(lhs, op, *modifiers, rhs)
     }
 
     #[inline(never)]
-    fn join(&mut self, lhs: Node, op: BinaryOp, modifiers: Box<Modifiers>, rhs: Node) -> Result<Node> {
+    fn join(&mut self, lhs: Node, op: BinaryOp, modifiers: Modifiers, rhs: Node) -> Result<Node> {
         let pos = lhs.expr.pos().to(rhs.expr.pos());
-        let Modifiers { return_bool, matching } = *modifiers;
+        let Modifiers { return_bool, matching } = modifiers;
         if matching.fill.is_set() && !self.options.binop_fill_modifiers {
             return self.fail(pos, "binop fill modifiers are experimental and not enabled");
         }

@@ -84,7 +84,8 @@ fn without_variables(query: &str) -> String {
 fn in_labels(before: &str) -> bool {
     let Some((head, labels)) = before.rsplit_once('(') else { return false };
     let word = head.trim_end().rsplit(|c: char| !c.is_ascii_alphanumeric() && c != '_').next();
-    !labels.contains(')') && matches!(word, Some("by" | "without" | "on" | "ignoring" | "group_left" | "group_right"))
+    !labels.contains(')')
+        && matches!(word, Some("by" | "without" | "on" | "ignoring" | "group_left" | "group_right"))
 }
 
 /// `$name`, `${name}`, `${name:format}` or `[[name]]` at the start: its name and length.

@@ -9,8 +9,10 @@ fn in_small_stack(run: impl FnOnce() + Send + 'static) {
     thread.join().unwrap();
 }
 
-/// Ways to make a query `n` levels deep, or a little more.
-fn shapes() -> Vec<(&'static str, fn(usize) -> String)> {
+/// A name, and a way to make a query `n` levels deep or a little more.
+type Shape = (&'static str, fn(usize) -> String);
+
+fn shapes() -> Vec<Shape> {
     vec![
         ("parentheses", |n| format!("{}a{}", "(".repeat(n), ")".repeat(n))),
         ("sum of terms", |n| vec!["a"; n].join(" + ")),

@@ -55,7 +55,8 @@ fn matching(m: &VectorMatching) -> String {
     let on = if m.on { " on" } else { " ignoring" };
     let labels = if m.on || !m.labels.is_empty() { format!("{on} {:?}", m.labels) } else { String::new() };
     let include = if m.include.is_empty() { String::new() } else { format!(" include {:?}", m.include) };
-    let fill = if m.fill.is_set() { format!(" fill {:?} {:?}", m.fill.lhs, m.fill.rhs) } else { String::new() };
+    let fill =
+        if m.fill.is_set() { format!(" fill {:?} {:?}", m.fill.lhs, m.fill.rhs) } else { String::new() };
     format!(" {}{labels}{include}{fill}", m.card.as_str())
 }
 
@@ -83,7 +84,9 @@ fn argument(arg: &DurationArg) -> String {
 
 #[test]
 fn precedence() {
-    check("1 + 2 * 3 - 4", &expect![[r#"
+    check(
+        "1 + 2 * 3 - 4",
+        &expect![[r#"
         binary -  ⟨1 + 2 * 3 - 4⟩ Scalar
           binary +  ⟨1 + 2 * 3⟩ Scalar
             number 1  ⟨1⟩ Scalar
@@ -91,8 +94,11 @@ fn precedence() {
               number 2  ⟨2⟩ Scalar
               number 3  ⟨3⟩ Scalar
           number 4  ⟨4⟩ Scalar
-    "#]]);
-    check("-2 ^ 2 ^ -3 * 4", &expect![[r#"
+    "#]],
+    );
+    check(
+        "-2 ^ 2 ^ -3 * 4",
+        &expect![[r#"
         binary *  ⟨-2 ^ 2 ^ -3 * 4⟩ Scalar
           unary -  ⟨-2 ^ 2 ^ -3⟩ Scalar
             binary ^  ⟨2 ^ 2 ^ -3⟩ Scalar
@@ -101,8 +107,11 @@ fn precedence() {
                 number 2  ⟨2⟩ Scalar
                 number -3  ⟨-3⟩ Scalar
           number 4  ⟨4⟩ Scalar
-    "#]]);
-    check("a or b and c unless d == e + f", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a or b and c unless d == e + f",
+        &expect![[r#"
         binary or many-to-many  ⟨a or b and c unless d == e + f⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           binary unless many-to-many  ⟨b and c unless d == e + f⟩ Vector
@@ -114,8 +123,11 @@ fn precedence() {
               binary + one-to-one  ⟨e + f⟩ Vector
                 vector "e" [__name__="e"]  ⟨e⟩ Vector
                 vector "f" [__name__="f"]  ⟨f⟩ Vector
-    "#]]);
-    check("- a * b atan2 c </ d", &expect![[r#"
+    "#]],
+    );
+    check(
+        "- a * b atan2 c </ d",
+        &expect![[r#"
         binary </ one-to-one  ⟨- a * b atan2 c </ d⟩ Vector
           binary atan2 one-to-one  ⟨- a * b atan2 c⟩ Vector
             binary * one-to-one  ⟨- a * b⟩ Vector
@@ -124,8 +136,11 @@ fn precedence() {
               vector "b" [__name__="b"]  ⟨b⟩ Vector
             vector "c" [__name__="c"]  ⟨c⟩ Vector
           vector "d" [__name__="d"]  ⟨d⟩ Vector
-    "#]]);
-    check("-(1) + +1 - -1", &expect![[r#"
+    "#]],
+    );
+    check(
+        "-(1) + +1 - -1",
+        &expect![[r#"
         binary -  ⟨-(1) + +1 - -1⟩ Scalar
           binary +  ⟨-(1) + +1⟩ Scalar
             unary -  ⟨-(1)⟩ Scalar
@@ -133,48 +148,72 @@ fn precedence() {
                 number 1  ⟨1⟩ Scalar
             number 1  ⟨+1⟩ Scalar
           number -1  ⟨-1⟩ Scalar
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn matching_clauses() {
-    check("a == bool on (b, \"c.d\") group_right (sum, by) e", &expect![[r#"
+    check(
+        "a == bool on (b, \"c.d\") group_right (sum, by) e",
+        &expect![[r#"
         binary == bool one-to-many on ["b", "c.d"] include ["sum", "by"]  ⟨a == bool on (b, "c.d") group_right (sum, by) e⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           vector "e" [__name__="e"]  ⟨e⟩ Vector
-    "#]]);
-    check("a * ignoring () group_left (b) (c)", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a * ignoring () group_left (b) (c)",
+        &expect![[r#"
         binary * many-to-one include ["b"]  ⟨a * ignoring () group_left (b) (c)⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           paren  ⟨(c)⟩ Vector
             vector "c" [__name__="c"]  ⟨c⟩ Vector
-    "#]]);
-    check("a + on (x) group_left fill_right(-1) fill_left(0x10) b", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a + on (x) group_left fill_right(-1) fill_left(0x10) b",
+        &expect![[r#"
         binary + many-to-one on ["x"] fill Some(16.0) Some(-1.0)  ⟨a + on (x) group_left fill_right(-1) fill_left(0x10) b⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           vector "b" [__name__="b"]  ⟨b⟩ Vector
-    "#]]);
-    check("a AND ignoring(b) c", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a AND ignoring(b) c",
+        &expect![[r#"
         binary and many-to-many ignoring ["b"]  ⟨a AND ignoring(b) c⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           vector "c" [__name__="c"]  ⟨c⟩ Vector
-    "#]]);
-    check("a + on () 1", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a + on () 1",
+        &expect![[r#"
         binary +  ⟨a + on () 1⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           number 1  ⟨1⟩ Scalar
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn selectors() {
-    check("a:b{c=\"d\", 'e f'!~`g|h`,} offset -1h30m @ end()", &expect![[r#"
+    check(
+        "a:b{c=\"d\", 'e f'!~`g|h`,} offset -1h30m @ end()",
+        &expect![[r#"
         vector "a:b" [c="d", e f!~"g|h", __name__="a:b"] offset -5400000ms @ End  ⟨a:b{c="d", 'e f'!~`g|h`,} offset -1h30m @ end()⟩ Vector
-    "#]]);
-    check("{\"x.y\", z!=\"\"}[5m] @ -1.5 smoothed offset 1w", &expect![[r#"
+    "#]],
+    );
+    check(
+        "{\"x.y\", z!=\"\"}[5m] @ -1.5 smoothed offset 1w",
+        &expect![[r#"
         matrix "" [__name__="x.y", z!=""] offset 604800000ms @ TimestampMs(-1500) smoothed range 300000ms  ⟨{"x.y", z!=""}[5m] @ -1.5 smoothed offset 1w⟩ Matrix
-    "#]]);
-    check("sum{by=\"and\"} + offset + start + fill", &expect![[r#"
+    "#]],
+    );
+    check(
+        "sum{by=\"and\"} + offset + start + fill",
+        &expect![[r#"
         binary + one-to-one  ⟨sum{by="and"} + offset + start + fill⟩ Vector
           binary + one-to-one  ⟨sum{by="and"} + offset + start⟩ Vector
             binary + one-to-one  ⟨sum{by="and"} + offset⟩ Vector
@@ -182,110 +221,168 @@ fn selectors() {
               vector "offset" [__name__="offset"]  ⟨offset⟩ Vector
             vector "start" [__name__="start"]  ⟨start⟩ Vector
           vector "fill" [__name__="fill"]  ⟨fill⟩ Vector
-    "#]]);
-    check("a[0x10] # comment ]\n offset 5m", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a[0x10] # comment ]\n offset 5m",
+        &expect![[r#"
         matrix "a" [__name__="a"] offset 300000ms range 16000ms  ⟨a[0x10] # comment ]
          offset 5m⟩ Matrix
-    "#]]);
-    check("rate(a[5m:])[1h:1m] @ start() offset -5m", &expect![[r#"
+    "#]],
+    );
+    check(
+        "rate(a[5m:])[1h:1m] @ start() offset -5m",
+        &expect![[r#"
         subquery 3600000ms step 60000ms offset -300000ms @ Start  ⟨rate(a[5m:])[1h:1m] @ start() offset -5m⟩ Matrix
           call rate  ⟨rate(a[5m:])⟩ Vector
             subquery 300000ms step default  ⟨a[5m:]⟩ Matrix
               vector "a" [__name__="a"]  ⟨a⟩ Vector
-    "#]]);
-    check("{a=\"\\xff\"} == {\"\\u00e9\"=\"\\n\"}", &expect![[r#"
+    "#]],
+    );
+    check(
+        "{a=\"\\xff\"} == {\"\\u00e9\"=\"\\n\"}",
+        &expect![[r#"
         binary == one-to-one  ⟨{a="\xff"} == {"\u00e9"="\n"}⟩ Vector
           vector "" [a="�"]  ⟨{a="\xff"}⟩ Vector
           vector "" [é="\n"]  ⟨{"\u00e9"="\n"}⟩ Vector
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn calls() {
-    check("SUM BY (a, b) (rate(c[5m]))", &expect![[r#"
+    check(
+        "SUM BY (a, b) (rate(c[5m]))",
+        &expect![[r#"
         sum by ["a", "b"]  ⟨SUM BY (a, b) (rate(c[5m]))⟩ Vector
           call rate  ⟨rate(c[5m])⟩ Vector
             matrix "c" [__name__="c"] range 300000ms  ⟨c[5m]⟩ Matrix
-    "#]]);
-    check("count_values without () (\"v\", d) + 1", &expect![[r#"
+    "#]],
+    );
+    check(
+        "count_values without () (\"v\", d) + 1",
+        &expect![[r#"
         binary +  ⟨count_values without () ("v", d) + 1⟩ Vector
           count_values without []  ⟨count_values without () ("v", d)⟩ Vector
             vector "d" [__name__="d"]  ⟨d⟩ Vector
             string "v"  ⟨"v"⟩ String
           number 1  ⟨1⟩ Scalar
-    "#]]);
-    check("topk(3, a) by (le)  ", &expect![[r#"
+    "#]],
+    );
+    check(
+        "topk(3, a) by (le)  ",
+        &expect![[r#"
         topk by ["le"]  ⟨topk(3, a) by (le)⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           number 3  ⟨3⟩ Scalar
-    "#]]);
-    check("info(a, {})", &expect![[r#"
+    "#]],
+    );
+    check(
+        "info(a, {})",
+        &expect![[r#"
         call info  ⟨info(a, {})⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           vector "" [] may match all  ⟨{}⟩ Vector
-    "#]]);
-    check("min_of(1, time()) + start()", &expect![[r#"
+    "#]],
+    );
+    check(
+        "min_of(1, time()) + start()",
+        &expect![[r#"
         binary +  ⟨min_of(1, time()) + start()⟩ Scalar
           call min_of  ⟨min_of(1, time())⟩ Scalar
             number 1  ⟨1⟩ Scalar
             call time  ⟨time()⟩ Scalar
           call start  ⟨start()⟩ Scalar
-    "#]]);
-    check("label_replace(a, \"b\", '\\xff', `\\`, \"\")", &expect![[r#"
+    "#]],
+    );
+    check(
+        "label_replace(a, \"b\", '\\xff', `\\`, \"\")",
+        &expect![[r#"
         call label_replace  ⟨label_replace(a, "b", '\xff', `\`, "")⟩ Vector
           vector "a" [__name__="a"]  ⟨a⟩ Vector
           string "b"  ⟨"b"⟩ String
           string "\\xff"  ⟨'\xff'⟩ String
           string "\\\\"  ⟨`\`⟩ String
           string ""  ⟨""⟩ String
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn durations() {
-    check("a[5m + 2 * step()] offset max_of(1m, range())", &expect![[r#"
+    check(
+        "a[5m + 2 * step()] offset max_of(1m, range())",
+        &expect![[r#"
         matrix "a" [__name__="a"] offset `max_of(1m, range())` range `5m + 2 * step()`  ⟨a[5m + 2 * step()] offset max_of(1m, range())⟩ Matrix
-    "#]]);
+    "#]],
+    );
     // A plain operand ends the offset.
-    check("a offset -2 ^ 2", &expect![[r#"
+    check(
+        "a offset -2 ^ 2",
+        &expect![[r#"
         binary ^  ⟨a offset -2 ^ 2⟩ Vector
           vector "a" [__name__="a"] offset -2000ms  ⟨a offset -2⟩ Vector
           number 2  ⟨2⟩ Scalar
-    "#]]);
-    check("a offset step() + 1", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a offset step() + 1",
+        &expect![[r#"
         binary +  ⟨a offset step() + 1⟩ Vector
           vector "a" [__name__="a"] offset `step()`  ⟨a offset step()⟩ Vector
           number 1  ⟨1⟩ Scalar
-    "#]]);
-    check("a offset -(1m) * 2", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a offset -(1m) * 2",
+        &expect![[r#"
         binary *  ⟨a offset -(1m) * 2⟩ Vector
           vector "a" [__name__="a"] offset `-(1m)`  ⟨a offset -(1m)⟩ Vector
           number 2  ⟨2⟩ Scalar
-    "#]]);
+    "#]],
+    );
     // Arithmetic that begins with a parenthesis or two signs does not.
-    check("a offset (1m) + 1", &expect![[r#"
+    check(
+        "a offset (1m) + 1",
+        &expect![[r#"
         vector "a" [__name__="a"] offset `(1m) + 1`  ⟨a offset (1m) + 1⟩ Vector
-    "#]]);
-    check("a offset --1m + 1", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a offset --1m + 1",
+        &expect![[r#"
         vector "a" [__name__="a"] offset `(1m + 1)`  ⟨a offset --1m + 1⟩ Vector
-    "#]]);
-    check("a[(5m):-(-1m)]", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a[(5m):-(-1m)]",
+        &expect![[r#"
         subquery `(5m)` step `-(-1m)`  ⟨a[(5m):-(-1m)]⟩ Matrix
           vector "a" [__name__="a"]  ⟨a⟩ Vector
-    "#]]);
-    check("a[-step() ^ 2 + 2h]", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a[-step() ^ 2 + 2h]",
+        &expect![[r#"
         matrix "a" [__name__="a"] range `-step() ^ 2 + 2h`  ⟨a[-step() ^ 2 + 2h]⟩ Matrix
-    "#]]);
-    check("a[0.0001]", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a[0.0001]",
+        &expect![[r#"
         matrix "a" [__name__="a"] range 0ms  ⟨a[0.0001]⟩ Matrix
-    "#]]);
-    check("a + 5m + -1y", &expect![[r#"
+    "#]],
+    );
+    check(
+        "a + 5m + -1y",
+        &expect![[r#"
         binary +  ⟨a + 5m + -1y⟩ Vector
           binary +  ⟨a + 5m⟩ Vector
             vector "a" [__name__="a"]  ⟨a⟩ Vector
             duration 300  ⟨5m⟩ Scalar
           duration -31536000  ⟨-1y⟩ Scalar
-    "#]]);
+    "#]],
+    );
 }
 
 /// What the printer writes, where that is not the text as it was.
