@@ -82,8 +82,8 @@ fn is_printable(c: char) -> bool {
 
 /// The bytes of a literal with its quotes, which the lexer has found well-formed. `None` if it is not.
 pub(crate) fn unquote(literal: &str) -> Option<Vec<u8>> {
-    let quote = *literal.as_bytes().first()?;
-    let inner = literal.get(1..literal.len().checked_sub(1)?)?;
+    let [quote, .., end] = *literal.as_bytes() else { return None };
+    let inner = literal.get(1..literal.len() - 1).filter(|_| quote == end)?;
     if quote == b'`' || !inner.contains('\\') {
         return Some(inner.as_bytes().to_vec());
     }
