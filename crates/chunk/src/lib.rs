@@ -13,6 +13,8 @@
 
 mod bits;
 mod encoding;
+#[doc(hidden)]
+pub mod fuzz;
 pub mod histogram;
 mod read;
 mod samples;

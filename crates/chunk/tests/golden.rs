@@ -1,4 +1,4 @@
-//! Chunks that Prometheus itself wrote (`tsdb/chunkenc` of August 2026): ours must be the same bytes, and
+//! Chunks that Prometheus itself wrote (`tsdb/chunkenc` at d15adb9ad7, of August 2026): ours must be the same bytes, and
 //! theirs must decode to the same bits.
 //!
 //! `testdata/floats.txt`: `case <name> <encoding>`, then `s <start> <t> <bits of v>` for each sample, then the
@@ -43,7 +43,7 @@ fn floats() {
                 Encoding::Xor => xor.append(&mut ours, t, v),
                 _ => xor2.append(&mut ours, Stamp { t_ms: t, start_ms: start }, v),
             }
-            samples.push((t, v.to_bits()));
+            samples.push((start, t, v.to_bits()));
         }
         if samples.is_empty() {
             ours = vec![0; chunk.len()];
@@ -51,8 +51,14 @@ fn floats() {
         assert_eq!(ours, chunk, "{name} {encoding}");
         let (mut t, mut v) = (vec![], vec![]);
         decode_floats(&chunk, encoding, &mut t, &mut v).unwrap();
-        let decoded: Vec<_> = t.into_iter().zip(v.into_iter().map(f64::to_bits)).collect();
-        assert_eq!(decoded, samples, "{name} {encoding}");
+        let columns: Vec<_> = t.into_iter().zip(v.into_iter().map(f64::to_bits)).collect();
+        assert!(columns.into_iter().eq(samples.iter().map(|&(_, t, v)| (t, v))), "{name} {encoding}");
+        let (mut walk, mut rows) = (Samples::new(&chunk, encoding).unwrap(), vec![]);
+        while let Some(sample) = walk.next() {
+            let Ok((t, Value::Float(v))) = sample else { panic!("{name} {encoding}: {sample:?}") };
+            rows.push((walk.start_ms(), t, v.to_bits()));
+        }
+        assert_eq!(rows, samples, "{name} {encoding}");
         cases += 1;
     }
     assert_eq!(cases, 26);

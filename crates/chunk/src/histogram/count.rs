@@ -128,9 +128,9 @@ impl Field for Stepped {
 
     fn put_first(out: &mut BitWriter<'_>, stored: u64, signed: bool) -> Self {
         if signed {
-            varbit::put_int(out, stored as i64)
+            varbit::put_int(out, stored as i64);
         } else {
-            varbit::put_uint(out, stored)
+            varbit::put_uint(out, stored);
         }
         Stepped { value: stored, step: 0 }
     }

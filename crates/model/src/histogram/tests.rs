@@ -118,6 +118,34 @@ fn bounds_are_those_of_prometheus() {
     assert_eq!(bound(-1, CUSTOM_BUCKETS_SCHEMA, &custom), f64::NEG_INFINITY);
 }
 
+/// FNV-1a over the little-endian bits of the bounds −280,000 to 264,999 of each schema, as Prometheus computes
+/// them: underflow, all of the normal range, overflow.
+#[test]
+fn all_bounds_are_those_of_prometheus() {
+    let hashes: [u64; 13] = [
+        0x715919c252f26cdd,
+        0x1b5253377bb555d1,
+        0xd6b70e4996b134d1,
+        0xad80d2491d224366,
+        0x09d27f5289af3b98,
+        0xb8c660ecfa4b3120,
+        0x6ee31f3963f42643,
+        0x018de1928a27a0f5,
+        0xee7cd49d264515f8,
+        0x527d2ad4bc0cb253,
+        0xc256915e0deba240,
+        0x860bd42157fc868c,
+        0xc55c64e838defa88,
+    ];
+    for (schema, want) in EXPONENTIAL_SCHEMAS.zip(hashes) {
+        let bytes = (-280_000..265_000).flat_map(|index| bound(index, schema, &[]).to_le_bytes());
+        let hash = bytes.fold(0xcbf2_9ce4_8422_2325u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3)
+        });
+        assert_eq!(hash, want, "schema {schema}");
+    }
+}
+
 #[test]
 fn buckets_ascend_and_touch() {
     let buckets: Vec<_> = sample().all_buckets().collect();
