@@ -16,23 +16,23 @@ pub(super) struct Built {
     pub(super) steps: u64,
 }
 
-/// The class of one character, with its case variants under `fold`.
-pub(super) fn of_char(c: char, fold: bool) -> ClassUnicode {
-    let class = ClassUnicode::new([ClassUnicodeRange::new(c, c)]);
-    if fold { folded(class) } else { class }
+/// A character in upper and lower case, and what else folds to the same.
+pub(super) fn case_variants(c: char) -> ClassUnicode {
+    folded(ClassUnicode::new([ClassUnicodeRange::new(c, c)]))
 }
 
-/// `[...]`, with the cursor at the bracket.
-pub(super) fn bracket(cursor: &mut Cursor<'_>, fold: bool) -> Result<Built> {
+/// `[...]`, with the cursor at the bracket. `no_posix` is kept between the brackets of a pattern: there is
+/// no `:]` in the rest of it, so that hostile ones do not make us look for it again and again.
+pub(super) fn bracket(cursor: &mut Cursor<'_>, fold: bool, no_posix: &mut bool) -> Result<Built> {
     let start = *cursor;
     cursor.next();
-    let negated = cursor.eat("^");
+    let is_negated = cursor.eat("^");
     let mut set = Set { fold, ..Set::default() };
     let mut first = true;
     // A bracket that closes nothing yet stands for itself.
     while first || cursor.peek() != Some(']') {
         first = false;
-        if let Some(built) = posix(cursor, fold)? {
+        if let Some(built) = posix(cursor, fold, no_posix)? {
             set.add_closed(&built);
         } else if let Some(built) = escaped(cursor, fold)? {
             set.add_closed(&built);
@@ -41,7 +41,7 @@ pub(super) fn bracket(cursor: &mut Cursor<'_>, fold: bool) -> Result<Built> {
         }
     }
     cursor.next();
-    Ok(set.finish(negated))
+    Ok(set.finish(is_negated))
 }
 
 /// `\d`, `\pL` and their like; `None` where something else comes next.
@@ -50,7 +50,7 @@ pub(super) fn escaped(cursor: &mut Cursor<'_>, fold: bool) -> Result<Option<Buil
     if !ahead.eat("\\") {
         return Ok(None);
     }
-    let (name, negated) = match ahead.next() {
+    let (name, is_negated) = match ahead.next() {
         Some('d') => ("digit", false),
         Some('D') => ("digit", true),
         Some('s') => ("perl space", false),
@@ -62,29 +62,32 @@ pub(super) fn escaped(cursor: &mut Cursor<'_>, fold: bool) -> Result<Option<Buil
         _ => return Ok(None),
     };
     *cursor = ahead;
-    Ok(ascii(name).map(|class| closed(class, negated, fold)))
+    Ok(ascii(name).map(|class| closed(class, is_negated, fold)))
 }
 
 /// `[:alpha:]` or `[:^alpha:]` within a class.
-fn posix(cursor: &mut Cursor<'_>, fold: bool) -> Result<Option<Built>> {
+fn posix(cursor: &mut Cursor<'_>, fold: bool, no_posix: &mut bool) -> Result<Option<Built>> {
     let start = *cursor;
     let mut ahead = *cursor;
-    if !ahead.eat("[:") {
+    if *no_posix || !ahead.eat("[:") {
         return Ok(None);
     }
-    let Some(inner) = ahead.until(":]") else { return Ok(None) };
-    let (name, negated) = match inner.strip_prefix('^') {
+    let Some(inner) = ahead.until(":]") else {
+        *no_posix = true;
+        return Ok(None);
+    };
+    let (name, is_negated) = match inner.strip_prefix('^') {
         Some(name) => (name, true),
         None => (inner, false),
     };
     let class = ascii(name).filter(|_| name != "perl space");
     let class = class.ok_or_else(|| Fault::ClassRange.at(ahead.since(start)))?;
     *cursor = ahead;
-    Ok(Some(closed(class, negated, fold)))
+    Ok(Some(closed(class, is_negated, fold)))
 }
 
 /// `\pL`, `\p{Greek}`, `\P{^Greek}`, with the cursor at the backslash.
-fn named(cursor: &mut Cursor<'_>, negated: bool, fold: bool) -> Result<Built> {
+fn named(cursor: &mut Cursor<'_>, is_negated: bool, fold: bool) -> Result<Built> {
     let start = *cursor;
     cursor.next();
     cursor.next();
@@ -94,12 +97,12 @@ fn named(cursor: &mut Cursor<'_>, negated: bool, fold: bool) -> Result<Built> {
         Some(_) => cursor.since(after_p),
         None => "",
     };
-    let (name, negated) = match name.strip_prefix('^') {
-        Some(name) => (name, !negated),
-        None => (name, negated),
+    let (name, is_negated) = match name.strip_prefix('^') {
+        Some(name) => (name, !is_negated),
+        None => (name, is_negated),
     };
     let class = unicode::class(name).ok_or_else(|| Fault::ClassRange.at(cursor.since(start)))?;
-    let mut built = closed(class, negated, fold);
+    let mut built = closed(class, is_negated, fold);
     built.steps += NAMED_STEPS;
     Ok(built)
 }
@@ -128,11 +131,9 @@ fn ascii(name: &str) -> Option<ClassUnicode> {
 }
 
 /// A named class with its case variants, then negated.
-fn closed(class: ClassUnicode, negated: bool, fold: bool) -> Built {
-    let mut class = if fold { folded(class) } else { class };
-    if negated {
-        class.negate();
-    }
+fn closed(class: ClassUnicode, is_negated: bool, fold: bool) -> Built {
+    let class = if fold { folded(class) } else { class };
+    let class = if is_negated { negated(&class) } else { class };
     let steps = class.ranges().len() as u64 + 1;
     Built { class, steps }
 }
@@ -178,7 +179,7 @@ impl Set {
         Ok(())
     }
 
-    fn finish(self, negated: bool) -> Built {
+    fn finish(self, is_negated: bool) -> Built {
         let mut class = ClassUnicode::new(self.plain);
         if self.fold {
             class = folded(class);
@@ -186,8 +187,8 @@ impl Set {
         if !self.closed.is_empty() {
             class.union(&ClassUnicode::new(self.closed));
         }
-        if negated {
-            class.negate();
+        if is_negated {
+            class = negated(&class);
         }
         let steps = self.steps + class.ranges().len() as u64 + 1;
         Built { class, steps }
@@ -206,11 +207,30 @@ fn member(cursor: &mut Cursor<'_>, whole: Cursor<'_>) -> Result<u32> {
 }
 
 /// The code points from `lo` to `hi` that can be in a valid string.
-fn without_surrogates(lo: u32, hi: u32) -> impl Iterator<Item = ClassUnicodeRange> {
-    let below = (lo, hi.min(0xD7FF));
-    let above = (lo.max(0xE000), hi);
-    [below, above]
-        .into_iter()
-        .filter(|(lo, hi)| lo <= hi)
-        .filter_map(|(lo, hi)| Some(ClassUnicodeRange::new(char::from_u32(lo)?, char::from_u32(hi)?)))
+fn without_surrogates(lo: u32, hi: u32) -> Option<ClassUnicodeRange> {
+    let lo = if is_surrogate(lo) { 0xE000 } else { lo };
+    let hi = if is_surrogate(hi) { 0xD7FF } else { hi };
+    let (first, last) = (char::from_u32(lo)?, char::from_u32(hi)?);
+    (first <= last).then(|| ClassUnicodeRange::new(first, last))
+}
+
+fn is_surrogate(code: u32) -> bool {
+    (0xD800..=0xDFFF).contains(&code)
+}
+
+/// What is not in `class`. Ranges that meet at the surrogates are joined first: what is between them would
+/// otherwise be taken for a range in reverse.
+pub(super) fn negated(class: &ClassUnicode) -> ClassUnicode {
+    let mut ranges: Vec<ClassUnicodeRange> = Vec::with_capacity(class.ranges().len());
+    for &range in class.ranges() {
+        match ranges.last_mut() {
+            Some(before) if before.end() == '\u{D7FF}' && range.start() == '\u{E000}' => {
+                *before = ClassUnicodeRange::new(before.start(), range.end());
+            }
+            _ => ranges.push(range),
+        }
+    }
+    let mut class = ClassUnicode::new(ranges);
+    class.negate();
+    class
 }

@@ -44,9 +44,8 @@ impl Fault {
     }
 }
 
-pub(super) fn too_deep() -> Error {
-    let max = super::limits::MAX_DEPTH;
-    Error::limit("regex_depth", max.into(), "error parsing regexp: expression nests too deeply")
+pub(super) fn too_deep(name: &'static str, max: u64) -> Error {
+    Error::limit(name, max, "error parsing regexp: expression nests too deeply")
 }
 
 pub(super) fn too_large(name: &'static str, max: u64) -> Error {

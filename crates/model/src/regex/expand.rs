@@ -25,7 +25,7 @@ enum Part {
 }
 
 /// Most parts of sequences made, and 16-byte runs of their text copied, before the automaton is chosen.
-const MAX_STEPS: usize = 1 << 18;
+const MAX_STEPS: usize = 1 << 17;
 /// More texts in a row are left to the automaton.
 const MAX_INNER_TEXTS: usize = 16;
 
@@ -57,6 +57,7 @@ impl Expansion {
         match hir.kind() {
             HirKind::Empty => Some(vec![Sequence::default()]),
             HirKind::Literal(_) => self.one(Part::Text(literal(hir)?.to_owned())),
+            HirKind::Class(_) if is_any_char(hir) => self.one(Part::Any { min: 1, or_more: false }),
             HirKind::Class(Class::Unicode(class)) => self.characters(class),
             HirKind::Class(Class::Bytes(class)) => class.ranges().is_empty().then(Vec::new),
             HirKind::Look(Look::Start) => self.one(Part::Start),
@@ -83,9 +84,6 @@ impl Expansion {
     }
 
     fn characters(&mut self, class: &ClassUnicode) -> Option<Vec<Sequence>> {
-        if is_any_char(class) {
-            return self.one(Part::Any { min: 1, or_more: false });
-        }
         let count: usize = class.ranges().iter().map(|range| range.len()).sum();
         if count > MAX_SET_MATCHES {
             return None;
@@ -96,10 +94,7 @@ impl Expansion {
     }
 
     fn repeated(&mut self, rep: &Repetition) -> Option<Vec<Sequence>> {
-        if let HirKind::Class(Class::Unicode(class)) = rep.sub.kind()
-            && is_any_char(class)
-            && (rep.max.is_none() || rep.max == Some(rep.min))
-        {
+        if is_any_char(&rep.sub) && (rep.max.is_none() || rep.max == Some(rep.min)) {
             return self.one(Part::Any { min: rep.min, or_more: rep.max.is_none() });
         }
         let max = rep.max?;
@@ -146,7 +141,9 @@ impl Expansion {
     }
 }
 
-fn is_any_char(class: &ClassUnicode) -> bool {
+/// `.`, where it matches a newline too.
+pub(super) fn is_any_char(hir: &Hir) -> bool {
+    let HirKind::Class(Class::Unicode(class)) = hir.kind() else { return false };
     matches!(class.ranges(), [range] if range.start() == '\0' && range.end() == char::MAX)
 }
 
@@ -194,7 +191,7 @@ impl Sequence {
         }
     }
 
-    /// `None` where a gap has a fixed length, or an anchor is left.
+    /// `None` where a gap of a fixed length is not the only one, or an anchor is left.
     pub(super) fn to_glob(&self) -> Option<Glob> {
         let (prefix, mut parts) = match self.0.split_first() {
             Some((Part::Text(text), rest)) => (text.as_str(), rest),
@@ -208,17 +205,18 @@ impl Sequence {
             _ => "",
         };
         let mut inner = Vec::new();
-        let mut gap = None;
+        let mut gap: Option<Gap> = None;
         for part in parts {
             match part {
-                Part::Any { min, or_more: true } => gap = Some(Gap { min_chars: *min }),
-                Part::Text(text) => inner.push((gap.take()?, text.as_str())),
-                _ => return None,
+                Part::Any { min, or_more } => gap = Some(Gap { min_chars: *min, or_more: *or_more }),
+                Part::Text(text) => inner.push((gap.take().filter(|gap| gap.or_more)?, text.as_str())),
+                Part::Start | Part::End => return None,
             }
         }
+        let last = gap.filter(|gap| gap.or_more || inner.is_empty())?;
         if inner.len() > MAX_INNER_TEXTS {
             return None;
         }
-        Some(Glob::new(prefix, inner, gap?, suffix))
+        Some(Glob::new(prefix, inner, last, suffix))
     }
 }

@@ -1,14 +1,19 @@
-//! Texts with gaps between them: `lit.*`, `.*lit`, `a.+b.*c`, matched without an automaton.
+//! Texts with gaps between them: `lit.*`, `.*lit`, `a.+b.*c`, `5..`, matched without an automaton.
 
 use memchr::memmem::Finder;
 
-/// At least `min_chars` characters of any kind.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// Characters of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gap {
     pub(super) min_chars: u32,
+    /// At least so many; otherwise exactly.
+    pub(super) or_more: bool,
 }
 
 impl Gap {
+    /// `.*`.
+    pub(super) const ANY: Gap = Gap { min_chars: 0, or_more: true };
+
     /// `rest` without the characters that the gap needs, if it has them.
     fn skip(self, rest: &[u8]) -> Option<&[u8]> {
         let mut rest = rest;
@@ -27,7 +32,7 @@ impl Gap {
     }
 }
 
-/// `prefix (gap text)* gap suffix`.
+/// `prefix (gap text)* gap suffix`. Only a gap that is alone may be of a fixed length.
 #[derive(Debug)]
 pub(super) struct Glob {
     prefix: Box<str>,
@@ -43,15 +48,16 @@ impl Glob {
         last: Gap,
         suffix: &str,
     ) -> Self {
-        let inner = inner.into_iter().map(|(gap, text)| (gap, Finder::new(text).into_owned())).collect();
+        let inner: Box<[_]> =
+            inner.into_iter().map(|(gap, text)| (gap, Finder::new(text).into_owned())).collect();
+        let is_open = inner.iter().all(|(gap, _)| gap.or_more) && (last.or_more || inner.is_empty());
+        assert!(is_open, "a gap of fixed length beside others");
         Glob { prefix: prefix.into(), inner, last, suffix: suffix.into() }
     }
 
     /// Taking each text at its first place is enough: it leaves the most to what follows.
     pub(super) fn is_match(&self, value: &str) -> bool {
-        let middle = value.strip_prefix(&*self.prefix).and_then(|rest| rest.strip_suffix(&*self.suffix));
-        let Some(middle) = middle else { return false };
-        let mut rest = middle.as_bytes();
+        let Some(mut rest) = self.middle(value) else { return false };
         for (gap, text) in &self.inner {
             let found = gap.skip(rest).and_then(|from| {
                 let at = text.find(from)?;
@@ -60,20 +66,33 @@ impl Glob {
             let Some(after) = found else { return false };
             rest = after;
         }
-        self.last.skip(rest).is_some()
+        self.last.skip(rest).is_some_and(|more| more.is_empty() || self.last.or_more)
+    }
+
+    /// What is left between prefix and suffix.
+    fn middle<'v>(&self, value: &'v str) -> Option<&'v [u8]> {
+        let mut rest = value.as_bytes();
+        // An empty text is not compared: comparing nothing with where it does not point took 40 ns.
+        if !self.prefix.is_empty() {
+            rest = rest.strip_prefix(self.prefix.as_bytes())?;
+        }
+        if !self.suffix.is_empty() {
+            rest = rest.strip_suffix(self.suffix.as_bytes())?;
+        }
+        Some(rest)
     }
 
     /// Where there is no text at all: how many characters a value needs.
     pub(super) fn least_chars(&self) -> Option<u32> {
-        let is_free = self.prefix.is_empty() && self.inner.is_empty() && self.suffix.is_empty();
-        is_free.then_some(self.last.min_chars)
+        let has_text = !self.prefix.is_empty() || !self.inner.is_empty() || !self.suffix.is_empty();
+        (!has_text && self.last.or_more).then_some(self.last.min_chars)
     }
 
     /// The text of `.*text.*`.
     pub(super) fn only_inner(&self) -> Option<&[u8]> {
-        let is_plain = self.prefix.is_empty() && self.suffix.is_empty() && self.last == Gap::default();
+        let is_plain = self.prefix.is_empty() && self.suffix.is_empty() && self.last == Gap::ANY;
         match &*self.inner {
-            [(gap, text)] if is_plain && *gap == Gap::default() => Some(text.needle()),
+            [(gap, text)] if is_plain && *gap == Gap::ANY => Some(text.needle()),
             _ => None,
         }
     }

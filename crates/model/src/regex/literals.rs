@@ -6,7 +6,8 @@ use regex_syntax::hir::{Hir, HirKind};
 
 /// Longer requirements exclude hardly more values.
 const MAX_AFFIX_BYTES: usize = 256;
-const MAX_INNER_TEXTS: usize = 4;
+/// Looking for a shorter text costs about as much as the automaton does.
+const MIN_INNER_BYTES: usize = 3;
 
 /// The longest text that is easily seen to begin every match.
 pub(super) fn prefix(hir: &Hir) -> String {
@@ -24,8 +25,9 @@ pub(super) fn outline(hir: &Hir) -> Glob {
     let rest = elements.get(taken..).unwrap_or_default();
     let (suffix, taken) = affix_of(rest, Side::Back);
     let middle = &rest[..rest.len().saturating_sub(taken)];
-    let inner = middle.iter().filter_map(literal).take(MAX_INNER_TEXTS).map(|text| (Gap::default(), text));
-    Glob::new(&prefix.text, inner, Gap::default(), &suffix.text)
+    let texts = middle.iter().filter_map(literal).filter(|text| text.len() >= MIN_INNER_BYTES);
+    let inner = texts.max_by_key(|text| text.len()).map(|text| (Gap::ANY, text));
+    Glob::new(&prefix.text, inner, Gap::ANY, &suffix.text)
 }
 
 pub(super) fn literal(hir: &Hir) -> Option<&str> {

@@ -10,8 +10,11 @@
 //! As in Prometheus, `.` matches a newline, the pattern has to be complete without the anchors around it
 //! (`a)(b` is an error), and only the whole value counts, so greediness has no meaning.
 //!
-//! Two known differences to Go 1.27: tables of Unicode are those of `regex-syntax` (16.0, not 17.0), and
-//! patterns are refused at smaller sizes, all of them named in [`limits`].
+//! Known differences to Go 1.27:
+//! - The tables of Unicode are those of `regex-syntax` (16.0, not 17.0; Go up to 1.26 had 15.0).
+//! - Patterns are refused at smaller sizes, all of them named in [`limits`].
+//! - `\x{D800}` matches nothing; in some places Go lets it match U+FFFD.
+//! - `(?i)\p{LC}` has U+0345 in it, as `(?i)\p{L}` has in both.
 
 mod class;
 mod cursor;
@@ -33,17 +36,21 @@ use strategy::Strategy;
 pub mod limits {
     /// Longest pattern: room for an alternation of some ten thousand host names.
     pub const MAX_PATTERN_BYTES: usize = 1 << 20;
-    /// Deepest tree and deepest nesting of groups; Go's own limit for trees.
-    pub const MAX_DEPTH: u32 = 1000;
+    /// Deepest tree, not counting groups: compiling one takes up to 2 KiB of stack a level. Go allows 1000.
+    pub const MAX_DEPTH: u32 = 250;
+    /// Most groups open at once. Go allows about as many that capture.
+    pub const MAX_OPEN_GROUPS: usize = 1000;
     /// Largest repeat count, also of nested repeats multiplied; Go's own limit.
     pub const MAX_REPEAT: u32 = 1000;
     /// Most nodes of a tree; a run of plain characters is one.
-    pub const MAX_NODES: u32 = 1 << 17;
+    pub const MAX_NODES: u32 = 1 << 16;
     /// Most nodes moved, ranges of classes and 16-byte runs of text copied while the tree is built.
     /// It keeps hostile nesting from costing quadratic time.
-    pub const MAX_BUILD_STEPS: u64 = 4 << 20;
+    pub const MAX_BUILD_STEPS: u64 = 1 << 20;
     /// Largest compiled program, once forwards and once backwards. Go accepts a larger one.
     pub const MAX_PROGRAM_BYTES: usize = 10 << 20;
+    /// What the automaton may remember of one expression in one thread, before it forgets and starts anew.
+    pub const MAX_CACHE_BYTES: usize = 4 << 20;
     /// Most values in [`set_matches`](super::Regex::set_matches), as in Prometheus.
     pub const MAX_SET_MATCHES: usize = 256;
 }

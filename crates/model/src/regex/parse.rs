@@ -6,7 +6,7 @@
 
 use super::class::{self, Built};
 use super::cursor::{Cursor, Fault, too_deep, too_large};
-use super::limits::{MAX_BUILD_STEPS, MAX_DEPTH, MAX_NODES, MAX_PATTERN_BYTES, MAX_REPEAT};
+use super::limits::{MAX_BUILD_STEPS, MAX_DEPTH, MAX_NODES, MAX_OPEN_GROUPS, MAX_PATTERN_BYTES, MAX_REPEAT};
 use super::repeat::Counts;
 use crate::Result;
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, Dot, Hir, HirKind, Look, Repetition};
@@ -26,7 +26,7 @@ struct Flags {
     dot_newline: bool,
 }
 
-/// A part of the tree, with what Go's limits look at.
+/// A part of the tree, with what the limits look at.
 struct Node {
     hir: Hir,
     height: u32,
@@ -39,7 +39,7 @@ impl Node {
         Node { hir, height: 1, copies: 1 }
     }
 
-    /// Text that was only glued together: its parts do not make it higher.
+    /// Its height as a part of something: what is of the same kind is merged into that.
     fn height_as_part(&self, is_same_kind: bool) -> u32 {
         if is_same_kind { self.height } else { self.height + 1 }
     }
@@ -47,7 +47,6 @@ impl Node {
 
 /// An open group, or the whole pattern.
 struct Group {
-    captures: bool,
     flags_outside: Flags,
     /// What stands before the bars so far.
     branches: Vec<Node>,
@@ -58,8 +57,8 @@ struct Group {
 }
 
 impl Group {
-    fn new(captures: bool, flags_outside: Flags) -> Self {
-        Group { captures, flags_outside, branches: Vec::new(), parts: Vec::new(), text: String::new() }
+    fn new(flags_outside: Flags) -> Self {
+        Group { flags_outside, branches: Vec::new(), parts: Vec::new(), text: String::new() }
     }
 }
 
@@ -72,13 +71,16 @@ struct Parser<'p> {
     group: Group,
     nodes: u32,
     steps: u64,
+    /// See [`class::bracket`].
+    no_posix: bool,
 }
 
 impl<'p> Parser<'p> {
     fn new(pattern: &'p str) -> Self {
         let flags = Flags { fold_case: false, multi_line: false, dot_newline: true };
-        let group = Group::new(false, flags);
-        Parser { pattern, cursor: Cursor::new(pattern), flags, outer: Vec::new(), group, nodes: 0, steps: 0 }
+        let group = Group::new(flags);
+        let (cursor, outer) = (Cursor::new(pattern), Vec::new());
+        Parser { pattern, cursor, flags, outer, group, nodes: 0, steps: 0, no_posix: false }
     }
 
     fn run(mut self) -> Result<Hir> {
@@ -102,7 +104,8 @@ impl<'p> Parser<'p> {
                     self.end_branch()?;
                 }
                 '[' => {
-                    let built = class::bracket(&mut self.cursor, self.flags.fold_case)?;
+                    let fold = self.flags.fold_case;
+                    let built = class::bracket(&mut self.cursor, fold, &mut self.no_posix)?;
                     self.push_class(built)?;
                 }
                 '\\' => self.backslash()?,
@@ -138,7 +141,7 @@ impl<'p> Parser<'p> {
             return Err(too_large("regex_nodes", MAX_NODES.into()));
         }
         if node.height > MAX_DEPTH {
-            return Err(too_deep());
+            return Err(too_deep("regex_depth", MAX_DEPTH.into()));
         }
         Ok(())
     }
@@ -167,7 +170,7 @@ impl<'p> Parser<'p> {
             return self.push(Node::leaf(Hir::fail()));
         };
         if self.flags.fold_case {
-            let variants = class::of_char(c, true);
+            let variants = class::case_variants(c);
             if variants.literal().is_none() {
                 return self.push(Node::leaf(Hir::class(Class::Unicode(variants))));
             }
@@ -273,7 +276,7 @@ impl<'p> Parser<'p> {
         let flags_outside = self.flags;
         self.cursor.next();
         if !self.cursor.eat("?") {
-            return self.open_group(true, flags_outside);
+            return self.open_group(flags_outside);
         }
         let is_named = ["P<", "<"].iter().any(|mark| {
             // With nothing after it, Go takes the mark for flags.
@@ -285,16 +288,16 @@ impl<'p> Parser<'p> {
             if name.is_empty() || !name.chars().all(|c| c == '_' || c.is_ascii_alphanumeric()) {
                 return Err(Fault::NamedCapture.at(self.cursor.since(start)));
             }
-            return self.open_group(true, flags_outside);
+            return self.open_group(flags_outside);
         }
-        if self.switch_flags(start)? { self.open_group(false, flags_outside) } else { Ok(()) }
+        if self.switch_flags(start)? { self.open_group(flags_outside) } else { Ok(()) }
     }
 
-    fn open_group(&mut self, captures: bool, flags_outside: Flags) -> Result<()> {
-        if self.outer.len() as u32 >= MAX_DEPTH {
-            return Err(too_deep());
+    fn open_group(&mut self, flags_outside: Flags) -> Result<()> {
+        if self.outer.len() >= MAX_OPEN_GROUPS {
+            return Err(too_deep("regex_open_groups", MAX_OPEN_GROUPS as u64));
         }
-        let inner = Group::new(captures, flags_outside);
+        let inner = Group::new(flags_outside);
         self.outer.push(std::mem::replace(&mut self.group, inner));
         Ok(())
     }
@@ -330,10 +333,9 @@ impl<'p> Parser<'p> {
         let Some(outside) = self.outer.pop() else {
             return Err(Fault::UnexpectedParen.at(self.pattern));
         };
-        let mut node = self.finish_group()?;
+        let node = self.finish_group()?;
         let inside = std::mem::replace(&mut self.group, outside);
         self.flags = inside.flags_outside;
-        node.height += u32::from(inside.captures);
         self.push(node)
     }
 

@@ -1,19 +1,19 @@
 //! How values are matched: the cheapest way that gives the automaton's answer.
 
 use super::cursor::too_large;
-use super::expand::{Sequence, expand};
+use super::expand::{Sequence, expand, is_any_char};
 use super::glob::Glob;
-use super::limits::{MAX_PROGRAM_BYTES, MAX_SET_MATCHES};
+use super::limits::{MAX_CACHE_BYTES, MAX_PROGRAM_BYTES, MAX_SET_MATCHES};
 use super::literals::outline;
 use crate::{Error, Result};
 use regex_automata::meta;
 use regex_automata::nfa::thompson::WhichCaptures;
-use regex_syntax::hir::{Hir, Look};
+use regex_syntax::hir::{Dot, Hir, HirKind, Look, Repetition};
 use std::collections::HashSet;
 use std::fmt;
 
 /// More alternatives than this are tried faster by the automaton than one by one.
-const MAX_FEW: usize = 16;
+const MAX_FEW: usize = 6;
 /// Up to so many values, comparing them all is faster than hashing.
 const MAX_COMPARED_VALUES: usize = 4;
 
@@ -165,14 +165,46 @@ impl Set {
 }
 
 fn anchored(hir: Hir) -> Result<meta::Regex> {
+    // In the middle of a character `\B` would hold.
+    let may_widen = !hir.properties().look_set().contains(Look::WordAsciiNegate);
+    let hir = if may_widen { widened(hir) } else { hir };
     compile(&Hir::concat(vec![Hir::look(Look::Start), hir, Hir::look(Look::End)]))
 }
 
+/// `.*` as any bytes, a tenth of the program that any characters are.
+///
+/// A value is valid UTF-8, and nothing but another `.*` can go on from the middle of a character: no
+/// text, no class, and of the assertions only `\B` holds there.
+fn widened(hir: Hir) -> Hir {
+    match hir.into_kind() {
+        HirKind::Empty => Hir::empty(),
+        HirKind::Literal(literal) => Hir::literal(literal.0),
+        HirKind::Class(class) => Hir::class(class),
+        HirKind::Look(look) => Hir::look(look),
+        HirKind::Capture(capture) => widened(*capture.sub),
+        HirKind::Concat(subs) => Hir::concat(subs.into_iter().map(widened).collect()),
+        HirKind::Alternation(subs) => Hir::alternation(subs.into_iter().map(widened).collect()),
+        HirKind::Repetition(mut rep) if rep.max.is_none() && is_any_char(&rep.sub) => {
+            let bytes = Repetition { min: 0, max: None, greedy: true, sub: Box::new(Hir::dot(Dot::AnyByte)) };
+            rep.max = Some(rep.min);
+            Hir::concat(vec![Hir::repetition(rep), Hir::repetition(bytes)])
+        }
+        HirKind::Repetition(mut rep) => {
+            rep.sub = Box::new(widened(*rep.sub));
+            Hir::repetition(rep)
+        }
+    }
+}
+
 fn compile(hir: &Hir) -> Result<meta::Regex> {
+    // A lazy DFA only: building a whole one, or one-pass tables, took longer than matching 10,000 values.
     let config = meta::Config::new()
         .which_captures(WhichCaptures::None)
         .nfa_size_limit(Some(MAX_PROGRAM_BYTES))
-        .utf8_empty(false);
+        .hybrid_cache_capacity(MAX_CACHE_BYTES)
+        .utf8_empty(false)
+        .dfa(false)
+        .onepass(false);
     meta::Builder::new().configure(config).build_from_hir(hir).map_err(|e| match e.size_limit() {
         Some(_) => too_large("regex_program_bytes", MAX_PROGRAM_BYTES as u64),
         None => Error::invalid(format!("error parsing regexp: the expression cannot be compiled: {e}")),

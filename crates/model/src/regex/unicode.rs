@@ -4,6 +4,7 @@
 //! The tables behind the names come from `regex-syntax`, which knows more names than Go; the list of
 //! scripts is what keeps those out.
 
+use super::class::negated;
 use regex_syntax::hir::{Class, ClassUnicode, ClassUnicodeRange, HirKind};
 
 /// The class called `name`, before case folding.
@@ -15,11 +16,7 @@ pub(super) fn class(name: &str) -> Option<ClassUnicode> {
     match name.as_str() {
         "any" => Some(range('\0', char::MAX)),
         "ascii" => Some(range('\0', '\x7F')),
-        "assigned" => {
-            let mut class = table("gc=cn")?;
-            class.negate();
-            Some(class)
-        }
+        "assigned" => table("gc=cn").map(|class| negated(&class)),
         // Surrogates cannot be in a valid string.
         "cs" | "surrogate" => Some(ClassUnicode::empty()),
         _ if SCRIPTS.binary_search(&name.as_str()).is_ok() => table(&format!("sc={name}")),
