@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the request bodies of this folder: python3 capture.py PROMETHEUS VERSION(1|2) PREFIX
+"""Makes the request bodies of this folder: python3 capture.py PROMETHEUS VERSION(1|2) PREFIX [FEATURES]
 
 Serves a small /metrics (protobuf exposition: counters with exemplars and start times, native integer, float
 and gauge histograms, a classic histogram), starts PROMETHEUS on loopback to scrape it and to push to this
@@ -118,8 +118,7 @@ remote_write:
   queue_config: {max_samples_per_send: 500, batch_send_deadline: 1s}
 %s""" % (address, "  scrape_native_histograms: true\n  convert_classic_histograms_to_nhcb: true\n  always_scrape_classic_histograms: true" if version == "2" else "",
          own_port, address, "  protobuf_message: io.prometheus.write.v2.Request" if version == "2" else "  metadata_config: {send: true, send_interval: 3s}"))
-features = "exemplar-storage,native-histograms" if version == "1" else \
-    "exemplar-storage,metadata-wal-records,st-storage,xor2-encoding"
+features = ",".join(["exemplar-storage"] + (["native-histograms"] if version == "1" else []) + sys.argv[4:])
 run = subprocess.Popen([prometheus, "--config.file=" + folder + "/p.yml", "--storage.tsdb.path=" + folder + "/d",
                         "--web.listen-address=127.0.0.1:%d" % own_port, "--enable-feature=" + features],
                        stderr=open(folder + "/log", "w"))

@@ -63,6 +63,13 @@ pub fn v1(series: &[SentSeries], families: &[(String, Metadata)]) -> Vec<u8> {
     request.into_bytes()
 }
 
+/// The bytes by which [`Identity::Key`](super::Identity) knows these labels.
+pub fn put_key(out: &mut Vec<u8>, labels: &Labels) {
+    let mut message = Writer::default();
+    put_labels(&mut message, labels.iter());
+    out.extend_from_slice(&message.into_bytes());
+}
+
 fn put_labels<'a>(message: &mut Writer, labels: impl Iterator<Item = (&'a str, &'a str)>) {
     for (name, value) in labels {
         message.nested(1, |label| {

@@ -194,8 +194,9 @@ pub(super) struct Columns {
     /// Only while a 2.0 request is read.
     pub(super) symbols: Vec<Text>,
     /// Only while one set of 2.0 labels is read; at most one per byte of the body.
-    pub(super) series_refs: Vec<u32>,
-    pub(super) exemplar_refs: Vec<u32>,
+    pub(super) refs: Vec<u32>,
+    /// References of names, in the order in which they ascend.
+    pub(super) ascending: Vec<u32>,
 }
 
 impl Columns {
@@ -235,8 +236,8 @@ impl Columns {
             defects,
             text,
             symbols,
-            series_refs,
-            exemplar_refs,
+            refs,
+            ascending,
         } = self;
         recycle(series);
         recycle(samples);
@@ -246,8 +247,8 @@ impl Columns {
         recycle(defects);
         text.clear(RETAINED_BYTES);
         recycle(symbols);
-        recycle(series_refs);
-        recycle(exemplar_refs);
+        recycle(refs);
+        recycle(ascending);
     }
 
     fn allocated_bytes(&self) -> usize {
@@ -259,8 +260,8 @@ impl Columns {
             + held(&self.defects)
             + self.text.allocated_bytes()
             + held(&self.symbols)
-            + held(&self.series_refs)
-            + held(&self.exemplar_refs)
+            + held(&self.refs)
+            + held(&self.ascending)
     }
 }
 

@@ -29,16 +29,13 @@ impl Text {
     }
 }
 
-/// Bytes are copied in blocks of this many where there is room, since a copy of known length is a move or two
-/// and one of unknown length is a call. What is copied too much is overwritten by what follows.
-const BLOCK: usize = 16;
-/// No short label with its framing, rounded up to whole blocks, is longer.
-const WINDOW: usize = 160;
+/// No short label with its framing, and with what is copied too much behind it, is longer.
+const WINDOW: usize = 192;
 
 /// Labels written out one after the other.
 #[derive(Debug, Default)]
 pub(super) struct TextArena {
-    /// Longer than `len`: room for blocks.
+    /// Longer than `len`: room to copy too much.
     bytes: Vec<u8>,
     len: usize,
 }
@@ -81,9 +78,9 @@ impl TextArena {
         }
         let Some(out) = self.bytes[self.len..].first_chunk_mut::<WINDOW>() else { return };
         out[..4].copy_from_slice(&[0x0a, inner as u8, 0x0a, name_len as u8]);
-        copy_blocks(body, name, &mut out[4..]);
+        copy::<16>(body, name, &mut out[4..]);
         out[4 + name_len..6 + name_len].copy_from_slice(&[0x12, value_len as u8]);
-        copy_blocks(body, value, &mut out[6 + name_len..]);
+        copy::<32>(body, value, &mut out[6 + name_len..]);
         self.len += 2 + inner;
     }
 
@@ -121,17 +118,13 @@ impl TextArena {
     }
 }
 
-/// Copies `text` to the front of `out`, and bytes without meaning behind it.
+/// Copies `text` to the front of `out`, usually as `USUAL` bytes, of which those behind the text mean nothing
+/// and are overwritten by what follows: a copy of known length is a move or two, others are a call.
 #[inline]
-fn copy_blocks(body: &[u8], text: Text, out: &mut [u8]) {
-    let (at, len) = (text.at as usize, text.len as usize);
-    let rounded = len.next_multiple_of(BLOCK);
-    match body.get(at..at + rounded) {
-        Some(from) if rounded <= out.len() => {
-            for (to, from) in out.chunks_exact_mut(BLOCK).zip(from.chunks_exact(BLOCK)) {
-                to.copy_from_slice(from);
-            }
-        }
-        _ => out[..len].copy_from_slice(text.of(body)),
+fn copy<const USUAL: usize>(body: &[u8], text: Text, out: &mut [u8]) {
+    let (from, to) = (body[text.at as usize..].first_chunk::<USUAL>(), out.first_chunk_mut::<USUAL>());
+    match (from, to) {
+        (Some(from), Some(to)) if text.len as usize <= USUAL => *to = *from,
+        _ => out[..text.len as usize].copy_from_slice(text.of(body)),
     }
 }

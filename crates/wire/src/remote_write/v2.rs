@@ -73,12 +73,12 @@ const CREATED: u32 = tag(6, Wire::Varint);
 fn read_series(body: &[u8], mut series: Reader<'_>, limits: &Limits, out: &mut Columns) -> Result<(), Stop> {
     check("max_series", out.series.len(), limits.max_series)?;
     let mark = out.mark();
-    out.series_refs.clear();
+    let mut refs = Refs::default();
     let (mut metadata, mut created_ms) = (MetadataRefs::default(), 0);
     while let Some(tag) = series.tag()? {
         match tag {
-            REFS => collect_refs(series.nested()?, &mut out.series_refs)?,
-            REF => out.series_refs.push(series.varint32()?),
+            REFS => refs.packed(series.nested()?, &mut out.refs)?,
+            REF => refs.one(series.varint32()?, &mut out.refs)?,
             SAMPLE => {
                 check("max_samples", out.samples.len(), limits.max_samples)?;
                 out.samples.push(sample::read(&mut series)?);
@@ -100,11 +100,11 @@ fn read_series(body: &[u8], mut series: Reader<'_>, limits: &Limits, out: &mut C
     if created_ms != 0 {
         apply_created(created_ms, mark, out);
     }
-    let labels = spell_key(body, limits, out)?.and_then(|labels| {
+    let labels = refs.spell(body, limits, out)?.and_then(|(text, canonical)| {
         if let Some(row) = metadata.resolve(&out.symbols)? {
             out.metadata.push(row);
         }
-        Ok(labels)
+        Ok(if canonical { Spelled::Key(text) } else { Spelled::Loose(text) })
     });
     let labels = labels.unwrap_or_else(|defect| out.refuse(defect));
     if out.metadata.len() > limits.max_metadata as usize {
@@ -124,50 +124,106 @@ fn apply_created(created_ms: i64, [samples, histograms, ..]: [usize; 4], out: &m
     }
 }
 
-/// Takes packed references.
-#[inline]
-fn collect_refs(mut packed: Reader<'_>, refs: &mut Vec<u32>) -> protobuf::Result<()> {
-    while !packed.is_done() {
-        refs.push(packed.varint32()?);
+/// Where labels were written out, and whether they are canonical.
+type Spell = Result<Result<(Text, bool), Defect>, Stop>;
+
+/// The references of a series or exemplar. They nearly always come packed in one field, and are read from
+/// there when they are spelled. If they do not, they are collected on top of a stack, since an exemplar may
+/// come while those of its series are being collected.
+#[derive(Default)]
+struct Refs<'a> {
+    field: Option<Reader<'a>>,
+    collected_from: Option<usize>,
+}
+
+impl<'a> Refs<'a> {
+    #[inline]
+    fn packed(&mut self, field: Reader<'a>, stack: &mut Vec<u32>) -> protobuf::Result<()> {
+        if self.field.is_none() && self.collected_from.is_none() {
+            self.field = Some(field);
+            return Ok(());
+        }
+        self.collect(stack)?;
+        push_all(field, stack)
+    }
+
+    #[cold]
+    fn one(&mut self, label_ref: u32, stack: &mut Vec<u32>) -> protobuf::Result<()> {
+        self.collect(stack)?;
+        stack.push(label_ref);
+        Ok(())
+    }
+
+    #[cold]
+    fn collect(&mut self, stack: &mut Vec<u32>) -> protobuf::Result<()> {
+        self.collected_from.get_or_insert(stack.len());
+        self.field.take().map_or(Ok(()), |field| push_all(field, stack))
+    }
+
+    /// Writes out the labels that they stand for and finds out whether those are canonical.
+    #[inline]
+    fn spell(self, body: &[u8], limits: &Limits, out: &mut Columns) -> Spell {
+        let Columns { symbols, refs: stack, text, ascending, .. } = out;
+        let speller = Speller { body, symbols, ascending, spelling: Spelling::new(text, body, limits) };
+        if let Some(mut field) = self.field {
+            return speller.spell(|| if field.is_done() { Ok(None) } else { field.varint32().map(Some) });
+        }
+        let from = self.collected_from.unwrap_or(stack.len());
+        let mut collected = stack.drain(from..);
+        speller.spell(|| Ok(collected.next()))
+    }
+}
+
+fn push_all(mut field: Reader<'_>, stack: &mut Vec<u32>) -> protobuf::Result<()> {
+    while !field.is_done() {
+        stack.push(field.varint32()?);
     }
     Ok(())
 }
 
-/// Writes out the labels of a series and finds out whether they are canonical.
-#[inline]
-fn spell_key(body: &[u8], limits: &Limits, out: &mut Columns) -> Result<Result<Spelled, Defect>, Stop> {
-    let Columns { symbols, series_refs, text, .. } = out;
-    let mut canonical = !series_refs.is_empty();
-    let mut last = None;
-    let spelled = spell(series_refs, symbols, Spelling::new(text, body, limits), |name, value| {
-        canonical &= name.len > 0 && value.len > 0 && last.is_none_or(|last| is_before(body, last, name));
-        last = Some(name);
-    })?;
-    Ok(spelled.map(|text| if canonical { Spelled::Key(text) } else { Spelled::Loose(text) }))
+struct Speller<'t> {
+    body: &'t [u8],
+    symbols: &'t [Text],
+    /// References of names that stand in ascending order, as the series before had them: series of a kind
+    /// have the same names, which then need no comparing.
+    ascending: &'t mut Vec<u32>,
+    spelling: Spelling<'t>,
 }
 
-/// Writes out the labels that `refs` stand for, showing each to `see`.
-#[inline]
-fn spell(
-    refs: &[u32],
-    symbols: &[Text],
-    mut spelling: Spelling<'_>,
-    mut see: impl FnMut(Text, Text),
-) -> Result<Result<Text, Defect>, Stop> {
-    if !refs.len().is_multiple_of(2) {
-        return Ok(Err(Defect::OddRefs { count: refs.len() as u32 }));
+impl Speller<'_> {
+    #[inline]
+    fn spell(mut self, mut next: impl FnMut() -> protobuf::Result<Option<u32>>) -> Spell {
+        let (mut count, mut canonical, mut as_before) = (0, true, true);
+        let mut last = Text::default();
+        while let Some(name_ref) = next()? {
+            let Some(value_ref) = next()? else {
+                self.spelling.abandon();
+                return Ok(Err(Defect::OddRefs { count: 2 * count as u32 + 1 }));
+            };
+            let texts = (self.symbols.get(name_ref as usize), self.symbols.get(value_ref as usize));
+            let (Some(&name), Some(&value)) = texts else {
+                // The rest has to be well-formed all the same.
+                while next()?.is_some() {}
+                let label_ref = if texts.0.is_none() { name_ref } else { value_ref };
+                self.spelling.abandon();
+                return Ok(Err(Defect::NoSuchSymbol { label_ref, symbols: self.symbols.len() as u32 }));
+            };
+            as_before &= self.ascending.get(count) == Some(&name_ref);
+            if !as_before {
+                canonical &= name.len > 0 && (count == 0 || is_before(self.body, last, name));
+                self.ascending.truncate(count);
+                self.ascending.push(name_ref);
+            }
+            canonical &= value.len > 0;
+            self.spelling.label(name, value);
+            last = name;
+            count += 1;
+        }
+        if !canonical {
+            self.ascending.clear();
+        }
+        Ok(self.spelling.finish()?.map(|text| (text, canonical && count > 0)))
     }
-    for pair in refs.chunks_exact(2) {
-        let (Some(&name), Some(&value)) = (symbols.get(pair[0] as usize), symbols.get(pair[1] as usize))
-        else {
-            let label_ref = if pair[0] as usize >= symbols.len() { pair[0] } else { pair[1] };
-            spelling.abandon();
-            return Ok(Err(Defect::NoSuchSymbol { label_ref, symbols: symbols.len() as u32 }));
-        };
-        see(name, value);
-        spelling.label(name, value);
-    }
-    spelling.finish()
 }
 
 /// References to labels, value, time.
@@ -179,18 +235,17 @@ fn read_exemplar(
 ) -> Result<ExemplarRow, Stop> {
     const VALUE: u32 = tag(2, Wire::Fixed64);
     const TIME: u32 = tag(3, Wire::Varint);
-    let Columns { symbols, exemplar_refs: refs, text, .. } = out;
-    refs.clear();
+    let mut refs = Refs::default();
     let (mut v, mut t_ms) = (0.0, 0);
     while let Some(tag) = message.tag()? {
         match tag {
-            REFS => collect_refs(message.nested()?, refs)?,
-            REF => refs.push(message.varint32()?),
+            REFS => refs.packed(message.nested()?, &mut out.refs)?,
+            REF => refs.one(message.varint32()?, &mut out.refs)?,
             VALUE => v = message.double()?,
             TIME => t_ms = message.int64()?,
             _ => message.unknown(tag, &[1, 2, 3])?,
         }
     }
-    let labels = spell(refs, symbols, Spelling::new(text, body, limits), |_, _| {})?;
-    Ok(ExemplarRow { labels, t_ms, v })
+    let labels = refs.spell(body, limits, out)?;
+    Ok(ExemplarRow { labels: labels.map(|(text, _)| text), t_ms, v })
 }

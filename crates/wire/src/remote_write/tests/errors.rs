@@ -15,7 +15,7 @@ fn error(message: Message, body: &[u8], limits: &Limits) -> String {
 }
 
 #[track_caller]
-fn malformed(message: Message, body: &[u8], expected: Expect) {
+fn malformed(message: Message, body: &[u8], expected: &Expect) {
     let text = error(message, body, &Limits::default());
     let advice = "; check that the sender's Content-Type names the message that it sends";
     let text = text.strip_prefix("malformed protobuf: expected ").unwrap().strip_suffix(advice).unwrap();
@@ -25,42 +25,42 @@ fn malformed(message: Message, body: &[u8], expected: Expect) {
 #[test]
 fn malformed_bytes_are_named_with_their_place() {
     use Message::{V1, V2};
-    malformed(V1, &[0x0a], expect!["a varint of at most 64 bits at byte 1"]);
-    malformed(V1, &[0x0a, 0x05, 0x0a], expect!["a length within its message at byte 1"]);
-    malformed(V1, &[0x0a, 0x02, 0x0a, 0x05], expect!["a length within its message at byte 3"]);
-    malformed(V1, &[0x00], expect!["a field number from 1 to 536870911 at byte 0"]);
-    malformed(V1, &[0x50, 0xff, 0xff], expect!["a varint of at most 64 bits at byte 1"]);
-    malformed(V1, &[0x53, 0x54], expect!["a field of wire type 0, 1, 2 or 5 at byte 1"]);
+    malformed(V1, &[0x0a], &expect!["a varint of at most 64 bits at byte 1"]);
+    malformed(V1, &[0x0a, 0x05, 0x0a], &expect!["a length within its message at byte 1"]);
+    malformed(V1, &[0x0a, 0x02, 0x0a, 0x05], &expect!["a length within its message at byte 3"]);
+    malformed(V1, &[0x00], &expect!["a field number from 1 to 536870911 at byte 0"]);
+    malformed(V1, &[0x50, 0xff, 0xff], &expect!["a varint of at most 64 bits at byte 1"]);
+    malformed(V1, &[0x53, 0x54], &expect!["a field of wire type 0, 1, 2 or 5 at byte 1"]);
     malformed(
         V1,
         &[0x0a, 0x02, 0x08, 0x01],
-        expect!["another wire type for the field whose key ends here at byte 3"],
+        &expect!["another wire type for the field whose key ends here at byte 3"],
     );
-    malformed(V1, &[0x08, 0x01], expect!["another wire type for the field whose key ends here at byte 1"]);
-    malformed(V1, &[0x18, 0x01], expect!["another wire type for the field whose key ends here at byte 1"]);
-    malformed(V1, &[0x0a, 0x05, 0x12, 0x03, 0x09, 0x01, 0x02], expect!["8 bytes of a double at byte 5"]);
+    malformed(V1, &[0x08, 0x01], &expect!["another wire type for the field whose key ends here at byte 1"]);
+    malformed(V1, &[0x18, 0x01], &expect!["another wire type for the field whose key ends here at byte 1"]);
+    malformed(V1, &[0x0a, 0x05, 0x12, 0x03, 0x09, 0x01, 0x02], &expect!["8 bytes of a double at byte 5"]);
     malformed(
         V1,
         &[0x0a, 0x05, 0x0a, 0x03, 0x0a, 0x05, b'a'],
-        expect!["a length within its message at byte 5"],
+        &expect!["a length within its message at byte 5"],
     );
-    malformed(V1, &[0x0a, 0x04, 0x1a, 0x02, 0x0a, 0x05], expect!["a length within its message at byte 5"]);
-    malformed(V1, &[0x0a, 0x04, 0x22, 0x02, 0x0a, 0x05], expect!["a length within its message at byte 5"]);
-    malformed(V2, &[0x22, 0x05, b'a'], expect!["a length within its message at byte 1"]);
+    malformed(V1, &[0x0a, 0x04, 0x1a, 0x02, 0x0a, 0x05], &expect!["a length within its message at byte 5"]);
+    malformed(V1, &[0x0a, 0x04, 0x22, 0x02, 0x0a, 0x05], &expect!["a length within its message at byte 5"]);
+    malformed(V2, &[0x22, 0x05, b'a'], &expect!["a length within its message at byte 1"]);
     malformed(
         V2,
         &[0x22, 0x00, 0x2a, 0x03, 0x0a, 0x01, 0x80],
-        expect!["a varint of at most 64 bits at byte 6"],
+        &expect!["a varint of at most 64 bits at byte 6"],
     );
     malformed(
         V2,
         &[0x22, 0x00, 0x2a, 0x06, 0x08, 0xff, 0xff, 0xff, 0xff, 0x1f],
-        expect!["a varint of at most 32 bits at byte 5"],
+        &expect!["a varint of at most 32 bits at byte 5"],
     );
     malformed(
         V2,
         &[0x22, 0x00, 0x2a, 0x04, 0x2a, 0x02, 0x1a, 0x00],
-        expect!["another wire type for the field whose key ends here at byte 7"],
+        &expect!["another wire type for the field whose key ends here at byte 7"],
     );
 }
 

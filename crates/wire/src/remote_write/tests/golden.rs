@@ -67,7 +67,7 @@ fn line(series: &Series<'_>, limits: &Limits) -> String {
     out
 }
 
-fn check(name: &str, message: Message, expected: Expect) {
+fn check(name: &str, message: Message, expected: &Expect) {
     let limits = Limits::default();
     let mut request = WriteRequest::default();
     request.read(message, &read(name), &limits).unwrap();
@@ -80,7 +80,7 @@ fn version_1() {
     check(
         "v1-stale",
         Message::V1,
-        expect![[r#"
+        &expect![[r#"
         __name__="app_requests_total" method="GET" | 4 4010 
         __name__="app_requests_total" method="POST" | 8 4020 
         __name__="app_requests_total" method="PUT" | 12 4028 
@@ -114,7 +114,7 @@ fn version_2() {
     check(
         "v2-stale",
         Message::V2,
-        expect![[r#"
+        &expect![[r#"
         __name__="app_requests_total" method="GET" | 4 4010 since 8371 
         __name__="app_requests_total" method="POST" | 8 4020 since 8371 
         __name__="app_requests_total" method="PUT" | 12 4028 since 8371 

@@ -165,7 +165,7 @@ struct Histogram {
 pub(super) fn read(message: Message, bytes: &[u8]) -> Option<PlainRequest> {
     match message {
         Message::V1 => RequestV1::decode(bytes).ok().map(from_v1),
-        Message::V2 => RequestV2::decode(bytes).ok().map(from_v2),
+        Message::V2 => RequestV2::decode(bytes).ok().as_ref().map(from_v2),
     }
 }
 
@@ -174,7 +174,7 @@ fn from_v1(request: RequestV1) -> PlainRequest {
     let series = |s: SeriesV1| PlainSeries {
         labels: labels(s.labels),
         samples: samples(&s.samples, 0),
-        histograms: histograms(s.histograms, 0),
+        histograms: histograms(&s.histograms, 0),
         exemplars: s.exemplars.into_iter().map(|e| (labels(e.labels), e.time, e.value.to_bits())).collect(),
         metadata: None,
     };
@@ -186,15 +186,15 @@ fn from_v1(request: RequestV1) -> PlainRequest {
     }
 }
 
-fn from_v2(request: RequestV2) -> PlainRequest {
+fn from_v2(request: &RequestV2) -> PlainRequest {
     let symbols = &request.symbols;
     let symbol = |r: u32| symbols.get(r as usize).cloned();
     let labels = |refs: &[u32]| -> Option<Pairs> {
         let pairs = refs.chunks(2).map(|pair| Some((symbol(pair[0])?, symbol(*pair.get(1)?)?)));
         pairs.collect::<Option<Vec<(Bytes, Bytes)>>>()
     };
-    let series = |s: SeriesV2| {
-        let m = s.metadata.unwrap_or_default();
+    let series = |s: &SeriesV2| {
+        let m = s.metadata.clone().unwrap_or_default();
         let metadata = || Some((symbol(m.help)?, symbol(m.unit)?));
         let texts = labels(&s.label_refs).and_then(|labels| Some((labels, metadata()?)));
         let (labels_of_series, metadata) = match texts {
@@ -205,16 +205,16 @@ fn from_v2(request: RequestV2) -> PlainRequest {
                 (Some(labels), (!says_nothing).then_some(metadata))
             }
         };
-        let exemplar = |e: ExemplarV2| (labels(&e.label_refs), e.time, e.value.to_bits());
+        let exemplar = |e: &ExemplarV2| (labels(&e.label_refs), e.time, e.value.to_bits());
         PlainSeries {
             labels: labels_of_series,
             samples: samples(&s.samples, s.created),
-            histograms: histograms(s.histograms, s.created),
-            exemplars: s.exemplars.into_iter().map(exemplar).collect(),
+            histograms: histograms(&s.histograms, s.created),
+            exemplars: s.exemplars.iter().map(exemplar).collect(),
             metadata,
         }
     };
-    PlainRequest { series: request.series.iter().cloned().map(series).collect(), families: vec![] }
+    PlainRequest { series: request.series.iter().map(series).collect(), families: vec![] }
 }
 
 fn samples(samples: &[Sample], created: i64) -> Vec<(i64, u64, i64)> {
@@ -222,12 +222,12 @@ fn samples(samples: &[Sample], created: i64) -> Vec<(i64, u64, i64)> {
     samples.iter().map(|s| (s.time, s.value.to_bits(), start(s.start))).collect()
 }
 
-fn histograms(histograms: Vec<Histogram>, created: i64) -> Vec<(i64, i64, Option<PlainHistogram>)> {
+fn histograms(histograms: &[Histogram], created: i64) -> Vec<(i64, i64, Option<PlainHistogram>)> {
     let start = |own: i64| if own == 0 { created } else { own };
-    histograms.into_iter().map(|h| (h.time, start(h.start), histogram(h))).collect()
+    histograms.iter().map(|h| (h.time, start(h.start), histogram(h))).collect()
 }
 
-fn histogram(h: Histogram) -> Option<PlainHistogram> {
+fn histogram(h: &Histogram) -> Option<PlainHistogram> {
     let some_floats = h.count_float.is_some()
         || h.zero_float.is_some()
         || !h.negative_counts.is_empty()
