@@ -14,8 +14,8 @@ pub(super) fn prefix(hir: &Hir) -> String {
     affix(hir, Side::Front).text
 }
 
-/// What is necessary for a match, but not always sufficient.
-pub(super) fn outline(hir: &Hir) -> Glob {
+/// What is necessary for a match, but not always sufficient; `None` where no text is.
+pub(super) fn outline(hir: &Hir) -> Option<Glob> {
     let elements = match hir.kind() {
         HirKind::Concat(subs) => subs.as_slice(),
         _ => std::slice::from_ref(hir),
@@ -26,8 +26,11 @@ pub(super) fn outline(hir: &Hir) -> Glob {
     let (suffix, taken) = affix_of(rest, Side::Back);
     let middle = &rest[..rest.len().saturating_sub(taken)];
     let texts = middle.iter().filter_map(literal).filter(|text| text.len() >= MIN_INNER_BYTES);
-    let inner = texts.max_by_key(|text| text.len()).map(|text| (Gap::ANY, text));
-    Glob::new(&prefix.text, inner, Gap::ANY, &suffix.text)
+    // With a prefix the automaton gives up early enough by itself.
+    let longest = texts.max_by_key(|text| text.len()).filter(|_| prefix.text.is_empty());
+    let inner = longest.map(|text| (Gap::ANY, text));
+    let glob = Glob::new(&prefix.text, inner, Gap::ANY, &suffix.text);
+    glob.least_chars().is_none().then_some(glob)
 }
 
 pub(super) fn literal(hir: &Hir) -> Option<&str> {

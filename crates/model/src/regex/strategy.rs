@@ -25,7 +25,7 @@ pub(super) enum Strategy {
     /// `.*(a|b|c).*`.
     AnySubstring(meta::Regex),
     /// Everything else; values that do not fit the outline are not shown to the automaton.
-    Automaton { outline: Glob, automaton: meta::Regex },
+    Automaton { outline: Option<Glob>, automaton: meta::Regex },
 }
 
 impl Strategy {
@@ -62,7 +62,7 @@ impl Strategy {
             Strategy::Few(few) => few.iter().any(|one| one.is_match(value)),
             Strategy::AnySubstring(any) => any.is_match(value),
             Strategy::Automaton { outline, automaton } => {
-                outline.is_match(value) && automaton.is_match(value)
+                outline.as_ref().is_none_or(|glob| glob.is_match(value)) && automaton.is_match(value)
             }
         }
     }
