@@ -22,6 +22,7 @@ pub fn chunk(input: &[u8]) {
     assert!(columns.eq(floats.iter().map(|&(at, v)| (at.t_ms, v))), "rows and columns differ");
     if floats.len() < usize::from(u16::MAX) {
         again(&floats, encoding);
+        write_on(chunk, &floats, encoding);
     }
 }
 
@@ -58,6 +59,19 @@ fn again(samples: &[(Stamp, u64)], encoding: Encoding) {
         let read = rows(&bytes, encoding).expect("our own chunk");
         assert!(read == samples, "what was read does not survive being written");
     }
+}
+
+/// Writes one sample more behind bytes that are not our own.
+fn write_on(chunk: &[u8], samples: &[(Stamp, u64)], encoding: Encoding) {
+    let mut bytes = chunk.to_vec();
+    let more = (Stamp::at(1), 2);
+    match (encoding, XorState::resume(chunk), Xor2State::resume(chunk)) {
+        (Encoding::Xor, Ok(mut state), _) => state.append(&mut bytes, 1, f64::from_bits(2)),
+        (Encoding::Xor2, _, Ok(mut state)) => state.append(&mut bytes, more.0, f64::from_bits(2)),
+        _ => return,
+    }
+    let read = rows(&bytes, encoding).expect("a chunk that could be continued");
+    assert!(read.iter().eq(samples.iter().chain([&more])), "what was written is not what is read");
 }
 
 #[cfg(test)]

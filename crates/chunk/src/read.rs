@@ -1,6 +1,7 @@
 //! Reading chunks of any encoding.
 
 use crate::Encoding;
+use crate::bits::BitReader;
 use crate::xor::{XorDecoder, XorState};
 use crate::xor2::Xor2Decoder;
 use nilometer_model::{Error, Result};
@@ -46,6 +47,18 @@ pub fn encode_floats(samples: impl IntoIterator<Item = (i64, f64)>) -> Vec<u8> {
         state.append(&mut bytes, t_ms, v);
     }
     bytes
+}
+
+/// How many bits of the last byte are in use by the samples that `from` has read, 0 for all; fails where
+/// something stands behind them that writing on would mix with.
+pub(crate) fn end_to_write_on(bytes: &[u8], from: &BitReader<'_>) -> Result<u8> {
+    let end = from.position();
+    let used = (end % 8) as u8;
+    let padding = bytes.last().map_or(0, |last| if used == 0 { 0 } else { last << used });
+    if end.div_ceil(8) != bytes.len() || padding != 0 {
+        return Err(corrupt(end / 8, "a chunk has data behind its last sample, and so cannot be continued"));
+    }
+    Ok(used)
 }
 
 /// Who reads the file that the chunk is from knows its path, and adds it.

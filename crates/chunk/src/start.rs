@@ -14,7 +14,9 @@
 //! 0 stands for "not known", as on the wire. All arithmetic wraps, as Prometheus' does.
 
 use crate::bits::{BitReader, BitWriter};
+use crate::read::corrupt;
 use crate::varbit;
+use nilometer_model::Result;
 
 /// When a sample is from, and what it counts from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +63,19 @@ impl StartTimes {
     /// Whether any but the first sample has a start of its own.
     pub(crate) fn changes(self) -> bool {
         self.changes_from() > 0
+    }
+
+    /// Fails where the header is not one that writing `count` samples leads to: the chunk could be read, but
+    /// not continued.
+    pub(crate) fn check_header(self, count: u16) -> Result<()> {
+        let written = match self.changes_from() {
+            0 => count <= LAST_CHANGE && (count > 0 || self.header == 0),
+            from => from < count,
+        };
+        if written {
+            return Ok(());
+        }
+        Err(corrupt(2, format!("a chunk of {count} samples cannot have the start timestamps that it names")))
     }
 
     /// Writes the start of sample `n` (from 0) behind its other parts; the header may have changed after.

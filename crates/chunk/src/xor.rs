@@ -16,7 +16,7 @@
 //! All arithmetic on times wraps, as Prometheus' does, so that any two times can follow each other.
 
 use crate::bits::{BitReader, BitWriter, Bits};
-use crate::read::corrupt;
+use crate::read::{corrupt, end_to_write_on};
 use crate::window::Window;
 use nilometer_model::Result;
 
@@ -59,16 +59,13 @@ impl XorState {
         }
         let mut decoder = XorDecoder::new(bytes)?;
         while decoder.next()?.is_some() {}
-        let end = decoder.from.position();
-        if end.div_ceil(8) != bytes.len() {
-            return Err(corrupt(end / 8, "an XOR chunk has bytes behind its last sample"));
-        }
+        let used = end_to_write_on(bytes, &decoder.from)?;
         Ok(XorState {
             t_ms: decoder.t_ms,
             t_delta: decoder.t_delta,
             v_bits: decoder.v_bits,
             window: decoder.window,
-            used: (end % 8) as u8,
+            used,
             count: decoder.count,
         })
     }

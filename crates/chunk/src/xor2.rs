@@ -21,7 +21,7 @@
 //! "Before" is the last value that is no stale marker, 0.0 at first. Starts: see `start`.
 
 use crate::bits::{BitReader, BitWriter, Bits};
-use crate::read::corrupt;
+use crate::read::{corrupt, end_to_write_on};
 use crate::start::{Stamp, StartTimes};
 use crate::window::Window;
 use crate::xor::read_count;
@@ -76,17 +76,15 @@ impl Xor2State {
         while let Some((_, v)) = decoder.next()? {
             last_is_stale = v.to_bits() == STALE_NAN_BITS;
         }
-        let end = decoder.from.position();
-        if end.div_ceil(8) != bytes.len() {
-            return Err(corrupt(end / 8, "an XOR2 chunk has bytes behind its last sample"));
-        }
+        let used = end_to_write_on(bytes, &decoder.from)?;
+        decoder.starts.check_header(decoder.count)?;
         Ok(Xor2State {
             t_ms: decoder.t_ms,
             t_delta: decoder.t_delta,
             base: decoder.base,
             starts: decoder.starts,
             window: decoder.window,
-            used: (end % 8) as u8,
+            used,
             last_is_stale,
             count: decoder.count,
         })

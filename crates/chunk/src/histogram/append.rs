@@ -7,7 +7,7 @@ use super::merge::{Merge, not_less};
 use super::state::State;
 use super::{HEADER_BYTES, Header, has_starts};
 use crate::bits::BitWriter;
-use crate::read::corrupt;
+use crate::read::end_to_write_on;
 use crate::start::StartTimes;
 use crate::{Encoding, Stamp};
 use nilometer_model::histogram::{CUSTOM_BUCKETS_SCHEMA, EXPONENTIAL_SCHEMAS};
@@ -64,10 +64,8 @@ impl<C: ChunkCount> HistogramAppender<C> {
         }
         let mut decoder = HistogramDecoder::<C>::new(bytes, encoding)?;
         while decoder.next()?.is_some() {}
-        let end = decoder.from.position();
-        if end.div_ceil(8) != bytes.len() {
-            return Err(corrupt(end / 8, "a histogram chunk has bytes behind its last sample"));
-        }
+        let used = end_to_write_on(bytes, &decoder.from)?;
+        decoder.starts.check_header(decoder.header.count)?;
         let schema = decoder.state.layout.schema;
         if schema != CUSTOM_BUCKETS_SCHEMA && !EXPONENTIAL_SCHEMAS.contains(&schema) {
             return Err(Error::invalid(format!("a chunk of schema {schema} can be read, but not continued")));
@@ -77,7 +75,7 @@ impl<C: ChunkCount> HistogramAppender<C> {
             header: decoder.header,
             state: decoder.state,
             starts: decoder.starts,
-            used: (end % 8) as u8,
+            used,
         })
     }
 

@@ -102,6 +102,10 @@ fn bytes_behind_the_end_cannot_be_resumed_from() {
     let mut bytes = encode(&[(1, 1)]);
     bytes.push(0);
     assert!(XorState::resume(&bytes).is_err());
+    let mut bytes = encode(&[(1, 1), (2, 1)]);
+    assert!(XorState::resume(&bytes).is_ok());
+    *bytes.last_mut().unwrap() |= 1;
+    assert!(XorState::resume(&bytes).is_err(), "one bit of the padding is set");
 }
 
 #[test]
