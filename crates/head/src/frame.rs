@@ -41,13 +41,17 @@ impl Framing {
         magic: [u8; 4],
         random: &dyn Random,
     ) -> io::Result<(Framing, Arc<dyn File>)> {
-        let framing = Framing { salt: random.u64() };
+        let framing = Framing::new(random);
         let file = fs.create(path)?;
         file.append(&framing.file_head(magic))?;
         Ok((framing, file))
     }
 
-    fn file_head(self, magic: [u8; 4]) -> Vec<u8> {
+    pub(crate) fn new(random: &dyn Random) -> Framing {
+        Framing { salt: random.u64() }
+    }
+
+    pub(crate) fn file_head(self, magic: [u8; 4]) -> Vec<u8> {
         let mut head = Vec::with_capacity(FILE_HEAD_BYTES);
         head.extend_from_slice(&magic);
         head.extend_from_slice(&VERSION.to_le_bytes());

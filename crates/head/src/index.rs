@@ -11,7 +11,6 @@ mod rows;
 mod symbols;
 
 pub(crate) use keys::{Key, KeyHasher, Keys};
-pub(crate) use matching::Matching;
 
 use nilometer_model::Labels;
 use postings::Postings;
@@ -100,6 +99,14 @@ impl Index {
             index.add(&self.labels(slot));
         }
         index
+    }
+
+    /// Every symbol, sorted.
+    pub(crate) fn symbols(&self) -> Vec<String> {
+        let mut all: Vec<String> =
+            (0..self.symbols.len() as u32).map(|s| self.symbols.get(s).to_owned()).collect();
+        all.sort_unstable();
+        all
     }
 
     /// Heap memory, in bytes: symbols, and all that finds series.

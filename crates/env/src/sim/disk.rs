@@ -43,6 +43,8 @@ struct Disk {
 #[derive(Default)]
 struct Content {
     bytes: Vec<u8>,
+    /// Where the next append goes; what a failed one left behind it is overwritten.
+    end: usize,
     /// What the last successful sync made durable.
     synced: Vec<u8>,
     /// A sync failed: as on Linux, later ones succeed and make nothing of the lost pages durable.
@@ -109,7 +111,7 @@ impl SimFs {
                 }
             }
         }
-        Content { synced: bytes.clone(), bytes, poisoned: false }
+        Content { synced: bytes.clone(), end: bytes.len(), bytes, poisoned: false }
     }
 
     /// Flips one bit of one durable byte among the files that `pick` takes; says where.
@@ -177,6 +179,9 @@ impl Fs for SimFs {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let disk = self.disk.lock();
         let content = disk.live.get(path).ok_or_else(|| not_found(path))?;
+        let mut opened = content.lock();
+        opened.end = opened.bytes.len();
+        drop(opened);
         Ok(self.handle(&disk, content))
     }
 
@@ -316,6 +321,8 @@ impl File for SimFile {
         let fails = self.fs.fails(disk.faults.append_fails_one_in);
         drop(disk);
         let mut content = self.content.lock();
+        let end = content.end;
+        content.bytes.truncate(end);
         if fails || room < bytes.len() as u64 {
             // A failed write may have written a part.
             let part = self.fs.random.below((bytes.len() as u64).min(room) + 1) as usize;
@@ -323,6 +330,7 @@ impl File for SimFile {
             return Err(io::Error::new(io::ErrorKind::StorageFull, "simulated failure of a write"));
         }
         content.bytes.extend_from_slice(bytes);
+        content.end = content.bytes.len();
         Ok(())
     }
 
@@ -336,13 +344,14 @@ impl File for SimFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self.content.lock().bytes.len() as u64)
+        Ok(self.content.lock().end as u64)
     }
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.alive()?;
         let mut content = self.content.lock();
         content.bytes.truncate(len as usize);
+        content.end = content.bytes.len();
         // A cut that was not synced may come back, which recovery has to bear anyway: keep the shorter.
         let keep = content.synced.len().min(len as usize);
         content.synced.truncate(keep);

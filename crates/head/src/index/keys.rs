@@ -8,6 +8,8 @@
 use super::Slot;
 use hashbrown::HashTable;
 use nilometer_env::Random;
+use nilometer_model::Labels;
+use nilometer_wire::remote_write::encode::put_key;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
 
@@ -34,6 +36,13 @@ impl KeyHasher {
         hasher.write(canonical);
         let hash = hasher.finish128();
         Key([hash.h1 as u32, (hash.h1 >> 32) as u32, hash.h2 as u32, (hash.h2 >> 32) as u32])
+    }
+
+    /// The key of labels that were not sent: those of a series as it is stored.
+    pub(crate) fn key_of(&self, labels: &Labels) -> Key {
+        let mut canonical = Vec::with_capacity(labels.as_bytes().len() + 64);
+        put_key(&mut canonical, labels);
+        self.key(&canonical)
     }
 }
 

@@ -4,13 +4,10 @@ use super::{Index, Slot};
 use nilometer_model::{MatchKind, Matcher};
 use std::collections::BTreeSet;
 
-/// The slots that match, sorted by number, and whether the matchers were looked at at all.
-pub(crate) type Matching = Vec<Slot>;
-
 impl Index {
     /// The slots that match all of `matchers`, as in Prometheus: a matcher that matches `""` also takes
     /// series without the label, so it is answered by taking away what does not match.
-    pub(crate) fn matching(&self, matchers: &[Matcher]) -> Matching {
+    pub(crate) fn matching(&self, matchers: &[Matcher]) -> Vec<Slot> {
         let (must, may): (Vec<_>, Vec<_>) = matchers.iter().partition(|m| !m.matches_empty());
         let mut found: Option<Vec<Slot>> = None;
         for matcher in must {

@@ -1,0 +1,383 @@
+//! Closed chunks of a tenant: appended to files, read by position.
+//!
+//! Each file holds chunks of one range of time, so a cut drops whole files. A file is a frame file
+//! (`frame.rs`) whose bodies are
+//!
+//! ```text
+//! ┌───────────────┬──────────────┬────────────┬────────────┬─────────────┬──────┐
+//! │ series id u64 │ previous u64 │ min_ms i64 │ max_ms i64 │ encoding u8 │ data │
+//! └───────────────┴──────────────┴────────────┴────────────┴─────────────┴──────┘
+//! ```
+//!
+//! `previous` is the position of the series' chunk before this one, so that memory holds one position a series.
+
+use crate::frame::{FILE_HEAD_BYTES, FRAME_HEAD_BYTES, Framing};
+use crate::open::Packed;
+use nilometer_chunk::Encoding;
+use nilometer_env::{File, Fs, Random};
+use nilometer_model::{Error, Result, TimeRange};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const MAGIC: [u8; 4] = *b"NCHK";
+const BODY_HEAD_BYTES: usize = 33;
+
+/// A file is left for another when it is longer.
+const FILE_BYTES: u64 = 1 << 30;
+
+/// What is read at first: a whole chunk, mostly.
+const READ_BYTES: usize = 512;
+
+/// Where a closed chunk is: the number of its file, and its offset there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ChunkPos(u64);
+
+impl ChunkPos {
+    pub(crate) const NONE: ChunkPos = ChunkPos(0);
+
+    fn new(file: u32, offset: u64) -> Self {
+        ChunkPos(u64::from(file) << 32 | offset)
+    }
+
+    fn file(self) -> u32 {
+        (self.0 >> 32) as u32
+    }
+
+    fn offset(self) -> u64 {
+        self.0 & u64::from(u32::MAX)
+    }
+
+    pub(crate) fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    pub(crate) fn from_bits(bits: u64) -> Self {
+        ChunkPos(bits)
+    }
+
+    pub(crate) fn is_none(self) -> bool {
+        self == ChunkPos::NONE
+    }
+}
+
+/// A chunk read back.
+#[derive(Debug)]
+pub(crate) struct ClosedChunk {
+    pub(crate) series: u64,
+    pub(crate) previous: ChunkPos,
+    pub(crate) packed: Packed,
+}
+
+/// The files of one tenant. What was put is in files after [`ChunkFiles::write`], on stable storage after
+/// [`ChunkFiles::sync`].
+pub(crate) struct ChunkFiles {
+    fs: Arc<dyn Fs>,
+    random: Arc<dyn Random>,
+    dir: PathBuf,
+    files: BTreeMap<u32, ChunkFile>,
+    /// The file that takes chunks of a range, by the range's start.
+    taking: BTreeMap<i64, u32>,
+    next_file: u32,
+    /// New names in the folder are not durable yet.
+    unnamed: bool,
+}
+
+struct ChunkFile {
+    range_start_ms: i64,
+    framing: Framing,
+    /// Made when first written, so that taking a chunk cannot fail.
+    file: Option<Arc<dyn File>>,
+    /// Length with what is not written yet.
+    len: u64,
+    waiting: Vec<u8>,
+    synced_len: u64,
+}
+
+impl ChunkFiles {
+    /// Opens what is there; new chunks go to new files.
+    pub(crate) fn open(fs: Arc<dyn Fs>, random: Arc<dyn Random>, dir: &Path) -> Result<Self> {
+        fs.create_dir_all(dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
+        let mut files = BTreeMap::new();
+        let mut next_file = 1;
+        for entry in fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))? {
+            let Some((number, range_start_ms)) = parse_name(&entry.name) else { continue };
+            next_file = next_file.max(number + 1);
+            let path = dir.join(&entry.name);
+            if let Some(file) = open_file(&*fs, &path, range_start_ms)? {
+                files.insert(number, file);
+            }
+        }
+        let (taking, dir) = (BTreeMap::new(), dir.to_owned());
+        Ok(ChunkFiles { fs, random, dir, files, taking, next_file, unnamed: false })
+    }
+
+    /// Takes a chunk of the range that starts at `range_start_ms`.
+    pub(crate) fn put(
+        &mut self,
+        range_start_ms: i64,
+        series: u64,
+        previous: ChunkPos,
+        chunk: &Packed,
+    ) -> ChunkPos {
+        let number = self.file_for(range_start_ms);
+        let file = self.files.get_mut(&number).expect("the file that takes chunks is there");
+        let mut body = Vec::with_capacity(BODY_HEAD_BYTES + chunk.data.len());
+        body.extend_from_slice(&series.to_le_bytes());
+        body.extend_from_slice(&previous.0.to_le_bytes());
+        body.extend_from_slice(&chunk.range.min_ms.to_le_bytes());
+        body.extend_from_slice(&chunk.range.max_ms.to_le_bytes());
+        body.push(chunk.encoding.byte());
+        body.extend_from_slice(&chunk.data);
+        let pos = ChunkPos::new(number, file.len);
+        let before = file.waiting.len();
+        file.framing.push(&mut file.waiting, file.len, &body);
+        file.len += (file.waiting.len() - before) as u64;
+        pos
+    }
+
+    fn file_for(&mut self, range_start_ms: i64) -> u32 {
+        if let Some(&number) = self.taking.get(&range_start_ms)
+            && self.files.get(&number).is_some_and(|f| f.len < FILE_BYTES)
+        {
+            return number;
+        }
+        let number = self.next_file;
+        self.next_file += 1;
+        let framing = Framing::new(&*self.random);
+        let waiting = framing.file_head(MAGIC);
+        let len = waiting.len() as u64;
+        let file = ChunkFile { range_start_ms, framing, file: None, len, waiting, synced_len: 0 };
+        self.files.insert(number, file);
+        self.taking.insert(range_start_ms, number);
+        number
+    }
+
+    /// Bytes that are in memory only, since they could not be written yet.
+    pub(crate) fn waiting_bytes(&self) -> usize {
+        self.files.values().map(|f| f.waiting.len()).sum()
+    }
+
+    /// Where the range of the chunk at `pos` starts; `None` where its file is gone.
+    pub(crate) fn range_start_ms(&self, pos: ChunkPos) -> Option<i64> {
+        self.files.get(&pos.file()).map(|f| f.range_start_ms)
+    }
+
+    /// Hands what waits to the system. What could not be written goes on waiting, readable all the same.
+    pub(crate) fn write(&mut self) -> Result<()> {
+        let mut failed = Ok(());
+        for (number, file) in self.files.iter_mut().filter(|(_, f)| !f.waiting.is_empty()) {
+            let path = || self.dir.join(name(*number, file.range_start_ms));
+            let written = match &file.file {
+                Some(open) => open.append(&file.waiting),
+                None => self.fs.create(&path()).and_then(|new| {
+                    self.unnamed = true;
+                    new.append(&file.waiting)?;
+                    file.file = Some(new);
+                    Ok(())
+                }),
+            };
+            match written {
+                Ok(()) => {
+                    file.waiting.clear();
+                    file.waiting.shrink_to(64 << 10);
+                }
+                Err(e) => {
+                    if file.file.is_none() {
+                        // A half-made file must not be in the way of the next try.
+                        let _ = self.fs.remove_file(&path());
+                    }
+                    failed = Err(Error::io(format!("writing closed chunks in {}", self.dir.display()), e));
+                }
+            }
+        }
+        failed
+    }
+
+    /// Makes everything put before durable.
+    pub(crate) fn sync(&mut self) -> Result<()> {
+        self.write()?;
+        let failed = |e| Error::io(format!("syncing closed chunks in {}", self.dir.display()), e);
+        for file in self.files.values_mut().filter(|f| f.synced_len < f.len) {
+            if let Some(open) = &file.file {
+                open.sync().map_err(failed)?;
+            }
+            file.synced_len = file.len;
+        }
+        if self.unnamed {
+            self.fs.sync_dir(&self.dir).map_err(failed)?;
+            self.unnamed = false;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn get(&self, pos: ChunkPos) -> Result<ClosedChunk> {
+        let gone =
+            || Error::not_found(format!("the file of a closed chunk in {} is gone", self.dir.display()));
+        let file = self.files.get(&pos.file()).ok_or_else(gone)?;
+        let bytes = file.read(pos.offset()).map_err(|e| Error::io("reading a closed chunk", e))?;
+        let corrupt = |what: &str| {
+            let path = self.dir.join(name(pos.file(), file.range_start_ms));
+            Error::corrupt(path.display().to_string(), pos.offset(), what)
+        };
+        let body =
+            file.framing.body_at(&bytes, pos.offset()).ok_or_else(|| corrupt("a closed chunk is damaged"))?;
+        parse_body(body).ok_or_else(|| corrupt("a closed chunk is none"))
+    }
+
+    /// Removes the files of ranges that start before `end_ms`, where `keep` does not hold them back.
+    pub(crate) fn drop_ranges(&mut self, end_ms: i64, keep: impl Fn(i64) -> bool) -> Result<()> {
+        let gone = |start: i64| start < end_ms && !keep(start);
+        let numbers: Vec<u32> =
+            self.files.iter().filter(|(_, f)| gone(f.range_start_ms)).map(|(number, _)| *number).collect();
+        for number in numbers {
+            if let Some(file) = self.files.remove(&number) {
+                self.taking.remove(&file.range_start_ms);
+                if file.file.is_some() {
+                    let path = self.dir.join(name(number, file.range_start_ms));
+                    self.fs
+                        .remove_file(&path)
+                        .map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.files.values().map(|f| f.waiting.capacity() + size_of::<ChunkFile>()).sum()
+    }
+
+    pub(crate) fn file_bytes(&self) -> u64 {
+        self.files.values().map(|f| f.len).sum()
+    }
+}
+
+impl ChunkFile {
+    /// The bytes from `offset` on, at least the frame that stands there.
+    fn read(&self, offset: u64) -> std::io::Result<Vec<u8>> {
+        let written = self.len - self.waiting.len() as u64;
+        if offset >= written {
+            let from = usize::try_from(offset - written).unwrap_or(usize::MAX);
+            return Ok(self.waiting.get(from..).unwrap_or_default().to_vec());
+        }
+        let Some(file) = &self.file else { return Ok(Vec::new()) };
+        let left = usize::try_from(written - offset).unwrap_or(usize::MAX);
+        let first = READ_BYTES.min(left);
+        let mut bytes = vec![0; first];
+        file.read_exact_at(&mut bytes, offset)?;
+        if let Some(len) = bytes.first_chunk::<4>() {
+            let whole = FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize;
+            // A damaged length may say anything; the file ends it.
+            if whole > bytes.len() && whole <= left {
+                bytes.resize(whole, 0);
+                file.read_exact_at(&mut bytes[first..], offset + first as u64)?;
+            }
+        }
+        Ok(bytes)
+    }
+}
+
+fn parse_body(body: &[u8]) -> Option<ClosedChunk> {
+    let (head, data) = body.split_at_checked(BODY_HEAD_BYTES)?;
+    let number = |from: usize| Some(u64::from_le_bytes(*head[from..].first_chunk()?));
+    let range = TimeRange::new(number(16)? as i64, number(24)? as i64);
+    let encoding = Encoding::from_byte(head[32]).ok()?;
+    let packed = Packed { range, encoding, data: data.to_vec() };
+    Some(ClosedChunk { series: number(0)?, previous: ChunkPos(number(8)?), packed })
+}
+
+/// A file whose head was never finished held nothing that anybody counted on, and is left out.
+fn open_file(fs: &dyn Fs, path: &Path, range_start_ms: i64) -> Result<Option<ChunkFile>> {
+    let io = |e| Error::io(format!("opening {}", path.display()), e);
+    let file = fs.open(path).map_err(io)?;
+    let len = file.len().map_err(io)?;
+    let mut head = vec![0; FILE_HEAD_BYTES.min(len as usize)];
+    file.read_exact_at(&mut head, 0).map_err(io)?;
+    let Ok(Some(framing)) = Framing::open(&head, MAGIC, path) else { return Ok(None) };
+    Ok(Some(ChunkFile {
+        range_start_ms,
+        framing,
+        file: Some(file),
+        len,
+        waiting: Vec::new(),
+        synced_len: len,
+    }))
+}
+
+/// `00000007.1700000000000.chunks`: its number, and the start of its range in milliseconds.
+fn name(number: u32, range_start_ms: i64) -> String {
+    format!("{number:08}.{range_start_ms}.chunks")
+}
+
+fn parse_name(name: &str) -> Option<(u32, i64)> {
+    let (number, range) = name.strip_suffix(".chunks")?.split_once('.')?;
+    Some((number.parse().ok()?, range.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nilometer_env::sim::{Faults, SimFs, SimRandom};
+
+    fn open(fs: &SimFs) -> ChunkFiles {
+        ChunkFiles::open(Arc::new(fs.clone()), Arc::new(SimRandom::new(1)), Path::new("/c")).unwrap()
+    }
+
+    fn chunk(n: i64, len: usize) -> Packed {
+        Packed { range: TimeRange::new(n, n + 9), encoding: Encoding::Xor, data: vec![n as u8; len] }
+    }
+
+    #[test]
+    fn what_was_synced_is_read_after_a_crash() {
+        for seed in 0..50 {
+            let fs = SimFs::new(seed);
+            let mut files = open(&fs);
+            let mut at = ChunkPos::NONE;
+            for n in 0..20 {
+                at = files.put(n % 2 * 100, 7, at, &chunk(n, 10 + n as usize * 97));
+                assert_eq!(
+                    files.get(at).unwrap().packed,
+                    chunk(n, 10 + n as usize * 97),
+                    "before it is written"
+                );
+                files.write().unwrap();
+            }
+            files.sync().unwrap();
+            files.put(0, 7, at, &chunk(99, 5));
+            files.write().unwrap();
+            fs.crash();
+            let files = open(&fs);
+            for n in (0..20).rev() {
+                let closed = files.get(at).unwrap();
+                assert_eq!((closed.series, closed.packed), (7, chunk(n, 10 + n as usize * 97)));
+                at = closed.previous;
+            }
+            assert!(at.is_none());
+        }
+    }
+
+    #[test]
+    fn a_full_disk_keeps_what_waits_readable() {
+        let fs = SimFs::new(1);
+        let mut files = open(&fs);
+        files.put(0, 1, ChunkPos::NONE, &chunk(1, 100));
+        files.write().unwrap();
+        fs.set_faults(Faults { append_fails_one_in: 1, ..Faults::default() });
+        let at = files.put(0, 1, ChunkPos::NONE, &chunk(2, 100));
+        assert!(files.write().is_err());
+        assert_eq!(files.get(at).unwrap().packed, chunk(2, 100));
+    }
+
+    #[test]
+    fn ranges_leave_with_their_files() {
+        let fs = SimFs::new(1);
+        let mut files = open(&fs);
+        let a = files.put(0, 1, ChunkPos::NONE, &chunk(1, 9));
+        let b = files.put(100, 1, ChunkPos::NONE, &chunk(2, 9));
+        files.write().unwrap();
+        files.drop_ranges(100, |_| false).unwrap();
+        assert!(files.get(a).is_err());
+        assert!(files.get(b).is_ok());
+    }
+}

@@ -1,0 +1,451 @@
+//! The head of all tenants: the way in, the way to read, and the upkeep.
+//!
+//! Nothing here starts a thread. Who owns a [`Head`] calls [`Head::run_log`] and [`Head::maintain`] from
+//! threads of its own, or, in a simulation, one step at a time.
+
+use crate::append::{Appended, Context, Scratch, SeriesPolicy, TimeLimits, append};
+use crate::index::KeyHasher;
+use crate::log::Log;
+use crate::metrics::Metrics;
+use crate::ranges::Ranges;
+use crate::recover::{Recovery, wal_dir};
+use crate::snapshot;
+use crate::tenant::{TenantHead, TenantView, value_in_blocks};
+use nilometer_env::{Clock, Fs, Random};
+use nilometer_model::{Error, Labels, Result, Tenant};
+use nilometer_storage::Queryable;
+use nilometer_wire::remote_write::WriteRequest;
+use parking_lot::{Mutex, RwLock};
+use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The outside world.
+#[derive(Clone)]
+pub struct Env {
+    pub fs: Arc<dyn Fs>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+/// Times in milliseconds, sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct HeadOptions {
+    /// `--tsdb.path`.
+    pub dir: PathBuf,
+    pub block_ms: i64,
+    pub out_of_order_window_ms: i64,
+    pub too_far_in_future_ms: i64,
+    /// 0 keeps everything.
+    pub retention_ms: i64,
+    /// A tenant that sends nothing for so long is cut whole and released.
+    pub idle_ms: i64,
+    pub max_tenants: usize,
+    /// Below so much free space writes are refused.
+    pub reserve_bytes: u64,
+    /// So much log behind a snapshot asks for the next.
+    pub snapshot_after_bytes: u64,
+    /// `--label`: what all blocks and series of this process carry.
+    pub labels: Labels,
+    pub tenant_label: String,
+}
+
+impl Default for HeadOptions {
+    fn default() -> Self {
+        const MINUTE_MS: i64 = 60_000;
+        HeadOptions {
+            dir: PathBuf::from("data"),
+            block_ms: 120 * MINUTE_MS,
+            out_of_order_window_ms: 10 * MINUTE_MS,
+            too_far_in_future_ms: 10 * MINUTE_MS,
+            retention_ms: 15 * 24 * 60 * MINUTE_MS,
+            idle_ms: 60 * MINUTE_MS,
+            max_tenants: 1_000,
+            reserve_bytes: 256 << 20,
+            snapshot_after_bytes: 64 << 20,
+            labels: Labels::empty(),
+            tenant_label: "tenant_id".to_owned(),
+        }
+    }
+}
+
+pub struct Head {
+    pub(crate) env: Env,
+    pub(crate) options: HeadOptions,
+    pub(crate) log: Log,
+    pub(crate) metrics: Metrics,
+    hasher: KeyHasher,
+    tenants: RwLock<BTreeMap<Tenant, Arc<TenantHead>>>,
+    scratch: Mutex<Vec<Scratch>>,
+    upkeep: Mutex<Upkeep>,
+    read_only: AtomicBool,
+    stopping: AtomicBool,
+    logged_bytes: AtomicU64,
+    _lock: Box<dyn Send + Sync>,
+}
+
+/// Only one at a time keeps house.
+#[derive(Default)]
+struct Upkeep {
+    snapshot_at_bytes: u64,
+}
+
+/// What is known of a tenant, for pages and metrics.
+#[derive(Clone, Debug)]
+pub struct TenantInfo {
+    pub name: Tenant,
+    pub series: u64,
+    pub blocks: usize,
+    pub min_ms: Option<i64>,
+    pub max_ms: Option<i64>,
+}
+
+/// Buffers kept for requests to come.
+const MAX_SCRATCH: usize = 16;
+
+impl Head {
+    /// Opens what is in `options.dir` and brings back every acknowledged sample.
+    pub fn open(env: Env, options: HeadOptions, registry: &mut Registry) -> Result<Head> {
+        let hub_dir = options.dir.join("@nilometer").join("hub");
+        let wal = wal_dir(&hub_dir);
+        env.fs.create_dir_all(&wal).map_err(|e| Error::io(format!("creating {}", wal.display()), e))?;
+        let lock_path = hub_dir.join("lock");
+        let lock = env.fs.lock(&lock_path).map_err(|e| match e.kind() {
+            std::io::ErrorKind::WouldBlock => Error::unavailable(format!(
+                "another process has {}: stop it, or give this one another data directory",
+                options.dir.display()
+            )),
+            _ => Error::io(format!("locking {}", lock_path.display()), e),
+        })?;
+        let metrics = Metrics::default();
+        metrics.register(registry);
+        let hasher = KeyHasher::new(&*env.random);
+        let recovery = Recovery {
+            fs: env.fs.clone(),
+            random: env.random.clone(),
+            hasher: &hasher,
+            blocks_dir: options.dir.clone(),
+            hub_dir,
+            ranges: Ranges { width_ms: options.block_ms },
+        };
+        let recovered = recovery.run()?;
+        for damage in &recovered.damaged {
+            metrics.corruptions.inc();
+            tracing::error!(damage, "a part of what was stored is damaged and left out; all else is there");
+        }
+        for tail in &recovered.log.tails {
+            tracing::warn!(tail, "an unfinished end of the log was left out");
+        }
+        tracing::info!(
+            tenants = recovered.tenants.len(),
+            series = recovered.series,
+            log_records = recovered.log.bodies,
+            "the head is back"
+        );
+        let log = Log::new(env.fs.clone(), env.random.clone(), &wal, &recovered.log);
+        Ok(Head {
+            env,
+            options,
+            log,
+            metrics,
+            hasher,
+            tenants: RwLock::new(recovered.tenants),
+            scratch: Mutex::new(Vec::new()),
+            upkeep: Mutex::default(),
+            read_only: AtomicBool::new(false),
+            stopping: AtomicBool::new(false),
+            logged_bytes: AtomicU64::new(0),
+            _lock: lock,
+        })
+    }
+
+    /// Stores a request in memory and queues it for the log. It counts as stored only when
+    /// [`Head::durable`] says so.
+    pub fn append(
+        &self,
+        tenant: &Tenant,
+        request: &WriteRequest,
+        policy: &dyn SeriesPolicy,
+    ) -> Result<Appended> {
+        if self.read_only.load(Ordering::Relaxed) {
+            return Err(Error::unavailable(format!(
+                "the disk is nearly full: less than {} MiB are free; writes are taken again when there is room",
+                self.options.reserve_bytes >> 20
+            )));
+        }
+        self.log.admit()?;
+        let tenant = self.tenant(tenant)?;
+        let mut scratch = self.scratch.lock().pop().unwrap_or_default();
+        scratch.hash(request, &self.hasher);
+        let now_ms = self.env.clock.wall_ms();
+        let mut inner = tenant.lock();
+        inner.last_write = self.env.clock.monotonic();
+        if inner.policy_generation != policy.generation() {
+            inner.policy_generation = policy.generation();
+            inner.state.forget_sent_keys(&self.hasher);
+        }
+        let blocks = inner.blocks.clone();
+        let context = Context {
+            tenant: &tenant.name,
+            log: &self.log,
+            hasher: &self.hasher,
+            times: TimeLimits {
+                max_ms: now_ms.saturating_add(self.options.too_far_in_future_ms),
+                now_ms,
+                window_ms: self.options.out_of_order_window_ms,
+                retention_ms: self.options.retention_ms,
+            },
+            policy,
+            past: &|labels, t_ms| value_in_blocks(&blocks, labels, t_ms),
+        };
+        let appended = append(&mut inner.state, &context, request, &mut scratch);
+        drop(inner);
+        self.logged_bytes.fetch_add(scratch.logged_bytes() as u64, Ordering::Relaxed);
+        let mut kept = self.scratch.lock();
+        if kept.len() < MAX_SCRATCH {
+            scratch.shrink();
+            kept.push(scratch);
+        }
+        appended
+    }
+
+    /// Returns when what `append` took is on stable storage.
+    pub async fn durable(&self, appended: &Appended) -> Result<()> {
+        self.log.durable(appended.lsn).await
+    }
+
+    fn tenant(&self, name: &Tenant) -> Result<Arc<TenantHead>> {
+        if let Some(tenant) = self.tenants.read().get(name) {
+            return Ok(tenant.clone());
+        }
+        let mut tenants = self.tenants.write();
+        if let Some(tenant) = tenants.get(name) {
+            return Ok(tenant.clone());
+        }
+        if tenants.len() >= self.options.max_tenants {
+            return Err(Error::limit(
+                "max_tenants",
+                self.options.max_tenants as u64,
+                format!("tenant {name} is new and there are as many as there may be"),
+            ));
+        }
+        let hub_dir = self.hub_dir();
+        let ranges = Ranges { width_ms: self.options.block_ms };
+        let (fs, random) = (&self.env.fs, &self.env.random);
+        let tenant =
+            Arc::new(TenantHead::open(name.clone(), fs, random, &self.options.dir, &hub_dir, ranges)?);
+        tenants.insert(name.clone(), tenant.clone());
+        Ok(tenant)
+    }
+
+    fn hub_dir(&self) -> PathBuf {
+        self.options.dir.join("@nilometer").join("hub")
+    }
+
+    fn all(&self) -> Vec<Arc<TenantHead>> {
+        self.tenants.read().values().cloned().collect()
+    }
+
+    /// The series of a tenant, in memory and in local blocks, with their external labels.
+    pub fn queryable(&self, tenant: &Tenant) -> Option<Arc<dyn Queryable>> {
+        let found = self.tenants.read().get(tenant).cloned()?;
+        let external = self.external_labels(tenant);
+        Some(Arc::new(nilometer_storage::WithExternalLabels::new(Arc::new(TenantView(found)), external)))
+    }
+
+    /// The labels that every series of a tenant has besides its own.
+    pub fn external_labels(&self, tenant: &Tenant) -> Labels {
+        let mut labels = self.options.labels.to_builder();
+        labels.set(&self.options.tenant_label, tenant.as_str());
+        labels.build()
+    }
+
+    pub fn tenant_names(&self) -> Vec<Tenant> {
+        self.tenants.read().keys().cloned().collect()
+    }
+
+    pub fn tenants(&self) -> Vec<TenantInfo> {
+        let info = |tenant: &Arc<TenantHead>| {
+            let inner = tenant.lock();
+            let blocks = inner.blocks.iter().map(|b| b.meta().range());
+            let newest = (inner.state.newest_ms > i64::MIN).then_some(inner.state.newest_ms);
+            let oldest = inner.state.uncut.first().copied();
+            TenantInfo {
+                name: tenant.name.clone(),
+                series: inner.state.series.len() as u64,
+                blocks: inner.blocks.len(),
+                min_ms: blocks.clone().map(|r| r.min_ms).chain(oldest).min(),
+                max_ms: blocks.map(|r| r.max_ms).chain(newest).max(),
+            }
+        };
+        self.all().iter().map(info).collect()
+    }
+
+    /// Flushes the log as bodies arrive, until [`Head::stop`].
+    pub fn run_log(&self) {
+        while !self.stopping.load(Ordering::Acquire) {
+            self.log.wait(Duration::from_millis(500));
+            self.flush_log();
+        }
+        self.flush_log();
+    }
+
+    /// Makes everything appended so far durable; waits a little after a failure, so that a broken disk is not
+    /// asked without pause.
+    pub fn flush_log(&self) {
+        if let Err(e) = self.log.flush() {
+            self.metrics.log_failures.inc();
+            tracing::error!(error = %e, "the log could not be written; requests are refused until it can");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Lets [`Head::run_log`] end.
+    pub fn stop(&self) {
+        self.stopping.store(true, Ordering::Release);
+        self.log.wake();
+    }
+
+    /// Keeps house: called about every second. Cuts what is due, lets go of what is cut, deletes what is past
+    /// retention, writes a snapshot when the log has grown.
+    pub fn maintain(&self) {
+        let mut upkeep = self.upkeep.lock();
+        self.watch_free_space();
+        let mut series = 0;
+        for tenant in self.all() {
+            if let Err(e) = self.maintain_tenant(&tenant) {
+                self.metrics.cut_failures.inc();
+                tracing::error!(tenant = %tenant.name, error = %e, "cutting failed and will be tried again");
+            }
+            series += tenant.lock().state.series.len() as i64;
+        }
+        self.metrics.series.set(series);
+        if self.logged_bytes.load(Ordering::Relaxed)
+            >= upkeep.snapshot_at_bytes.max(self.options.snapshot_after_bytes)
+        {
+            self.snapshot_with(&mut upkeep);
+        }
+    }
+
+    fn maintain_tenant(&self, tenant: &Arc<TenantHead>) -> Result<()> {
+        if tenant.lock().drop_ended()? {
+            tenant.lock().state.forget_spent();
+        }
+        for start_ms in self.due(tenant) {
+            self.cut(tenant, start_ms)?;
+            self.metrics.cuts.inc();
+        }
+        self.retain(tenant)
+    }
+
+    /// The ranges of a tenant that are to be cut now, oldest first.
+    fn due(&self, tenant: &TenantHead) -> Vec<i64> {
+        let inner = tenant.lock();
+        let idle_ms = (self.env.clock.monotonic().saturating_sub(inner.last_write)).as_millis() as i64;
+        let state = &inner.state;
+        // An ordinary cut waits half a range longer, so that what comes a little late is in it.
+        let due = |start: i64| {
+            idle_ms >= self.options.idle_ms
+                || state.newest_ms >= state.ranges.end(start) + state.ranges.width_ms / 2
+        };
+        let in_order: Vec<i64> = state
+            .uncut
+            .iter()
+            .copied()
+            .filter(|&start| start >= state.cut_through_ms && due(start))
+            .collect();
+        // Late samples of cut ranges leave with the next ordinary cut.
+        if in_order.is_empty() && idle_ms < self.options.idle_ms {
+            return in_order;
+        }
+        let late = state.uncut.iter().copied().filter(|&start| start < state.cut_through_ms);
+        late.chain(in_order).collect()
+    }
+
+    /// Cuts everything of all tenants, so that nothing is left in memory: going away from this program, or a
+    /// snapshot in the sense of Prometheus' admin API.
+    pub fn cut_everything(&self) -> Result<()> {
+        let _upkeep = self.upkeep.lock();
+        for tenant in self.all() {
+            loop {
+                let starts: Vec<i64> = tenant.lock().state.uncut.iter().copied().collect();
+                if starts.is_empty() {
+                    break;
+                }
+                for start_ms in starts {
+                    self.cut(&tenant, start_ms)?;
+                }
+                tenant.lock().drop_ended()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes a snapshot now and drops the log before it.
+    pub fn snapshot(&self) {
+        self.snapshot_with(&mut self.upkeep.lock());
+    }
+
+    fn snapshot_with(&self, upkeep: &mut Upkeep) {
+        let before = self.logged_bytes.load(Ordering::Relaxed);
+        let written =
+            snapshot::write(&*self.env.fs, &*self.env.random, &self.hub_dir(), &self.log, &self.all());
+        match written.and_then(|(lsn, bytes)| self.log.drop_through(lsn).map(|()| bytes)) {
+            Ok(bytes) => {
+                self.metrics.snapshots.inc();
+                self.logged_bytes.fetch_sub(before, Ordering::Relaxed);
+                // Writing more snapshot than log would be the larger cost.
+                upkeep.snapshot_at_bytes = bytes;
+            }
+            Err(e) => {
+                self.metrics.snapshot_failures.inc();
+                tracing::error!(error = %e, "a snapshot could not be written; the log is kept instead");
+                upkeep.snapshot_at_bytes = before + self.options.snapshot_after_bytes;
+            }
+        }
+    }
+
+    fn watch_free_space(&self) {
+        let Ok(free) = self.env.fs.available_bytes(&self.options.dir) else { return };
+        let full = free < self.options.reserve_bytes;
+        if full != self.read_only.swap(full, Ordering::Relaxed) {
+            if full {
+                tracing::error!(
+                    free_mib = free >> 20,
+                    "the disk is nearly full: writes are refused until space is free"
+                );
+            } else {
+                tracing::info!(free_mib = free >> 20, "there is space again: writes are taken");
+            }
+        }
+        self.metrics.read_only.set(i64::from(full));
+    }
+
+    /// Deletes the local blocks that ended before the retention, counted from the tenant's newest sample.
+    fn retain(&self, tenant: &TenantHead) -> Result<()> {
+        if self.options.retention_ms == 0 {
+            return Ok(());
+        }
+        let mut inner = tenant.lock();
+        let newest = inner
+            .blocks
+            .iter()
+            .map(|b| b.meta().max_time_ms)
+            .max()
+            .unwrap_or(i64::MIN)
+            .max(inner.state.newest_ms);
+        let oldest = newest.saturating_sub(self.options.retention_ms);
+        let (gone, kept): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut inner.blocks).into_iter().partition(|b| b.meta().max_time_ms <= oldest);
+        inner.blocks = kept;
+        drop(inner);
+        for block in gone {
+            crate::deletions::log(&self.env, &self.hub_dir(), &tenant.name, block.meta(), "retention")?;
+            tenant.dir.delete(block.meta().ulid)?;
+        }
+        Ok(())
+    }
+}

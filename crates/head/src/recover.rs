@@ -1,0 +1,270 @@
+//! Starting: the newest snapshot, then the log behind it.
+//!
+//! Reading the log does again what was done, in its order. What a series has from the snapshot is left out by
+//! number, and storing a sample that is there is nothing, so a body may come twice. What cannot be read is
+//! counted, named, and costs only itself.
+
+use crate::index::KeyHasher;
+use crate::log::{Lsn, Replayed, replay};
+use crate::ranges::Ranges;
+use crate::record::{self, Entry};
+use crate::snapshot::{self, Item};
+use crate::state::{Ended, State};
+use crate::tenant::TenantHead;
+use nilometer_chunk::Stamp;
+use nilometer_env::{Fs, Random};
+use nilometer_model::{Error, Labels, Result, Tenant, Ulid, Value};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+pub(crate) struct Recovered {
+    pub(crate) tenants: BTreeMap<Tenant, Arc<TenantHead>>,
+    pub(crate) log: Replayed,
+    /// What could not be read, in words.
+    pub(crate) damaged: Vec<String>,
+    pub(crate) series: u64,
+}
+
+pub(crate) struct Recovery<'a> {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) hasher: &'a KeyHasher,
+    pub(crate) blocks_dir: PathBuf,
+    pub(crate) hub_dir: PathBuf,
+    pub(crate) ranges: Ranges,
+}
+
+/// A tenant while it is being brought back.
+struct Returning {
+    head: TenantHead,
+    /// By slot: what the snapshot has of the series.
+    done: Vec<Lsn>,
+    /// Ids below it that are not there were forgotten before the snapshot.
+    known_below: u64,
+    /// Series that were forgotten and came back under another id, by that id.
+    renamed: HashMap<u64, u64>,
+    begun: BTreeSet<Begun>,
+    lost_samples: u64,
+}
+
+/// A cut that was begun and has not ended: its id and the start of its range.
+type Begun = (u64, i64);
+
+type Tenants = BTreeMap<Tenant, Returning>;
+
+impl Recovery<'_> {
+    pub(crate) fn run(&self) -> Result<Recovered> {
+        let mut tenants = Tenants::new();
+        for name in self.tenants_with_blocks()? {
+            tenants.insert(name.clone(), self.open(&name)?);
+        }
+        let restored = self.restore(&mut tenants)?;
+        let mut damaged = restored.damaged;
+        let wal = wal_dir(&self.hub_dir);
+        let replayed = replay(&*self.fs, &wal, |lsn, body| {
+            record::read(body, |name, entry| {
+                if !tenants.contains_key(name) {
+                    tenants.insert(name.clone(), self.open(name)?);
+                }
+                tenants.get_mut(name).map_or(Ok(()), |tenant| tenant.apply(lsn, entry, self.hasher))
+            })
+        })?;
+        damaged.extend(replayed.damaged.iter().cloned());
+        let mut series = 0;
+        let mut heads = BTreeMap::new();
+        for (name, mut tenant) in tenants {
+            if tenant.lost_samples > 0 {
+                damaged.push(format!(
+                    "{} samples of tenant {name} belong to series that no record names",
+                    tenant.lost_samples
+                ));
+            }
+            let inner = tenant.head.lock();
+            series += inner.state.series.len() as u64;
+            drop(inner);
+            tenant.wait_for_cuts_again();
+            heads.insert(name, Arc::new(tenant.head));
+        }
+        Ok(Recovered { tenants: heads, log: replayed, damaged, series })
+    }
+
+    fn open(&self, name: &Tenant) -> Result<Returning> {
+        let head = TenantHead::open(
+            name.clone(),
+            &self.fs,
+            &self.random,
+            &self.blocks_dir,
+            &self.hub_dir,
+            self.ranges,
+        )?;
+        Ok(Returning {
+            head,
+            done: Vec::new(),
+            known_below: 0,
+            renamed: HashMap::new(),
+            begun: BTreeSet::new(),
+            lost_samples: 0,
+        })
+    }
+
+    /// Folders that have a tenant's name and hold blocks, ours or adopted.
+    fn tenants_with_blocks(&self) -> Result<Vec<Tenant>> {
+        let io = |e| Error::io(format!("listing {}", self.blocks_dir.display()), e);
+        let mut names = Vec::new();
+        for entry in self.fs.read_dir(&self.blocks_dir).map_err(io)?.into_iter().filter(|e| e.is_dir) {
+            let Ok(name) = Tenant::new(&entry.name) else { continue };
+            let inside = self.fs.read_dir(&self.blocks_dir.join(&entry.name)).map_err(io)?;
+            if inside.iter().any(|e| e.name.parse::<Ulid>().is_ok()) {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+
+    fn restore(&self, tenants: &mut Tenants) -> Result<snapshot::Restored> {
+        let mut current: Option<Tenant> = None;
+        let mut ended: Vec<(Tenant, Ended)> = Vec::new();
+        let restored = snapshot::restore(&*self.fs, &self.hub_dir, |item| {
+            if let Item::Tenant(item) = item {
+                let name = item.name.clone();
+                let mut tenant = match tenants.remove(&name) {
+                    Some(tenant) => tenant,
+                    None => self.open(&name)?,
+                };
+                let state = &mut tenant.head.lock_mut().state;
+                ended.extend(item.put_into(state).into_iter().map(|e| (name.clone(), e)));
+                tenant.known_below = state.next_id;
+                tenants.insert(name.clone(), tenant);
+                current = Some(name);
+                return Ok(());
+            }
+            let tenant = current.as_ref().and_then(|name| tenants.get_mut(name));
+            let tenant =
+                tenant.ok_or_else(|| Error::invalid("it belongs to a tenant whose own record is damaged"))?;
+            let state = &mut tenant.head.lock_mut().state;
+            match item {
+                Item::Series(series) => {
+                    let lsn = series.lsn;
+                    series.put_into(state, self.hasher)?;
+                    tenant.done.push(lsn);
+                }
+                Item::Exemplar(labels, exemplar) => {
+                    state.extras.add_exemplar(&labels, exemplar);
+                }
+                Item::Metadata(family, metadata) => {
+                    state.extras.set_metadata(&family, metadata);
+                }
+                Item::Tenant(_) => {}
+            }
+            Ok(())
+        })?;
+        for (name, ended) in ended {
+            if let Some(tenant) = tenants.get_mut(&name) {
+                tenant.head.lock_mut().state.drop_cut(ended)?;
+            }
+        }
+        Ok(restored)
+    }
+}
+
+pub(crate) fn wal_dir(hub_dir: &Path) -> PathBuf {
+    hub_dir.join("wal")
+}
+
+impl Returning {
+    fn apply(&mut self, lsn: Lsn, entry: Entry<'_>, hasher: &KeyHasher) -> Result<()> {
+        match entry {
+            Entry::Series { id, labels } => self.series(id, &labels, hasher),
+            Entry::Float { id, t_ms, v } => self.sample(lsn, id, Stamp::at(t_ms), Value::Float(v)),
+            Entry::Sample { id, at, value } => self.sample(lsn, id, at, value),
+            Entry::CutBegun { id, start_ms } => {
+                let done = &self.done;
+                let state = &mut self.head.lock_mut().state;
+                state.begin_cut(start_ms, id, |slot| done.get(slot).is_some_and(|&d| d >= lsn));
+                self.begun.insert((id, start_ms));
+                Ok(())
+            }
+            Entry::CutEnded { id, start_ms, block } => self.cut_ended(Ended { id, start_ms }, block),
+            Entry::Exemplar { id, exemplar } => {
+                if let Some(slot) = self.slot(id) {
+                    let state = &mut self.head.lock_mut().state;
+                    let labels = state.index.labels(slot as u32);
+                    state.extras.add_exemplar(&labels, exemplar);
+                }
+                Ok(())
+            }
+            Entry::Metadata { family, metadata } => {
+                self.head.lock_mut().state.extras.set_metadata(&family, metadata);
+                Ok(())
+            }
+        }
+    }
+
+    fn slot(&mut self, id: u64) -> Option<usize> {
+        let id = self.renamed.get(&id).copied().unwrap_or(id);
+        // Ids are dense but for those that were forgotten, which are before.
+        let state = &self.head.lock_mut().state;
+        let first = state.series.first()?.id;
+        state.slot_of(id, usize::try_from(id.checked_sub(first)?).unwrap_or(usize::MAX))
+    }
+
+    fn series(&mut self, id: u64, labels: &Labels, hasher: &KeyHasher) -> Result<()> {
+        if id < self.known_below || self.slot(id).is_some() {
+            return Ok(());
+        }
+        let key = hasher.key_of(labels);
+        let state = &mut self.head.lock_mut().state;
+        if let Some(slot) = state.keys.get(key) {
+            self.renamed.insert(id, state.series[slot as usize].id);
+            state.next_id = state.next_id.max(id + 1);
+            return Ok(());
+        }
+        if state.series.last().is_some_and(|s| s.id > id) {
+            return Err(Error::invalid(format!("series {id} comes after a later one")));
+        }
+        state.add_series(key, labels, id);
+        Ok(())
+    }
+
+    fn sample(&mut self, lsn: Lsn, id: u64, at: Stamp, value: Value) -> Result<()> {
+        let Some(slot) = self.slot(id) else {
+            self.lost_samples += u64::from(id >= self.known_below);
+            return Ok(());
+        };
+        let done = self.done.get(slot).is_some_and(|&d| d >= lsn);
+        let state: &mut State = &mut self.head.lock_mut().state;
+        state.newest_ms = state.newest_ms.max(at.t_ms);
+        if done {
+            return Ok(());
+        }
+        let last = state.series[slot].open.last_ms();
+        if at.t_ms >= state.cut_through_ms && last.is_none_or(|last| last < at.t_ms) {
+            state.append(slot, at, &value);
+            return Ok(());
+        }
+        state.insert_late(slot, at, value).map(drop)
+    }
+
+    fn cut_ended(&mut self, ended: Ended, block: Option<&[u8; 16]>) -> Result<()> {
+        self.begun.remove(&(ended.id, ended.start_ms));
+        let inner = self.head.lock_mut();
+        let ulid = block.map(|bytes| Ulid::from_bytes(*bytes));
+        match ulid {
+            // It was never made visible: the samples are still here.
+            Some(ulid) if !inner.blocks.iter().any(|b| b.meta().ulid == ulid) => {
+                inner.state.abandon_cut(ended.start_ms);
+                Ok(())
+            }
+            _ => inner.state.drop_cut(ended),
+        }
+    }
+
+    /// Ranges whose cut was under way are to be cut again.
+    fn wait_for_cuts_again(&mut self) {
+        let state = &mut self.head.lock_mut().state;
+        for (_, start_ms) in std::mem::take(&mut self.begun) {
+            state.abandon_cut(start_ms);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! One series: its open chunk, where its closed ones begin, and what came late.
+
+use crate::chunks::{ChunkFiles, ChunkPos, ClosedChunk};
+use crate::late::Late;
+use crate::open::{OpenChunk, Packed};
+use crate::ranges::Ranges;
+use nilometer_chunk::Stamp;
+use nilometer_model::{Result, TimeRange, Value};
+
+/// Every active series costs one of these, so its size is counted.
+pub(crate) struct Series {
+    /// Counted up over the life of the tenant: what log and files know it by.
+    pub(crate) id: u64,
+    pub(crate) open: OpenChunk,
+    /// The newest closed chunk; each names the one before.
+    pub(crate) chain: ChunkPos,
+    pub(crate) late: Option<Box<Late>>,
+}
+
+const _: () = assert!(size_of::<Series>() <= 96);
+
+impl Series {
+    pub(crate) fn new(id: u64) -> Self {
+        Series { id, open: OpenChunk::default(), chain: ChunkPos::NONE, late: None }
+    }
+
+    /// Whether nothing is left of it but its labels.
+    pub(crate) fn is_spent(&self) -> bool {
+        self.open.is_empty() && self.chain.is_none() && self.late.as_ref().is_none_or(|l| l.is_empty())
+    }
+
+    /// Appends a sample newer than all that came in order. Says whether a new chunk was begun.
+    pub(crate) fn append(
+        &mut self,
+        at: Stamp,
+        value: &Value,
+        ranges: Ranges,
+        files: &mut ChunkFiles,
+    ) -> bool {
+        let start = ranges.start(at.t_ms);
+        let begun = self.open.range().map(|r| ranges.start(r.min_ms));
+        // A chunk never reaches over the end of a range.
+        let ended = if begun.is_some_and(|b| b != start) { self.open.take() } else { None };
+        let full = self.open.append(at, value);
+        let closed = ended.or(full);
+        if let (Some(closed), Some(begun)) = (&closed, begun) {
+            self.chain = files.put(begun, self.id, self.chain, closed);
+        }
+        closed.is_some() || begun.is_none()
+    }
+
+    /// The closed chunks that overlap `range`, newest first, as far back as `since_ms`: older ones are cut.
+    pub(crate) fn closed<'f>(
+        &self,
+        range: TimeRange,
+        since_ms: i64,
+        files: &'f ChunkFiles,
+    ) -> ClosedIter<'f> {
+        closed_chunks(self.chain, TimeRange::new(range.min_ms.max(since_ms), range.max_ms), files)
+    }
+
+    /// The value at a time, wherever it is in the head.
+    pub(crate) fn find(&self, t_ms: i64, since_ms: i64, files: &ChunkFiles) -> Result<Option<Value>> {
+        let at = |packed: &Packed| -> Result<Option<Value>> {
+            Ok(packed.samples()?.into_iter().find(|(s, _)| s.t_ms == t_ms).map(|(_, value)| value))
+        };
+        if self.open.range().is_some_and(|r| r.contains(t_ms))
+            && let Some(found) = self.open.packed().as_ref().map(at).transpose()?.flatten()
+        {
+            return Ok(Some(found));
+        }
+        for closed in self.closed(TimeRange::new(t_ms, t_ms), since_ms, files) {
+            if let Some(found) = at(&closed?.packed)? {
+                return Ok(Some(found));
+            }
+        }
+        match &self.late {
+            Some(late) => late.find(t_ms, files),
+            None => Ok(None),
+        }
+    }
+
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.open.heap_bytes() + self.late.as_ref().map_or(0, |l| size_of::<Late>() + l.heap_bytes())
+    }
+}
+
+pub(crate) type ClosedIter<'a> = Box<dyn Iterator<Item = Result<ClosedChunk>> + 'a>;
+
+/// The chunks from `newest` back that overlap `range`, newest first. A damaged one ends the walk with its error.
+pub(crate) fn closed_chunks(newest: ChunkPos, range: TimeRange, files: &ChunkFiles) -> ClosedIter<'_> {
+    let mut pos = newest;
+    let walk = std::iter::from_fn(move || {
+        // A file that is gone was cut, with all that is before it.
+        if pos.is_none() || files.range_start_ms(pos).is_none() {
+            return None;
+        }
+        let closed = files.get(pos);
+        pos = closed.as_ref().map_or(ChunkPos::NONE, |c| c.previous);
+        Some(closed)
+    });
+    Box::new(
+        walk.take_while(move |closed| {
+            closed.as_ref().map_or(true, |c| c.packed.range.max_ms >= range.min_ms)
+        })
+        .filter(move |closed| closed.as_ref().map_or(true, |c| c.packed.range.overlaps(&range))),
+    )
+}

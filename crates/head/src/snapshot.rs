@@ -1,0 +1,66 @@
+//! Snapshots: all series and their open chunks in a few files, so that a restart reads them and a short tail
+//! of the log.
+//!
+//! Written a batch of series at a time between requests. Each batch says up to which number of the log it is
+//! true for its series; reading the log again leaves out what a series has already. The folder is named and
+//! its predecessor removed only when everything in it, and the closed chunks that it points to, are durable.
+//!
+//! Frame files (`frame.rs`) in `snapshot-<n>/<part>.snap`, with bodies
+//!
+//! ```text
+//! 1 tenant    name, next id <uv>, newest <v>, cut through <v>, last cut <uv>,
+//!             ended cuts (count <uv>, (id <uv>, start <v>)…), uncut ranges (count <uv>, start <v>…)
+//! 2 series    lsn <uv>, id <uv>, labels, chain u64, chunk, late samples (count <uv>, chunk…),
+//!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)        of the tenant before
+//! 3 exemplar  series labels, exemplar                                                  of the tenant before
+//! 4 metadata  family, type u8, help, unit                                              of the tenant before
+//! chunk       0, or encoding u8, min <v>, max <v>, data <len, bytes>
+//! ```
+
+mod read;
+mod write;
+
+pub(crate) use read::{Item, Restored, restore};
+pub(crate) use write::write;
+
+use crate::codec::{Reader, put_bytes, put_varint};
+use crate::open::Packed;
+use nilometer_chunk::Encoding;
+use nilometer_env::Fs;
+use nilometer_model::{Error, Result, TimeRange};
+use std::path::Path;
+
+const MAGIC: [u8; 4] = *b"NSNP";
+const TENANT: u8 = 1;
+const SERIES: u8 = 2;
+const EXEMPLAR: u8 = 3;
+const METADATA: u8 = 4;
+
+const PREFIX: &str = "snapshot-";
+const TMP: &str = "snapshot.tmp";
+
+/// The finished snapshots in a folder, oldest first.
+fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>> {
+    let entries = fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))?;
+    let mut numbers: Vec<u64> =
+        entries.iter().filter_map(|e| e.name.strip_prefix(PREFIX)?.parse().ok()).collect();
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn put_chunk(out: &mut Vec<u8>, chunk: Option<&Packed>) {
+    let Some(chunk) = chunk else { return out.push(0) };
+    out.push(chunk.encoding.byte());
+    put_varint(out, chunk.range.min_ms);
+    put_varint(out, chunk.range.max_ms);
+    put_bytes(out, &chunk.data);
+}
+
+fn take_chunk(from: &mut Reader<'_>) -> Result<Option<Packed>> {
+    let encoding = match from.u8()? {
+        0 => return Ok(None),
+        byte => Encoding::from_byte(byte)?,
+    };
+    let range = TimeRange::new(from.varint()?, from.varint()?);
+    Ok(Some(Packed { range, encoding, data: from.bytes()?.to_vec() }))
+}

@@ -1,0 +1,170 @@
+//! Reading a snapshot at start.
+
+use super::{EXEMPLAR, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk};
+use crate::chunks::ChunkPos;
+use crate::codec::Reader;
+use crate::frame::{Found, Frames, Framing};
+use crate::index::KeyHasher;
+use crate::late::Sealed;
+use crate::log::Lsn;
+use crate::open::{OpenChunk, Packed};
+use crate::record::{take_exemplar, take_metadata};
+use crate::state::{Ended, State};
+use nilometer_env::Fs;
+use nilometer_model::{Error, Exemplar, Labels, Metadata, Result, Tenant, TimeRange};
+use std::path::Path;
+
+/// What is wrong in a snapshot, said in words; whatever else is in it was given.
+#[derive(Debug, Default)]
+pub(crate) struct Restored {
+    pub(crate) damaged: Vec<String>,
+    pub(crate) series: u64,
+}
+
+/// One body of a snapshot; those that belong to a tenant follow its own.
+pub(crate) enum Item {
+    Tenant(TenantItem),
+    Series(Box<SeriesItem>),
+    Exemplar(Labels, Exemplar),
+    Metadata(String, Metadata),
+}
+
+pub(crate) struct TenantItem {
+    pub(crate) name: Tenant,
+    next_id: u64,
+    newest_ms: i64,
+    cut_through_ms: i64,
+    last_cut: u64,
+    ended: Vec<Ended>,
+    uncut: Vec<i64>,
+}
+
+pub(crate) struct SeriesItem {
+    /// Everything of this series up to here is in it.
+    pub(crate) lsn: Lsn,
+    pub(crate) id: u64,
+    labels: Labels,
+    chain: ChunkPos,
+    open: Option<Packed>,
+    late: Vec<Packed>,
+    sealed: Vec<Sealed>,
+}
+
+/// Gives all bodies of the newest snapshot; removes what an unfinished one left.
+pub(crate) fn restore(fs: &dyn Fs, dir: &Path, mut give: impl FnMut(Item) -> Result<()>) -> Result<Restored> {
+    let mut restored = Restored::default();
+    let tmp = dir.join(TMP);
+    if fs.exists(&tmp) {
+        fs.remove_dir_all(&tmp).map_err(|e| Error::io(format!("removing {}", tmp.display()), e))?;
+    }
+    let Some(newest) = list(fs, dir)?.pop() else { return Ok(restored) };
+    let dir = dir.join(format!("{PREFIX}{newest}"));
+    let entries = fs.read_dir(&dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))?;
+    for entry in entries {
+        let path = dir.join(&entry.name);
+        let bytes = fs.read(&path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+        let Some(framing) = Framing::open(&bytes, MAGIC, &path)? else {
+            restored.damaged.push(format!("{} has no head", path.display()));
+            continue;
+        };
+        for found in Frames::new(framing, &bytes) {
+            let (offset, broken) = match found {
+                Found::Body { offset, body } => (offset, take_item(body).and_then(&mut give).err()),
+                Found::Damaged { offset, bytes } | Found::Tail { offset, bytes } => {
+                    (offset, Some(Error::invalid(format!("{bytes} bytes are damaged"))))
+                }
+            };
+            match broken {
+                Some(e) => restored.damaged.push(format!("{} at byte {offset}: {e}", path.display())),
+                None => restored.series += 1,
+            }
+        }
+    }
+    Ok(restored)
+}
+
+fn take_item(body: &[u8]) -> Result<Item> {
+    let mut from = Reader(body);
+    Ok(match from.u8()? {
+        TENANT => Item::Tenant(take_tenant(&mut from)?),
+        SERIES => Item::Series(Box::new(take_series(&mut from)?)),
+        EXEMPLAR => Item::Exemplar(from.labels()?, take_exemplar(&mut from)?),
+        METADATA => {
+            let (family, metadata) = take_metadata(&mut from)?;
+            Item::Metadata(family, metadata)
+        }
+        other => return Err(Error::invalid(format!("a snapshot has a body of the unknown kind {other}"))),
+    })
+}
+
+fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
+    let mut item = TenantItem {
+        name: Tenant::new(from.str()?)?,
+        next_id: from.uvarint()?,
+        newest_ms: from.varint()?,
+        cut_through_ms: from.varint()?,
+        last_cut: from.uvarint()?,
+        ended: Vec::new(),
+        uncut: Vec::new(),
+    };
+    for _ in 0..from.uvarint()? {
+        item.ended.push(Ended { id: from.uvarint()?, start_ms: from.varint()? });
+    }
+    for _ in 0..from.uvarint()? {
+        item.uncut.push(from.varint()?);
+    }
+    Ok(item)
+}
+
+fn take_series(from: &mut Reader<'_>) -> Result<SeriesItem> {
+    let mut item = SeriesItem {
+        lsn: from.uvarint()?,
+        id: from.uvarint()?,
+        labels: from.labels()?,
+        chain: ChunkPos::from_bits(from.u64()?),
+        open: take_chunk(from)?,
+        late: Vec::new(),
+        sealed: Vec::new(),
+    };
+    for _ in 0..from.uvarint()? {
+        item.late.extend(take_chunk(from)?);
+    }
+    for _ in 0..from.uvarint()? {
+        let range = TimeRange::new(from.varint()?, from.varint()?);
+        item.sealed.push(Sealed { range, pos: ChunkPos::from_bits(from.u64()?), cut: from.uvarint()? });
+    }
+    Ok(item)
+}
+
+impl TenantItem {
+    /// What it says of a tenant, put into an empty state. Returns the cuts that had ended, whose samples the
+    /// snapshot may still have.
+    pub(crate) fn put_into(self, state: &mut State) -> Vec<Ended> {
+        state.next_id = self.next_id;
+        state.newest_ms = self.newest_ms;
+        state.cut_through_ms = self.cut_through_ms;
+        state.cuts.last_id = self.last_cut;
+        state.uncut = self.uncut.into_iter().collect();
+        self.ended
+    }
+}
+
+impl SeriesItem {
+    pub(crate) fn put_into(self, state: &mut State, hasher: &KeyHasher) -> Result<()> {
+        if state.series.last().is_some_and(|s| s.id >= self.id) {
+            return Err(Error::invalid("series are not in the order of their ids"));
+        }
+        let open = self.open.map(OpenChunk::resume).transpose()?.unwrap_or_default();
+        let slot = state.add_series(hasher.key_of(&self.labels), &self.labels, self.id);
+        let series = &mut state.series[slot as usize];
+        (series.open, series.chain) = (open, self.chain);
+        if !self.late.is_empty() || !self.sealed.is_empty() {
+            let late = series.late.get_or_insert_default();
+            late.sealed = self.sealed;
+            for packed in self.late {
+                late.samples.extend(packed.samples()?);
+            }
+        }
+        Ok(())
+    }
+}

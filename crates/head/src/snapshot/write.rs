@@ -1,0 +1,187 @@
+//! Writing a snapshot beside running ingestion.
+
+use super::{EXEMPLAR, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, put_chunk};
+use crate::codec::{put_bytes, put_labels, put_uvarint, put_varint};
+use crate::frame::Framing;
+use crate::log::{Log, Lsn};
+use crate::open::pack;
+use crate::record::{put_exemplar, put_metadata};
+use crate::series::Series;
+use crate::state::State;
+use crate::tenant::TenantHead;
+use nilometer_env::{File, Fs, Random};
+use nilometer_model::{Error, Labels, Result, Tenant};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// A file is left for the next part when it is longer; one is in memory while it is read again.
+const PART_BYTES: u64 = 16 << 20;
+/// Series that are packed under one holding of the lock.
+const BATCH_SERIES: usize = 256;
+
+/// Writes a snapshot of all tenants and removes the one before. Returns the number up to which the log is no
+/// longer needed, and how long the snapshot is in bytes.
+pub(crate) fn write(
+    fs: &dyn Fs,
+    random: &dyn Random,
+    dir: &Path,
+    log: &Log,
+    tenants: &[Arc<TenantHead>],
+) -> Result<(Lsn, u64)> {
+    let io = |e| Error::io(format!("writing a snapshot in {}", dir.display()), e);
+    let tmp = dir.join(TMP);
+    if fs.exists(&tmp) {
+        fs.remove_dir_all(&tmp).map_err(io)?;
+    }
+    fs.create_dir_all(&tmp).map_err(io)?;
+    // Whatever is logged up to here is in memory, so it will be in the snapshot.
+    let lsn = log.last();
+    let mut parts = Parts { fs, random, dir: tmp.clone(), open: None, count: 0, bytes: 0, body: Vec::new() };
+    for tenant in tenants {
+        write_tenant(&mut parts, log, tenant)?;
+        // Positions in the snapshot point into these files.
+        tenant.lock().state.files.sync()?;
+    }
+    parts.close().map_err(io)?;
+    fs.sync_dir(&tmp).map_err(io)?;
+    let before = list(fs, dir)?;
+    let number = before.last().map_or(1, |n| n + 1);
+    fs.rename(&tmp, &dir.join(format!("{PREFIX}{number}"))).map_err(io)?;
+    fs.sync_dir(dir).map_err(io)?;
+    for old in before {
+        fs.remove_dir_all(&dir.join(format!("{PREFIX}{old}"))).map_err(io)?;
+    }
+    Ok((lsn, parts.bytes))
+}
+
+fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result<()> {
+    let (mut next_id, end_id) = {
+        let inner = tenant.lock();
+        parts.frame(|body| put_tenant(body, &tenant.name, &inner.state))?;
+        for (family, metadata) in inner.state.extras.metadata() {
+            parts.frame(|body| {
+                body.push(METADATA);
+                put_metadata(body, family, metadata);
+            })?;
+        }
+        for (labels, exemplar) in inner.state.extras.all_exemplars() {
+            parts.frame(|body| {
+                body.push(EXEMPLAR);
+                put_labels(body, labels);
+                put_exemplar(body, exemplar);
+            })?;
+        }
+        (0, inner.state.next_id)
+    };
+    while next_id < end_id {
+        let inner = tenant.lock();
+        let lsn = log.last();
+        let from = inner.state.series.partition_point(|s| s.id < next_id);
+        let batch = inner.state.series[from..].iter().take(BATCH_SERIES).enumerate();
+        let mut last = end_id;
+        for (n, series) in batch.filter(|(_, s)| s.id < end_id) {
+            let labels = inner.state.index.labels((from + n) as u32);
+            parts.frame(|body| put_series(body, lsn, series, &labels))?;
+            last = series.id + 1;
+        }
+        next_id = if from + BATCH_SERIES >= inner.state.series.len() { end_id } else { last };
+    }
+    Ok(())
+}
+
+fn put_tenant(body: &mut Vec<u8>, name: &Tenant, state: &State) {
+    body.push(TENANT);
+    put_bytes(body, name.as_str().as_bytes());
+    put_uvarint(body, state.next_id);
+    put_varint(body, state.newest_ms);
+    put_varint(body, state.cut_through_ms);
+    put_uvarint(body, state.cuts.last_id);
+    put_uvarint(body, state.cuts.ended.len() as u64);
+    for ended in &state.cuts.ended {
+        put_uvarint(body, ended.id);
+        put_varint(body, ended.start_ms);
+    }
+    put_uvarint(body, state.uncut.len() as u64);
+    for start_ms in &state.uncut {
+        put_varint(body, *start_ms);
+    }
+}
+
+fn put_series(body: &mut Vec<u8>, lsn: Lsn, series: &Series, labels: &Labels) {
+    body.push(SERIES);
+    put_uvarint(body, lsn);
+    put_uvarint(body, series.id);
+    put_labels(body, labels);
+    body.extend_from_slice(&series.chain.to_bits().to_le_bytes());
+    put_chunk(body, series.open.packed().as_ref());
+    let late = series.late.as_deref();
+    let packed = pack(late.into_iter().flat_map(|l| l.samples.iter().cloned()));
+    put_uvarint(body, packed.len() as u64);
+    for chunk in &packed {
+        put_chunk(body, Some(chunk));
+    }
+    let sealed = late.map_or(&[][..], |l| &l.sealed);
+    put_uvarint(body, sealed.len() as u64);
+    for sealed in sealed {
+        put_varint(body, sealed.range.min_ms);
+        put_varint(body, sealed.range.max_ms);
+        body.extend_from_slice(&sealed.pos.to_bits().to_le_bytes());
+        put_uvarint(body, sealed.cut);
+    }
+}
+
+/// The files of a snapshot, one being written.
+struct Parts<'a> {
+    fs: &'a dyn Fs,
+    random: &'a dyn Random,
+    dir: PathBuf,
+    open: Option<Part>,
+    count: u32,
+    bytes: u64,
+    body: Vec<u8>,
+}
+
+struct Part {
+    framing: Framing,
+    file: Arc<dyn File>,
+    len: u64,
+    waiting: Vec<u8>,
+}
+
+impl Parts<'_> {
+    fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+        self.body.clear();
+        write(&mut self.body);
+        self.put().map_err(|e| Error::io(format!("writing {}", self.dir.display()), e))
+    }
+
+    fn put(&mut self) -> std::io::Result<()> {
+        if self.open.as_ref().is_some_and(|p| p.len > PART_BYTES) {
+            self.close()?;
+        }
+        if self.open.is_none() {
+            self.count += 1;
+            let path = self.dir.join(format!("{:06}.snap", self.count));
+            let (framing, file) = Framing::create(self.fs, &path, MAGIC, self.random)?;
+            let len = file.len()?;
+            self.open = Some(Part { framing, file, len, waiting: Vec::new() });
+        }
+        let Some(part) = &mut self.open else { return Ok(()) };
+        let before = part.waiting.len();
+        part.framing.push(&mut part.waiting, part.len, &self.body);
+        part.len += (part.waiting.len() - before) as u64;
+        if part.waiting.len() > 256 << 10 {
+            part.file.append(&part.waiting)?;
+            part.waiting.clear();
+        }
+        Ok(())
+    }
+
+    fn close(&mut self) -> std::io::Result<()> {
+        let Some(part) = self.open.take() else { return Ok(()) };
+        part.file.append(&part.waiting)?;
+        part.file.sync()?;
+        self.bytes += part.len;
+        Ok(())
+    }
+}

@@ -1,0 +1,189 @@
+//! All that a tenant has in memory, behind one lock.
+
+use crate::chunks::{ChunkFiles, ChunkPos};
+use crate::extras::Extras;
+use crate::index::{Index, Key, KeyHasher, Keys, Slot};
+use crate::open::same_bits;
+use crate::ranges::Ranges;
+use crate::series::Series;
+use nilometer_chunk::Stamp;
+use nilometer_model::{Labels, Result, TimeRange, Value};
+use std::collections::BTreeSet;
+
+pub(crate) struct State {
+    pub(crate) index: Index,
+    pub(crate) keys: Keys,
+    /// By slot; ids ascend.
+    pub(crate) series: Vec<Series>,
+    pub(crate) files: ChunkFiles,
+    pub(crate) extras: Extras,
+    pub(crate) ranges: Ranges,
+    pub(crate) next_id: u64,
+    /// The time of the newest sample; `i64::MIN` where there is none.
+    pub(crate) newest_ms: i64,
+    /// Everything in order before this is in blocks, or about to be.
+    pub(crate) cut_through_ms: i64,
+    /// The starts of the ranges that have samples which no block has.
+    pub(crate) uncut: BTreeSet<i64>,
+    pub(crate) cuts: Cuts,
+}
+
+/// Cuts of this tenant, under way and ended.
+#[derive(Debug, Default)]
+pub(crate) struct Cuts {
+    /// Counted up over the life of the tenant.
+    pub(crate) last_id: u64,
+    /// Their block is visible; their samples leave memory when no reader from before is left.
+    pub(crate) ended: Vec<Ended>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) id: u64,
+    pub(crate) start_ms: i64,
+}
+
+/// What became of a sample that was to be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stored {
+    New,
+    /// The same sample is there already.
+    Same,
+    /// Another value is there at its time.
+    Conflict,
+}
+
+impl State {
+    pub(crate) fn new(files: ChunkFiles, ranges: Ranges) -> Self {
+        State {
+            index: Index::default(),
+            keys: Keys::default(),
+            series: Vec::new(),
+            files,
+            extras: Extras::default(),
+            ranges,
+            next_id: 1,
+            newest_ms: i64::MIN,
+            cut_through_ms: i64::MIN,
+            uncut: BTreeSet::new(),
+            cuts: Cuts::default(),
+        }
+    }
+
+    /// Adds a series whose key is not there; `id` is above all others'.
+    pub(crate) fn add_series(&mut self, key: Key, labels: &Labels, id: u64) -> Slot {
+        assert!(self.series.last().is_none_or(|s| s.id < id), "ids ascend");
+        let slot = self.index.add(labels);
+        self.keys.insert(key, slot);
+        self.series.push(Series::new(id));
+        self.next_id = self.next_id.max(id + 1);
+        slot
+    }
+
+    /// The slot of an id. `hint` is where it was, or is likely to be: it can only have moved down.
+    pub(crate) fn slot_of(&self, id: u64, hint: usize) -> Option<usize> {
+        if self.series.get(hint).is_some_and(|s| s.id == id) {
+            return Some(hint);
+        }
+        self.series.binary_search_by_key(&id, |s| s.id).ok()
+    }
+
+    /// Appends a sample that is newer than all of its series that came in order.
+    pub(crate) fn append(&mut self, slot: usize, at: Stamp, value: &Value) {
+        if self.series[slot].append(at, value, self.ranges, &mut self.files) {
+            self.uncut.insert(self.ranges.start(at.t_ms));
+        }
+        self.newest_ms = self.newest_ms.max(at.t_ms);
+    }
+
+    /// Stores a sample out of order, unless one is there at its time.
+    pub(crate) fn insert_late(&mut self, slot: usize, at: Stamp, value: Value) -> Result<Stored> {
+        if let Some(there) = self.series[slot].find(at.t_ms, self.cut_through_ms, &self.files)? {
+            return Ok(if same_bits(&there, &value) { Stored::Same } else { Stored::Conflict });
+        }
+        let series = &mut self.series[slot];
+        let late = series.late.get_or_insert_default();
+        late.insert(at, value);
+        if late.is_full() {
+            late.seal(series.id, TimeRange::ALL, self.ranges, &mut self.files);
+        }
+        self.uncut.insert(self.ranges.start(at.t_ms));
+        self.newest_ms = self.newest_ms.max(at.t_ms);
+        Ok(Stored::New)
+    }
+
+    /// Begins the cut of a range: what is in it now is the cut's, what comes later is not. Of the series that
+    /// `done` names the cut has begun already.
+    pub(crate) fn begin_cut(&mut self, start_ms: i64, id: u64, done: impl Fn(usize) -> bool) {
+        let range = self.ranges.range(start_ms);
+        self.cut_through_ms = self.cut_through_ms.max(self.ranges.end(start_ms));
+        self.cuts.last_id = self.cuts.last_id.max(id);
+        self.uncut.remove(&start_ms);
+        for (slot, series) in self.series.iter_mut().enumerate() {
+            let Some(late) = &mut series.late else { continue };
+            if done(slot) {
+                continue;
+            }
+            late.seal(series.id, range, self.ranges, &mut self.files);
+            let of_range = late.sealed.iter_mut().filter(|s| range.contains(s.range.min_ms));
+            of_range.for_each(|sealed| sealed.cut = id);
+        }
+    }
+
+    /// The cut did not come to its end: its samples wait for another.
+    pub(crate) fn abandon_cut(&mut self, start_ms: i64) {
+        self.uncut.insert(start_ms);
+    }
+
+    /// Lets go of what an ended cut took.
+    pub(crate) fn drop_cut(&mut self, ended: Ended) -> Result<()> {
+        let range = self.ranges.range(ended.start_ms);
+        let mut held = BTreeSet::new();
+        for series in &mut self.series {
+            if series.open.last_ms().is_some_and(|t| t <= range.max_ms) {
+                series.open.take();
+            }
+            let oldest = self.files.range_start_ms(series.chain);
+            if oldest.is_none_or(|start| start <= ended.start_ms) {
+                series.chain = ChunkPos::NONE;
+            }
+            if let Some(late) = &mut series.late {
+                late.sealed.retain(|s| s.cut != ended.id || !range.contains(s.range.min_ms));
+                held.extend(late.sealed.iter().map(|s| self.ranges.start(s.range.min_ms)));
+                if late.is_empty() {
+                    series.late = None;
+                }
+            }
+        }
+        self.cuts.ended.retain(|e| *e != ended);
+        // Files of later ranges go on; those of this and earlier ones only where late samples need them.
+        self.files.drop_ranges(self.ranges.end(ended.start_ms), |start| held.contains(&start))
+    }
+
+    /// Forgets which sent labels lead to which series, but for the series' own: they have to be judged anew.
+    pub(crate) fn forget_sent_keys(&mut self, hasher: &KeyHasher) {
+        self.keys = Keys::default();
+        for slot in 0..self.series.len() as Slot {
+            self.keys.insert(hasher.key_of(&self.index.labels(slot)), slot);
+        }
+    }
+
+    /// Forgets the series of which nothing is left, if they are many enough to pay for building all again.
+    pub(crate) fn forget_spent(&mut self) {
+        let spent = self.series.iter().filter(|s| s.is_spent()).count();
+        if spent * 16 < self.series.len().max(1) {
+            return;
+        }
+        let mut new_slots: Vec<Option<Slot>> = Vec::with_capacity(self.series.len());
+        let mut next = 0;
+        for series in &self.series {
+            let kept = !series.is_spent();
+            new_slots.push(kept.then_some(next));
+            next += Slot::from(kept);
+        }
+        self.index = self.index.rebuilt(|slot| new_slots[slot as usize].is_some());
+        self.keys.renumber(|slot| new_slots[slot as usize]);
+        self.series.retain(|s| !s.is_spent());
+        self.series.shrink_to_fit();
+    }
+}
