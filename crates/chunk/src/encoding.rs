@@ -12,7 +12,7 @@ pub enum Encoding {
     FloatHistogram = 3,
     /// Floats with optional start timestamps; Prometheus before 3.11 cannot read it.
     Xor2 = 4,
-    /// Histograms with optional start timestamps; newer than Prometheus 3.12.
+    /// Histograms with optional start timestamps; Prometheus before 3.14 cannot read them.
     HistogramSt = 5,
     FloatHistogramSt = 6,
 }

@@ -41,8 +41,8 @@ pub struct HistogramAppender<C: ChunkCount> {
 }
 
 impl<C: ChunkCount> HistogramAppender<C> {
-    /// An empty chunk; its vector must be empty too. Chunks `with_starts` cannot be read by Prometheus 3.12
-    /// and older.
+    /// An empty chunk; its vector must be empty too. Prometheus before 3.14 cannot read chunks
+    /// `with_starts`.
     pub fn new(with_starts: bool) -> Self {
         HistogramAppender {
             with_starts,
