@@ -5,6 +5,8 @@
 //! matchers, quotes around labels that would be read as keywords or numbers, `-0s`, and ranges of less
 //! than a millisecond.
 
+mod pretty;
+
 use crate::ast::{
     AggregateExpr, At, BinaryExpr, BinaryOp, Cardinality, DurationArg, Expr, MatrixSelector, NumberLiteral,
     SubqueryExpr, VectorMatching, VectorSelector,
@@ -17,9 +19,7 @@ use std::fmt::{self, Write};
 
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = String::new();
-        expr(&mut out, self);
-        f.write_str(&out)
+        f.write_str(&Printer::default().print(self).out)
     }
 }
 
@@ -31,59 +31,91 @@ impl fmt::Display for DurationExpr {
     }
 }
 
-impl fmt::Display for VectorSelector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut out = String::new();
-        vector(&mut out, self);
-        f.write_str(&out)
+/// Writes trees on one line.
+#[derive(Default)]
+struct Printer {
+    out: String,
+    /// Where each expression's text is, in the order in which they begin, if that is asked for.
+    spans: Option<Vec<Span>>,
+}
+
+#[derive(Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    /// The index behind those of the expressions inside.
+    next: usize,
+}
+
+impl Printer {
+    fn print(mut self, e: &Expr) -> Self {
+        self.expr(e, false);
+        self
+    }
+
+    /// `arithmetic` says that an arithmetic operator follows, which would be taken for a part of an
+    /// offset in parentheses.
+    fn expr(&mut self, e: &Expr, arithmetic: bool) {
+        let Some(spans) = &mut self.spans else { return self.node(e, arithmetic) };
+        let (index, start) = (spans.len(), self.out.len());
+        spans.push(Span { start, end: start, next: index });
+        self.node(e, arithmetic);
+        let end = self.out.len();
+        if let Some(spans) = &mut self.spans {
+            spans[index] = Span { start, end, next: spans.len() };
+        }
+    }
+
+    fn node(&mut self, e: &Expr, arithmetic: bool) {
+        let out = &mut self.out;
+        match e {
+            Expr::Number(e) => number(out, e),
+            Expr::String(e) => push_quoted(out, &e.value),
+            Expr::Vector(e) => vector(out, e, arithmetic),
+            Expr::Matrix(e) => matrix(out, e, arithmetic),
+            Expr::Subquery(e) => {
+                self.expr(&e.expr, false);
+                subquery_suffix(&mut self.out, e, arithmetic);
+            }
+            Expr::Paren(e) => {
+                out.push('(');
+                self.expr(&e.expr, false);
+                self.out.push(')');
+            }
+            Expr::Unary(e) => {
+                out.push_str(e.op.as_str());
+                self.expr(&e.expr, arithmetic);
+            }
+            Expr::Binary(e) => {
+                self.expr(&e.lhs, is_arithmetic(e.op));
+                self.out.push(' ');
+                operator(&mut self.out, e);
+                self.out.push(' ');
+                self.expr(&e.rhs, arithmetic);
+            }
+            Expr::Aggregate(e) => {
+                aggregation(out, e);
+                self.arguments(e.param.iter().chain([&e.expr]));
+            }
+            Expr::Call(e) => {
+                out.push_str(e.func.name);
+                self.arguments(e.args.iter());
+            }
+        }
+    }
+
+    fn arguments<'a>(&mut self, args: impl Iterator<Item = &'a Expr>) {
+        self.out.push('(');
+        for (at, arg) in args.enumerate() {
+            self.out.push_str(if at > 0 { ", " } else { "" });
+            self.expr(arg, false);
+        }
+        self.out.push(')');
     }
 }
 
-fn expr(out: &mut String, e: &Expr) {
-    match e {
-        Expr::Number(e) => number(out, e),
-        Expr::String(e) => push_quoted(out, &e.value),
-        Expr::Vector(e) => vector(out, e),
-        Expr::Matrix(e) => matrix(out, e),
-        Expr::Subquery(e) => {
-            expr(out, &e.expr);
-            subquery_suffix(out, e);
-        }
-        Expr::Paren(e) => {
-            out.push('(');
-            expr(out, &e.expr);
-            out.push(')');
-        }
-        Expr::Unary(e) => {
-            out.push_str(e.op.as_str());
-            expr(out, &e.expr);
-        }
-        Expr::Binary(e) => {
-            expr(out, &e.lhs);
-            close_offset(out, e);
-            operator(out, e);
-            expr(out, &e.rhs);
-        }
-        Expr::Aggregate(e) => {
-            aggregation(out, e);
-            out.push('(');
-            if let Some(param) = &e.param {
-                expr(out, param);
-                out.push_str(", ");
-            }
-            expr(out, &e.expr);
-            out.push(')');
-        }
-        Expr::Call(e) => {
-            out.push_str(e.func.name);
-            out.push('(');
-            for (at, arg) in e.args.iter().enumerate() {
-                out.push_str(if at > 0 { ", " } else { "" });
-                expr(out, arg);
-            }
-            out.push(')');
-        }
-    }
+fn is_arithmetic(op: BinaryOp) -> bool {
+    op.precedence() >= BinaryOp::Add.precedence() && op != BinaryOp::Atan2
 }
 
 fn number(out: &mut String, e: &NumberLiteral) {
@@ -117,24 +149,25 @@ fn short_float(out: &mut String, value: f64) {
     push(out, format_args!("{digits}e{sign}{:02}", exponent.abs()));
 }
 
-fn vector(out: &mut String, e: &VectorSelector) {
+fn vector(out: &mut String, e: &VectorSelector, arithmetic: bool) {
     series(out, e);
     at(out, e.at);
     mode(out, e);
-    offset(out, &e.offset);
+    offset(out, &e.offset, arithmetic);
 }
 
-fn matrix(out: &mut String, e: &MatrixSelector) {
+fn matrix(out: &mut String, e: &MatrixSelector, arithmetic: bool) {
     series(out, &e.selector);
     out.push('[');
     positive(out, &e.range);
     out.push(']');
     mode(out, &e.selector);
     at(out, e.selector.at);
-    offset(out, &e.selector.offset);
+    offset(out, &e.selector.offset, arithmetic);
 }
 
-fn subquery_suffix(out: &mut String, e: &SubqueryExpr) {
+/// All but the expression inside.
+fn subquery_suffix(out: &mut String, e: &SubqueryExpr, arithmetic: bool) {
     out.push('[');
     positive(out, &e.range);
     out.push(':');
@@ -143,7 +176,7 @@ fn subquery_suffix(out: &mut String, e: &SubqueryExpr) {
     }
     out.push(']');
     at(out, e.at);
-    offset(out, &e.offset);
+    offset(out, &e.offset, arithmetic);
 }
 
 /// Name and matchers, these in the order of their text.
@@ -188,38 +221,16 @@ fn mode(out: &mut String, e: &VectorSelector) {
     }
 }
 
-fn offset(out: &mut String, arg: &DurationArg) {
+fn offset(out: &mut String, arg: &DurationArg, arithmetic: bool) {
     match arg {
         DurationArg::Ms(0) => {}
         DurationArg::Ms(ms) => push(out, format_args!(" offset {}", format_duration(*ms))),
         DurationArg::Expr(e) => {
             out.push_str(" offset ");
+            // `a offset (1m) + 1` is all offset; a sign ends it at the parenthesis.
+            out.push_str(if arithmetic && e.wrapped { "+" } else { "" });
             duration(out, e);
         }
-    }
-}
-
-/// Arithmetic behind an offset in parentheses would be taken for the offset's: `a offset (1m) + 1`. A sign
-/// keeps it out.
-fn close_offset(out: &mut String, e: &BinaryExpr) {
-    let arithmetic = e.op.precedence() >= BinaryOp::Add.precedence() && e.op != BinaryOp::Atan2;
-    if arithmetic
-        && ends_in_wrapped_offset(&e.lhs)
-        && let Some(at) = out.rfind(" offset (")
-    {
-        out.insert(at + " offset ".len(), '+');
-    }
-}
-
-fn ends_in_wrapped_offset(e: &Expr) -> bool {
-    let wrapped = |arg: &DurationArg| matches!(arg, DurationArg::Expr(e) if e.wrapped);
-    match e {
-        Expr::Vector(e) => wrapped(&e.offset),
-        Expr::Matrix(e) => wrapped(&e.selector.offset),
-        Expr::Subquery(e) => wrapped(&e.offset),
-        Expr::Unary(e) => ends_in_wrapped_offset(&e.expr),
-        Expr::Binary(e) => ends_in_wrapped_offset(&e.rhs),
-        _ => false,
     }
 }
 
@@ -267,16 +278,15 @@ fn aggregation(out: &mut String, e: &AggregateExpr) {
     }
 }
 
-/// The operator with its modifiers and the blanks around.
+/// The operator with its modifiers.
 fn operator(out: &mut String, e: &BinaryExpr) {
-    push(out, format_args!(" {}", e.op.as_str()));
+    out.push_str(e.op.as_str());
     if e.return_bool {
         out.push_str(" bool");
     }
     if let Some(m) = e.matching.as_deref() {
         matching(out, m);
     }
-    out.push(' ');
 }
 
 fn matching(out: &mut String, m: &VectorMatching) {

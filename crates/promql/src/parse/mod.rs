@@ -77,11 +77,15 @@ pub fn fuzz(query: &str) {
     for options in [ParseOptions::ALL, ParseOptions::default()] {
         match parse_expr(query, options) {
             Ok(expr) => {
-                let printed = expr.to_string();
-                let again = parse_expr(&printed, ParseOptions::ALL);
-                let same = again.as_ref().is_ok_and(|e| e.clone().canonical() == expr.clone().canonical());
-                assert!(same, "{query:?} is printed as {printed:?}, which gives {again:?}");
                 expr.walk(|e| assert!(e.pos().start < e.pos().end && e.pos().end as usize <= query.len()));
+                let want = expr.clone().canonical();
+                for text in [Some(expr.to_string()), expr.pretty().ok()].into_iter().flatten() {
+                    let again = parse_expr(&text, ParseOptions::ALL).map(Expr::canonical);
+                    assert!(
+                        again.as_ref() == Ok(&want),
+                        "{query:?} is printed as {text:?}, which is {again:?}"
+                    );
+                }
             }
             Err(e) => assert!(e.pos.start as usize <= query.len() && !e.message.is_empty(), "{e:?}"),
         }

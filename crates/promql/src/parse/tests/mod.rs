@@ -13,12 +13,14 @@ pub(super) fn parse(query: &str) -> Result<Expr, ParseError> {
 
 /// What is printed parses to the same tree.
 pub(super) fn assert_prints_back(query: &str, expr: &Expr) {
-    let printed = expr.to_string();
-    match parse(&printed) {
-        Ok(again) => {
-            let (want, got) = (expr.clone().canonical(), again.canonical());
-            assert!(want == got, "{query:?}\nis printed as {printed:?}\n{want:?}\n{got:?}");
+    let want = expr.clone().canonical();
+    for text in [Some(expr.to_string()), expr.pretty().ok()].into_iter().flatten() {
+        match parse(&text) {
+            Ok(again) => {
+                let got = again.canonical();
+                assert!(want == got, "{query:?}\nis printed as {text:?}\n{want:?}\n{got:?}");
+            }
+            Err(e) => panic!("{query:?}\nis printed as {text:?}\nand then refused: {e}"),
         }
-        Err(e) => panic!("{query:?}\nis printed as {printed:?}\nand then refused: {e}"),
     }
 }
