@@ -1,5 +1,6 @@
 //! The one thing that the server asks: may this request do that, and how much of it?
 
+use crate::RESERVED_TENANT;
 use crate::authenticate::Outcome;
 use crate::config::{MAX_FILE_BYTES, TenantsConfig};
 use crate::identity::{Identity, ReadScope, Scope};
@@ -10,7 +11,6 @@ use crate::refusal::Refusal;
 use crate::snapshot::Snapshot;
 use crate::tenant::{InFlight, Meters, TenantState, admit_samples, enter};
 use crate::throttle::Throttle;
-use crate::RESERVED_TENANT;
 use arc_swap::ArcSwap;
 use nilometer_env::{Clock, Fs, Random};
 use nilometer_model::{Error, Result, Tenant};

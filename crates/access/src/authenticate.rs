@@ -77,19 +77,15 @@ impl Inner {
                     return Err(wrong_password());
                 }
                 let (user, password) = decode_basic(base64).map_err(malformed)?;
-                let job = Job { digest, user, password, peer, charged: false };
-                self.enqueue(snapshot, job).map(Outcome::Pending)
+                let trusted = snapshot.cache.was_verified(digest);
+                self.enqueue(Job { digest, user, password, peer, trusted }).map(Outcome::Pending)
             }
         }
     }
 
-    fn enqueue(self: &Arc<Self>, snapshot: &Snapshot, mut job: Job) -> Result<Pending, Refusal> {
-        let queued = self.queue.push(job.digest, || {
-            if !snapshot.cache.was_verified(job.digest) {
-                self.throttle.take(job.peer, &job.user, self.clock.monotonic()).map_err(too_many)?;
-                job.charged = true;
-            }
-            Ok(job)
+    fn enqueue(self: &Arc<Self>, job: Job) -> Result<Pending, Refusal> {
+        let queued = self.queue.push(job, |job| {
+            self.throttle.take(job.peer, &job.user, self.clock.monotonic()).map_err(too_many)
         })?;
         self.metrics.hash_queue.set(self.queue.len() as i64);
         if queued.start_worker {
@@ -136,7 +132,11 @@ impl Inner {
         Ok(checked.identity.clone())
     }
 
-    fn decoy<'a>(&self, credentials: &'a Credentials, user: &str) -> Option<&'a crate::config::BasicCredential> {
+    fn decoy<'a>(
+        &self,
+        credentials: &'a Credentials,
+        user: &str,
+    ) -> Option<&'a crate::config::BasicCredential> {
         let hash = SipHasher13::new_with_key(&self.cache_key).hash(user.as_bytes());
         let i = (hash as usize).checked_rem(credentials.basic.len())?;
         credentials.basic.get(i)
@@ -144,7 +144,7 @@ impl Inner {
 
     /// Returns the try that a job was charged, which turned out not to be a wrong password.
     pub(crate) fn give_back(&self, job: &Job) {
-        if job.charged {
+        if !job.trusted {
             self.throttle.give_back(job.peer, &job.user);
         }
     }
@@ -159,7 +159,8 @@ fn wrong_password() -> Refusal {
 }
 
 fn too_many(wait: Duration) -> Refusal {
-    let message = "too many wrong passwords from this address or for this user: wait, and correct the password";
+    let message =
+        "too many wrong passwords from this address or for this user: wait, and correct the password";
     Refusal::retry(Reason::TooManyFailures, wait, message)
 }
 

@@ -23,6 +23,9 @@ pub(crate) fn digest(key: &[u8; 16], credential: &[u8]) -> u128 {
 /// Of wrong credentials, so many are remembered; a later one takes an earlier one's place.
 const WRONG: usize = 1 << 12;
 
+/// Of credentials verified before a reload, so many are remembered.
+const MAX_FORMERLY: usize = 10_000;
+
 pub(crate) struct Cache {
     /// One entry at most for each user of the file, since a user has one password and that one spelling.
     verified: RwLock<HashMap<u128, Arc<Identity>>>,
@@ -67,8 +70,10 @@ impl Cache {
 
     /// What the next cache gets as `formerly`.
     pub(crate) fn to_formerly(&self) -> HashSet<u128> {
-        let verified: HashSet<u128> = self.verified.read().keys().copied().collect();
+        let mut all: HashSet<u128> = self.verified.read().keys().copied().collect();
         // Two reloads in a row must not make strangers of those who had no time to come back in between.
-        &verified | &*self.formerly.lock()
+        let older = self.formerly.lock();
+        all.extend(older.iter().take(MAX_FORMERLY.saturating_sub(all.len())));
+        all
     }
 }

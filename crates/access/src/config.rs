@@ -121,10 +121,27 @@ fn yaml_options() -> Options {
     }
 }
 
-/// The parser's words without its own way to write the position.
+/// The parser's words: without the position, which every message has in front, without its terms for what a
+/// YAML file is made of, and without a hash that got where a key or scope should be.
 fn yaml_message(e: &serde_saphyr::Error) -> String {
-    e.render_with_formatter(&serde_saphyr::UserMessageFormatter)
+    let text = e.render_with_formatter(&serde_saphyr::UserMessageFormatter);
+    let text = text.split(" at line ").next().unwrap_or_default();
+    let text = match text {
+        "expected mapping start" => "expected `key: value` pairs here",
+        "expected sequence start" => "expected a list here",
+        "expected string scalar" => "expected a text here",
+        other => other,
+    };
+    let cut = |quoted: &str| match quoted.char_indices().nth(MAX_QUOTED_CHARS) {
+        Some(_) => quoted.chars().take(8).chain(['…']).collect(),
+        None => quoted.to_owned(),
+    };
+    let parts = text.split('`').enumerate();
+    parts.map(|(i, part)| if i % 2 == 1 { cut(part) } else { part.to_owned() }).collect::<Vec<_>>().join("`")
 }
+
+/// No key and no scope is longer; every hash is.
+const MAX_QUOTED_CHARS: usize = 32;
 
 /// The mistakes of a file, in the order of their lines.
 struct Problems<'a> {

@@ -86,22 +86,24 @@ fn sextet(byte: u8) -> Option<u8> {
 }
 
 #[cfg(test)]
+pub(crate) fn encode_base64(bytes: &[u8]) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in bytes.chunks(3) {
+        let n = chunk.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let sextet = (n >> (18 - 6 * i) & 63) as usize;
+            out.push(if i <= chunk.len() { ALPHABET[sextet] as char } else { '=' });
+        }
+    }
+    out
+}
+
+#[cfg(test)]
 mod tests {
+    use super::encode_base64 as encode;
     use super::*;
     use proptest::prelude::*;
-
-    fn encode(bytes: &[u8]) -> String {
-        const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        let mut out = String::new();
-        for chunk in bytes.chunks(3) {
-            let n = chunk.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
-            for i in 0..4 {
-                let sextet = (n >> (18 - 6 * i) & 63) as usize;
-                out.push(if i <= chunk.len() { ALPHABET[sextet] as char } else { '=' });
-            }
-        }
-        out
-    }
 
     #[test]
     fn schemes() {
@@ -109,7 +111,9 @@ mod tests {
         assert_eq!(parse_authorization(b"Basic YTpi"), basic);
         assert_eq!(parse_authorization(b"bAsIc YTpi"), basic);
         assert_eq!(parse_authorization(b"Bearer abc"), Ok(Credential::Bearer(b"abc")));
-        for bad in [&b""[..], b" ", b"Bearer", b"Bearer ", b"Bearer a b", b"Bearer  a", b"Bearer \xff", b"Digest a"] {
+        for bad in
+            [&b""[..], b" ", b"Bearer", b"Bearer ", b"Bearer a b", b"Bearer  a", b"Bearer \xff", b"Digest a"]
+        {
             assert!(parse_authorization(bad).is_err(), "{}", bad.escape_ascii());
         }
         let huge = [b"Bearer ".as_slice(), &vec![b'a'; 1 << 20]].concat();

@@ -117,7 +117,9 @@ impl Identity {
         if tenant.as_str() == RESERVED_TENANT {
             return Err(Refusal::new(
                 Reason::ReservedTenant,
-                format!("tenant {RESERVED_TENANT} holds the hub's own metrics: choose another name to write to"),
+                format!(
+                    "tenant {RESERVED_TENANT} holds the hub's own metrics: choose another name to write to"
+                ),
             ));
         }
         Ok(tenant)
@@ -254,7 +256,8 @@ mod tests {
             admin    a    403 missing_scope
             admin    b    403 missing_scope
             admin    ../b 403 missing_scope
-        "#]].assert_eq(&out);
+        "#]]
+        .assert_eq(&out);
     }
 
     #[test]
@@ -341,7 +344,8 @@ mod tests {
             admin    a    403 missing_scope
             admin    b    403 missing_scope
             admin    ../b 403 missing_scope
-        "#]].assert_eq(&out);
+        "#]]
+        .assert_eq(&out);
     }
 
     #[test]

@@ -31,7 +31,7 @@ mod throttle;
 
 pub use access::{Access, Parts};
 pub use authenticate::Outcome;
-pub use config::{MAX_FILE_BYTES, TenantsConfig, TenantSettings};
+pub use config::{MAX_FILE_BYTES, TenantSettings, TenantsConfig};
 pub use header::{Credential, Malformed, decode_basic, parse_authorization};
 pub use identity::{Identity, ReadScope, Scope, Scopes};
 pub use limits::{HubLimits, OverRate, TenantLimits};
@@ -44,3 +44,8 @@ pub use tenant::{InFlight, TenantState};
 
 /// The tenant of the hub's own metrics: no credential and no header can write to it.
 pub const RESERVED_TENANT: &str = "nilometer";
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;

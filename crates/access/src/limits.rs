@@ -55,9 +55,9 @@ impl Default for TenantLimits {
             request_bytes: 16 << 20,
             decompressed_bytes: 32 << 20,
             series_per_request: 200_000,
-            labels_per_series: 128,
+            labels_per_series: 64,
             label_name_bytes: 1024,
-            label_value_bytes: 16 << 10,
+            label_value_bytes: 4 << 10,
         }
     }
 }

@@ -77,6 +77,15 @@ impl LabelPolicy {
         self.rules.is_empty()
     }
 
+    /// The labels under which to store a series.
+    pub fn admit(&self, labels: Labels) -> Result<Labels, LabelRefusal> {
+        match self.apply(labels.iter()) {
+            Verdict::Unchanged => Ok(labels),
+            Verdict::Stamped(labels) => Ok(labels),
+            Verdict::Refused(why) => Err(why),
+        }
+    }
+
     /// Judges labels that are sorted by name. A label with an empty value counts as missing.
     pub fn apply<'a>(&self, labels: impl Iterator<Item = (&'a str, &'a str)> + Clone) -> Verdict {
         let value_of = |name: &str| labels.clone().find(|(n, v)| *n == name && !v.is_empty()).map(|(_, v)| v);
@@ -182,7 +191,10 @@ mod tests {
         let long = "x".repeat(100_000);
         let refusal = judge(rules, &[("cluster", &long)]);
         assert!(refusal.len() < 300, "a huge value is not echoed whole: {} bytes", refusal.len());
-        assert!(refusal.contains("is another's: series of this tenant must carry cluster=\"wc-1\""), "{refusal}");
+        assert!(
+            refusal.contains("is another's: series of this tenant must carry cluster=\"wc-1\""),
+            "{refusal}"
+        );
     }
 
     #[test]

@@ -7,7 +7,8 @@
 //! ```
 //!
 //! A hash takes a core for 50 ms and more, so at most one runs, however many ask. Requests with the same
-//! credential (a Prometheus sends with up to 50 connections) wait for the same hash.
+//! credential (a Prometheus sends with up to 50 connections) wait for the same hash. Those that were verified
+//! before the last reload go first and always have room, so that guesses do not keep them out.
 
 use crate::access::Inner;
 use crate::identity::Identity;
@@ -22,7 +23,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-/// Different credentials that may wait.
+/// Different credentials that may wait, besides those that were verified before.
 const MAX_JOBS: usize = 256;
 /// Requests that may wait for one of them.
 const MAX_WAITERS: usize = 1_000;
@@ -37,8 +38,9 @@ pub(crate) struct Job {
     pub(crate) user: String,
     pub(crate) password: String,
     pub(crate) peer: IpAddr,
-    /// A try was taken for it, which is given back if the password is right or nobody waits any more.
-    pub(crate) charged: bool,
+    /// It was verified before the last reload. Otherwise a try was taken for it, which is given back if the
+    /// password is right or nobody waits any more.
+    pub(crate) trusted: bool,
 }
 
 #[derive(Default)]
@@ -46,7 +48,8 @@ pub(crate) struct Queue(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    trusted: VecDeque<Job>,
+    others: VecDeque<Job>,
     /// By digest, of the queued jobs and of the one that is being hashed.
     waiters: HashMap<u128, Vec<oneshot::Sender<Answer>>>,
     working: bool,
@@ -59,16 +62,16 @@ pub(crate) struct Queued {
 }
 
 impl Queue {
-    /// Waits with those who sent the same credential, or at the end of the queue, if `make` agrees.
+    /// Waits with those who sent the same credential, or at the end of the queue, if `charge` agrees.
     pub(crate) fn push(
         &self,
-        digest: u128,
-        make: impl FnOnce() -> Result<Job, Refusal>,
+        job: Job,
+        charge: impl FnOnce(&Job) -> Result<(), Refusal>,
     ) -> Result<Queued, Refusal> {
         let mut state = self.0.lock();
-        let State { jobs, waiters, working } = &mut *state;
+        let State { trusted, others, waiters, working } = &mut *state;
         let (answer, pending) = oneshot::channel();
-        if let Some(waiting) = waiters.get_mut(&digest) {
+        if let Some(waiting) = waiters.get_mut(&job.digest) {
             if waiting.len() >= MAX_WAITERS {
                 waiting.retain(|w| !w.is_canceled());
             }
@@ -78,25 +81,30 @@ impl Queue {
             waiting.push(answer);
             return Ok(Queued { pending: Pending(pending), start_worker: false });
         }
-        if jobs.len() >= MAX_JOBS {
-            return Err(full());
+        if !job.trusted {
+            if others.len() >= MAX_JOBS {
+                return Err(full());
+            }
+            charge(&job)?;
         }
-        jobs.push_back(make()?);
-        waiters.insert(digest, vec![answer]);
+        waiters.insert(job.digest, vec![answer]);
+        let queue = if job.trusted { trusted } else { others };
+        queue.push_back(job);
         let start_worker = !std::mem::replace(working, true);
         Ok(Queued { pending: Pending(pending), start_worker })
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.0.lock().jobs.len()
+        let state = self.0.lock();
+        state.trusted.len() + state.others.len()
     }
 
     /// The next job for which somebody waits; those for which nobody does go to `given_up`. With none left,
     /// the worker that asks has to end.
     fn next(&self, mut given_up: impl FnMut(&Job)) -> Option<Job> {
         let mut state = self.0.lock();
-        let State { jobs, waiters, working } = &mut *state;
-        while let Some(job) = jobs.pop_front() {
+        let State { trusted, others, waiters, working } = &mut *state;
+        while let Some(job) = trusted.pop_front().or_else(|| others.pop_front()) {
             let waiting = waiters.get(&job.digest).is_some_and(|w| w.iter().any(|w| !w.is_canceled()));
             if waiting {
                 return Some(job);

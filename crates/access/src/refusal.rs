@@ -125,7 +125,8 @@ impl Refusal {
 
     /// The value of a `WWW-Authenticate` header, which a 401 must have.
     pub fn challenge(&self) -> Option<&'static str> {
-        (self.status() == 401).then_some(r#"Basic realm="nilometer", charset="UTF-8", Bearer realm="nilometer""#)
+        (self.status() == 401)
+            .then_some(r#"Basic realm="nilometer", charset="UTF-8", Bearer realm="nilometer""#)
     }
 }
 

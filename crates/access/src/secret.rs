@@ -46,9 +46,10 @@ impl PasswordHash {
     }
 
     fn parse_bcrypt(text: &str) -> Result<Self, String> {
-        let parts: bcrypt::HashParts =
-            text.parse().map_err(|_| "is not a whole bcrypt hash of 60 characters; was it cut, or were its $ \
-                                      taken for variables?")?;
+        let parts: bcrypt::HashParts = text.parse().map_err(|_| {
+            "is not a whole bcrypt hash of 60 characters; was it cut, or were its $ \
+                                      taken for variables?"
+        })?;
         let cost = parts.get_cost();
         if !BCRYPT_COSTS.contains(&cost) {
             return Err(format!(
@@ -71,7 +72,8 @@ impl PasswordHash {
         }
         let work = u64::from(params.m_cost()) * u64::from(params.t_cost());
         let strong = params.m_cost() >= ARGON2_MIN_KIB && *ARGON2_WORK_KIB.start() <= work;
-        let bearable = params.m_cost() <= ARGON2_MAX_KIB && work <= *ARGON2_WORK_KIB.end() && params.p_cost() <= 16;
+        let bearable =
+            params.m_cost() <= ARGON2_MAX_KIB && work <= *ARGON2_WORK_KIB.end() && params.p_cost() <= 16;
         if !strong || !bearable {
             return Err(format!(
                 "has argon2id settings m={},t={},p={} that are too {}; m=19456,t=2,p=1 are good ones",
@@ -93,7 +95,9 @@ impl PasswordHash {
                 let matches = bcrypt::verify(password, hash).unwrap_or(false);
                 matches && password.len() <= BCRYPT_MAX_PASSWORD_BYTES
             }
-            PasswordHash::Argon2id(hash) => Argon2::default().verify_password(password.as_bytes(), &**hash).is_ok(),
+            PasswordHash::Argon2id(hash) => {
+                Argon2::default().verify_password(password.as_bytes(), &**hash).is_ok()
+            }
         }
     }
 }
@@ -147,7 +151,8 @@ pub fn hash_password(random: &dyn Random, password: &str) -> Result<String> {
     let mut salt = [0; 16];
     random.fill(&mut salt);
     let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, Params::DEFAULT);
-    let hash = argon2::password_hash::PasswordHasher::hash_password_with_salt(&argon2, password.as_bytes(), &salt);
+    let hash =
+        argon2::password_hash::PasswordHasher::hash_password_with_salt(&argon2, password.as_bytes(), &salt);
     let hash: phc::PasswordHash =
         hash.map_err(|e| Error::invalid(format!("the password cannot be hashed: {e}")))?;
     Ok(hash.to_string())
@@ -208,7 +213,8 @@ mod tests {
 
     #[test]
     fn bcrypt_takes_no_password_for_its_beginning() {
-        let of_72 = PasswordHash::parse("$2b$10$XXcdefghijklmnopqrstuu0SIIR0y/lK3kT8Fe9.3.qqt11FI5s3O").unwrap();
+        let of_72 =
+            PasswordHash::parse("$2b$10$XXcdefghijklmnopqrstuu0SIIR0y/lK3kT8Fe9.3.qqt11FI5s3O").unwrap();
         assert!(of_72.verify(&"x".repeat(72)));
         assert!(!of_72.verify(&"x".repeat(73)));
     }
@@ -300,7 +306,9 @@ mod tests {
             assert!(parse_token_digest(bad).is_err(), "{bad}");
         }
         for of_nothing in [&b""[..], b"\n"] {
-            assert!(parse_token_digest(&to_hex(&token_digest(of_nothing))).unwrap_err().contains("empty token"));
+            assert!(
+                parse_token_digest(&to_hex(&token_digest(of_nothing))).unwrap_err().contains("empty token")
+            );
         }
     }
 }

@@ -113,7 +113,7 @@ impl Snapshot {
         // The reserved one is not counted.
         if tenants.len() as u64 > self.hub.tenants {
             let message = format!(
-                "there are {} tenants, and that is all there may be (limit hub.tenants): {tenant} is not taken in",
+                "there are {} tenants, and that is all there may be (limit hub.limits.tenants): {tenant} is not taken in",
                 self.hub.tenants
             );
             return Err(Refusal::new(Reason::TooManyTenants, message));

@@ -55,10 +55,7 @@ impl Drop for InFlight {
     }
 }
 
-pub(crate) fn enter(
-    hub: (&Arc<Meters>, u64),
-    tenant: Option<&TenantState>,
-) -> Result<InFlight, Refusal> {
+pub(crate) fn enter(hub: (&Arc<Meters>, u64), tenant: Option<&TenantState>) -> Result<InFlight, Refusal> {
     let (hub, max) = hub;
     let soon = Duration::from_secs(1);
     if !hub.enter(max) {
@@ -104,7 +101,7 @@ pub(crate) fn admit_samples(
     hub.samples.take(samples, hub_rate, now).map_err(|wait| {
         state.meters.samples.give_back(samples, rate);
         let message = format!(
-            "all tenants together are over the hub's {} samples a second (limit hub.samples_per_second): \
+            "all tenants together are over the hub's {} samples a second (limit hub.limits.samples_per_second): \
              retry later",
             hub_rate.per_second
         );

@@ -23,13 +23,17 @@ pub(super) fn check(file: raw::File, problems: &mut Problems<'_>) -> TenantsConf
         checker.problems.add(1, "there is neither a tenant nor an operator: nobody could do anything");
     }
     if file.tenants.len() as u64 > hub.tenants {
-        let message = format!("{} tenants are more than hub.limits.tenants = {}", file.tenants.len(), hub.tenants);
+        let message =
+            format!("{} tenants are more than hub.limits.tenants = {}", file.tenants.len(), hub.tenants);
         checker.problems.add(1, message);
     }
-    checker.labels("defaults", &file.defaults.labels, "x", &defaults);
+    let mut labels = file.defaults.labels;
+    let rules = checker.labels("defaults", &labels, "any", &defaults);
+    // A mistake here is one mistake, not one of every tenant.
+    labels.retain(|name, _| rules.iter().any(|rule| *rule.name == **name));
     let mut tenants = Vec::with_capacity(file.tenants.len());
     for tenant in file.tenants {
-        tenants.extend(checker.tenant(tenant.value, &file.defaults.labels, &defaults));
+        tenants.extend(checker.tenant(tenant.value, &labels, &defaults));
     }
     for operator in file.operators {
         checker.operator(operator.value);
@@ -95,17 +99,12 @@ impl Checker<'_, '_> {
         }
     }
 
-    fn credential(
-        &mut self,
-        raw: Spanned<raw::Credential>,
-        who: &str,
-        owner: &str,
-        tenant: Option<&Tenant>,
-    ) {
+    fn credential(&mut self, raw: Spanned<raw::Credential>, who: &str, owner: &str, tenant: Option<&Tenant>) {
         let at = line(&raw);
         let raw = raw.value;
         if raw.scopes.is_empty() {
-            self.problems.add(at, format!("{who}: a credential without scopes; `scopes: [write]` lets it send"));
+            self.problems
+                .add(at, format!("{who}: a credential without scopes; `scopes: [write]` lets it send"));
         }
         if who.starts_with("operator") {
             let of_tenants = |s: &&Spanned<Scope>| matches!(s.value, Scope::Write | Scope::Read);
@@ -152,8 +151,9 @@ impl Checker<'_, '_> {
             && user.len() <= MAX_USERNAME_BYTES
             && !user.chars().any(|c| c == ':' || c.is_control());
         if !user_ok {
-            let message =
-                format!("{who}: a username has 1 to {MAX_USERNAME_BYTES} bytes, no colon, no control characters");
+            let message = format!(
+                "{who}: a username has 1 to {MAX_USERNAME_BYTES} bytes, no colon, no control characters"
+            );
             self.problems.add(user_line, message);
         }
         let user_new = self.first("username", &user, who, user_line);
@@ -231,19 +231,32 @@ fn line<T>(spanned: &Spanned<T>) -> u64 {
     spanned.referenced.line()
 }
 
-fn set(target: &mut u64, name: &str, raw: Option<Spanned<u64>>, who: &str, problems: &mut Problems<'_>) {
-    let Some(raw) = raw else { return };
-    let (min, max) = range(name);
-    if (min..=max).contains(&raw.value) {
-        *target = raw.value;
-    } else {
-        let message = format!("{who}: limit {name} is {}; it can be {min} to {max}", raw.value);
-        problems.add(line(&raw), message);
-    }
+/// The limits of one mapping, as they are taken over.
+struct Setter<'a, 'b> {
+    who: &'a str,
+    problems: &'a mut Problems<'b>,
 }
 
-fn bytes(raw: Option<Spanned<raw::Bytes>>) -> Option<Spanned<u64>> {
-    raw.map(|r| Spanned { value: r.value.0, referenced: r.referenced, defined: r.defined })
+impl Setter<'_, '_> {
+    fn count(&mut self, target: &mut u64, name: &str, raw: Option<Spanned<raw::Count>>) {
+        let Some(raw) = raw else { return };
+        self.set(target, name, raw.value.0, line(&raw));
+    }
+
+    fn bytes(&mut self, target: &mut u64, name: &str, raw: Option<Spanned<raw::Bytes>>) {
+        let Some(raw) = raw else { return };
+        self.set(target, name, raw.value.0, line(&raw));
+    }
+
+    fn set(&mut self, target: &mut u64, name: &str, value: u64, line: u64) {
+        let (min, max) = range(name);
+        if (min..=max).contains(&value) {
+            *target = value;
+        } else {
+            let message = format!("{}: limit {name} is {value}; it can be {min} to {max}", self.who);
+            self.problems.add(line, message);
+        }
+    }
 }
 
 fn tenant_limits(
@@ -253,18 +266,8 @@ fn tenant_limits(
     problems: &mut Problems<'_>,
 ) -> TenantLimits {
     let mut l = base.clone();
-    set(&mut l.active_series, "active_series", raw.active_series, who, problems);
-    set(&mut l.samples_per_second, "samples_per_second", raw.samples_per_second, who, problems);
-    set(&mut l.burst_seconds, "burst_seconds", raw.burst_seconds, who, problems);
-    set(&mut l.concurrent_requests, "concurrent_requests", raw.concurrent_requests, who, problems);
-    set(&mut l.request_bytes, "request_bytes", bytes(raw.request_bytes), who, problems);
-    set(&mut l.decompressed_bytes, "decompressed_bytes", bytes(raw.decompressed_bytes), who, problems);
-    set(&mut l.series_per_request, "series_per_request", raw.series_per_request, who, problems);
-    set(&mut l.labels_per_series, "labels_per_series", raw.labels_per_series, who, problems);
-    set(&mut l.label_name_bytes, "label_name_bytes", bytes(raw.label_name_bytes), who, problems);
-    set(&mut l.label_value_bytes, "label_value_bytes", bytes(raw.label_value_bytes), who, problems);
     if let Some(status) = raw.over_rate_status {
-        match status.value {
+        match status.value.0 {
             429 => l.over_rate = OverRate::Drop,
             503 => l.over_rate = OverRate::Retry,
             other => {
@@ -273,16 +276,28 @@ fn tenant_limits(
             }
         }
     }
+    let mut set = Setter { who, problems };
+    set.count(&mut l.active_series, "active_series", raw.active_series);
+    set.count(&mut l.samples_per_second, "samples_per_second", raw.samples_per_second);
+    set.count(&mut l.burst_seconds, "burst_seconds", raw.burst_seconds);
+    set.count(&mut l.concurrent_requests, "concurrent_requests", raw.concurrent_requests);
+    set.bytes(&mut l.request_bytes, "request_bytes", raw.request_bytes);
+    set.bytes(&mut l.decompressed_bytes, "decompressed_bytes", raw.decompressed_bytes);
+    set.count(&mut l.series_per_request, "series_per_request", raw.series_per_request);
+    set.count(&mut l.labels_per_series, "labels_per_series", raw.labels_per_series);
+    set.bytes(&mut l.label_name_bytes, "label_name_bytes", raw.label_name_bytes);
+    set.bytes(&mut l.label_value_bytes, "label_value_bytes", raw.label_value_bytes);
     l
 }
 
 fn hub_limits(raw: raw::HubLimits, problems: &mut Problems<'_>) -> HubLimits {
-    let (mut l, who) = (HubLimits::default(), "hub");
-    set(&mut l.tenants, "tenants", raw.tenants, who, problems);
-    set(&mut l.connections, "connections", raw.connections, who, problems);
-    set(&mut l.concurrent_requests, "concurrent_requests", raw.concurrent_requests, who, problems);
-    set(&mut l.active_series, "active_series", raw.active_series, who, problems);
-    set(&mut l.samples_per_second, "samples_per_second", raw.samples_per_second, who, problems);
-    set(&mut l.burst_seconds, "burst_seconds", raw.burst_seconds, who, problems);
+    let mut l = HubLimits::default();
+    let mut set = Setter { who: "hub", problems };
+    set.count(&mut l.tenants, "tenants", raw.tenants);
+    set.count(&mut l.connections, "connections", raw.connections);
+    set.count(&mut l.concurrent_requests, "concurrent_requests", raw.concurrent_requests);
+    set.count(&mut l.active_series, "active_series", raw.active_series);
+    set.count(&mut l.samples_per_second, "samples_per_second", raw.samples_per_second);
+    set.count(&mut l.burst_seconds, "burst_seconds", raw.burst_seconds);
     l
 }

@@ -94,15 +94,15 @@ pub(super) struct Bearer {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct TenantLimits {
-    pub(super) active_series: Option<Spanned<u64>>,
-    pub(super) samples_per_second: Option<Spanned<u64>>,
-    pub(super) burst_seconds: Option<Spanned<u64>>,
-    pub(super) over_rate_status: Option<Spanned<u64>>,
-    pub(super) concurrent_requests: Option<Spanned<u64>>,
+    pub(super) active_series: Option<Spanned<Count>>,
+    pub(super) samples_per_second: Option<Spanned<Count>>,
+    pub(super) burst_seconds: Option<Spanned<Count>>,
+    pub(super) over_rate_status: Option<Spanned<Count>>,
+    pub(super) concurrent_requests: Option<Spanned<Count>>,
     pub(super) request_bytes: Option<Spanned<Bytes>>,
     pub(super) decompressed_bytes: Option<Spanned<Bytes>>,
-    pub(super) series_per_request: Option<Spanned<u64>>,
-    pub(super) labels_per_series: Option<Spanned<u64>>,
+    pub(super) series_per_request: Option<Spanned<Count>>,
+    pub(super) labels_per_series: Option<Spanned<Count>>,
     pub(super) label_name_bytes: Option<Spanned<Bytes>>,
     pub(super) label_value_bytes: Option<Spanned<Bytes>>,
 }
@@ -110,51 +110,65 @@ pub(super) struct TenantLimits {
 #[derive(Deserialize, Default)]
 #[serde(deny_unknown_fields)]
 pub(super) struct HubLimits {
-    pub(super) tenants: Option<Spanned<u64>>,
-    pub(super) connections: Option<Spanned<u64>>,
-    pub(super) concurrent_requests: Option<Spanned<u64>>,
-    pub(super) active_series: Option<Spanned<u64>>,
-    pub(super) samples_per_second: Option<Spanned<u64>>,
-    pub(super) burst_seconds: Option<Spanned<u64>>,
+    pub(super) tenants: Option<Spanned<Count>>,
+    pub(super) connections: Option<Spanned<Count>>,
+    pub(super) concurrent_requests: Option<Spanned<Count>>,
+    pub(super) active_series: Option<Spanned<Count>>,
+    pub(super) samples_per_second: Option<Spanned<Count>>,
+    pub(super) burst_seconds: Option<Spanned<Count>>,
 }
+
+/// How many: `200000` or `200_000`.
+#[derive(Clone, Copy)]
+pub(super) struct Count(pub(super) u64);
 
 /// A number of bytes: `1048576`, `1024KiB` or `1MiB`.
 #[derive(Clone, Copy)]
 pub(super) struct Bytes(pub(super) u64);
 
-impl<'de> Deserialize<'de> for Bytes {
+impl<'de> Deserialize<'de> for Count {
     fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(BytesVisitor)
+        let number = Number { expecting: "a whole number, such as 200000 or 200_000", bytes: false };
+        deserializer.deserialize_any(number).map(Count)
     }
 }
 
-struct BytesVisitor;
+impl<'de> Deserialize<'de> for Bytes {
+    fn deserialize<D: de::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let number = Number { expecting: "a number of bytes, such as 1048576, 1024KiB or 1MiB", bytes: true };
+        deserializer.deserialize_any(number).map(Bytes)
+    }
+}
 
-impl Visitor<'_> for BytesVisitor {
-    type Value = Bytes;
+struct Number {
+    expecting: &'static str,
+    bytes: bool,
+}
+
+impl Visitor<'_> for Number {
+    type Value = u64;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number of bytes, such as 1048576, 1024KiB or 1MiB")
+        f.write_str(self.expecting)
     }
 
-    fn visit_u64<E>(self, bytes: u64) -> Result<Bytes, E> {
-        Ok(Bytes(bytes))
+    fn visit_u64<E>(self, number: u64) -> Result<u64, E> {
+        Ok(number)
     }
 
-    fn visit_i64<E: de::Error>(self, bytes: i64) -> Result<Bytes, E> {
-        u64::try_from(bytes).map(Bytes).map_err(|_| E::invalid_value(de::Unexpected::Signed(bytes), &self))
+    fn visit_i64<E: de::Error>(self, number: i64) -> Result<u64, E> {
+        u64::try_from(number).map_err(|_| E::invalid_value(de::Unexpected::Signed(number), &self))
     }
 
-    fn visit_str<E: de::Error>(self, text: &str) -> Result<Bytes, E> {
+    fn visit_str<E: de::Error>(self, text: &str) -> Result<u64, E> {
         let (number, shift) = match (text.strip_suffix("KiB"), text.strip_suffix("MiB")) {
-            (Some(number), _) => (number, 10),
-            (_, Some(number)) => (number, 20),
+            (Some(number), _) if self.bytes => (number, 10),
+            (_, Some(number)) if self.bytes => (number, 20),
             _ => (text, 0),
         };
         let number: Option<u64> = number.trim_end().parse().ok();
         number
             .and_then(|n| n.checked_mul(1 << shift))
-            .map(Bytes)
-            .ok_or_else(|| E::invalid_value(de::Unexpected::Other("something else"), &self))
+            .ok_or_else(|| E::custom(format_args!("expected {}", self.expecting)))
     }
 }

@@ -14,6 +14,7 @@ fn parse(text: &str) -> Result<TenantsConfig> {
     TenantsConfig::parse("tenants.yaml", text.replace("BCRYPT", BCRYPT).replace("TOKEN", TOKEN).as_bytes())
 }
 
+#[allow(clippy::needless_pass_by_value, reason = "an expected text is written in the call")]
 fn check(text: &str, want: Expect) {
     let message = match parse(text) {
         Ok(config) => format!("no error: {config:#?}"),
@@ -64,46 +65,105 @@ fn debug_shows_no_secret() {
 
 #[test]
 fn not_yaml() {
-    check("tenants: [", expect!["tenants.yaml:1: unclosed bracket '[' at line 1, column 10"]);
-    check("tenants:\n  - name: a\n bad indent: 1\n", expect!["tenants.yaml:3: while parsing a block mapping, did not find expected key at line 3, column 2"]);
-    check("\t\ttenants: x", expect!["tenants.yaml:1: expected sequence start at line 1, column 12"]);
+    check("tenants: [", expect!["tenants.yaml:1: unclosed bracket '['"]);
+    check(
+        "tenants:\n  - name: a\n bad indent: 1\n",
+        expect!["tenants.yaml:3: while parsing a block mapping, did not find expected key"],
+    );
+    check("\t\ttenants: x", expect!["tenants.yaml:1: expected a list here"]);
     check("", expect!["tenants.yaml:1: there is neither a tenant nor an operator: nobody could do anything"]);
-    check("---\n---\n", expect!["tenants.yaml:1: expected mapping start at line 1, column 4"]);
-    check("tenants: []\n", expect!["tenants.yaml:1: there is neither a tenant nor an operator: nobody could do anything"]);
-    check("just text", expect!["tenants.yaml:1: expected mapping start at line 1, column 1"]);
+    check("---\n---\n", expect!["tenants.yaml:1: expected `key: value` pairs here"]);
+    check(
+        "tenants: []\n",
+        expect!["tenants.yaml:1: there is neither a tenant nor an operator: nobody could do anything"],
+    );
+    check("just text", expect!["tenants.yaml:1: expected `key: value` pairs here"]);
     let not_utf8 = TenantsConfig::parse("f", b"tenants:\n  - name: \xff\n").unwrap_err();
     expect!["f:2: the file is not UTF-8"].assert_eq(not_utf8.message());
 }
 
 #[test]
 fn wrong_shape() {
-    check("tenants:\n  - nam: a\n", expect!["tenants.yaml:2: unknown field `nam`, expected one of name, labels, limits, credentials at line 2, column 5"]);
-    check("tenants:\n  - name: a\n    name: b\n", expect!["tenants.yaml:3: duplicate mapping key `name` is not allowed here at line 3, column 5"]);
-    check("tenant:\n  - name: a\n", expect!["tenants.yaml:1: unknown field `tenant`, expected one of hub, defaults, tenants, operators at line 1, column 1"]);
-    check("tenants:\n  - name: a\n    limits: {samples: 1}\n", expect!["tenants.yaml:3: unknown field `samples`, expected one of active_series, samples_per_second, burst_seconds, over_rate_status, concurrent_requests, request_bytes, decompressed_bytes, series_per_request, labels_per_series, label_name_bytes, label_value_bytes at line 3, column 14"]);
-    check("tenants:\n  - name: a\n    limits:\n      active_series: many\n", expect!["tenants.yaml:4: invalid u64 at line 4, column 22"]);
-    check("tenants:\n  - name: a\n    limits:\n      active_series: -1\n", expect!["tenants.yaml:4: invalid u64 at line 4, column 22"]);
-    check("tenants:\n  - name: a\n    limits:\n      request_bytes: 1GB\n", expect!["tenants.yaml:4: invalid value: something else, expected a number of bytes, such as 1048576, 1024KiB or 1MiB at line 4, column 7"]);
-    check("tenants:\n  - name: a\n    credentials:\n      - basic: {username: a, password_hash: [BCRYPT]}\n", expect!["tenants.yaml:4: expected string scalar at line 4, column 45"]);
-    check("tenants:\n  - name: a\n    credentials:\n      - bearer: TOKEN\n", expect!["tenants.yaml:4: expected mapping start at line 4, column 17"]);
-    check("tenants:\n  - name: a\n    credentials:\n      - basic: {username: a}\n", expect!["tenants.yaml:4: missing field `password_hash` at line 4, column 17"]);
+    check(
+        "tenants:\n  - nam: a\n",
+        expect!["tenants.yaml:2: unknown field `nam`, expected one of name, labels, limits, credentials"],
+    );
+    check(
+        "tenants:\n  - name: a\n    name: b\n",
+        expect!["tenants.yaml:3: duplicate mapping key `name` is not allowed here"],
+    );
+    check(
+        "tenant:\n  - name: a\n",
+        expect!["tenants.yaml:1: unknown field `tenant`, expected one of hub, defaults, tenants, operators"],
+    );
+    check(
+        "tenants:\n  - name: a\n    limits: {samples: 1}\n",
+        expect![
+            "tenants.yaml:3: unknown field `samples`, expected one of active_series, samples_per_second, burst_seconds, over_rate_status, concurrent_requests, request_bytes, decompressed_bytes, series_per_request, labels_per_series, label_name_bytes, label_value_bytes"
+        ],
+    );
+    check(
+        "tenants:\n  - name: a\n    limits:\n      active_series: many\n",
+        expect!["tenants.yaml:4: expected a whole number, such as 200000 or 200_000"],
+    );
+    check(
+        "tenants:\n  - name: a\n    limits:\n      active_series: -1\n",
+        expect![
+            "tenants.yaml:4: invalid value: integer `-1`, expected a whole number, such as 200000 or 200_000"
+        ],
+    );
+    check(
+        "tenants:\n  - name: a\n    limits:\n      request_bytes: 1GB\n",
+        expect!["tenants.yaml:4: expected a number of bytes, such as 1048576, 1024KiB or 1MiB"],
+    );
+    check(
+        "tenants:\n  - name: a\n    credentials:\n      - basic: {username: a, password_hash: [BCRYPT]}\n",
+        expect!["tenants.yaml:4: expected a text here"],
+    );
+    check(
+        "tenants:\n  - name: a\n    credentials:\n      - bearer: TOKEN\n",
+        expect!["tenants.yaml:4: expected `key: value` pairs here"],
+    );
+    check(
+        "tenants:\n  - name: a\n    credentials:\n      - basic: {username: a}\n",
+        expect!["tenants.yaml:4: missing field `password_hash`"],
+    );
     check(
         "tenants:\n  - name: a\n    credentials:\n      - bearer: {sha256: TOKEN}\n        scopes: [wirte]\n",
-        expect!["tenants.yaml:5: unknown variant `wirte`, expected one of write, read, read-all, admin at line 5, column 18"],
+        expect!["tenants.yaml:5: unknown variant `wirte`, expected one of write, read, read-all, admin"],
     );
-    check("tenants:\n  - name: a\n    labels:\n      cluster: a\n", expect!["tenants.yaml:4: expected mapping start at line 4, column 16"]);
-    check("tenants:\n  - name: a\n    labels:\n      cluster: {mode: force}\n", expect!["tenants.yaml:4: unknown variant `force`, expected one of stamp, check at line 4, column 23"]);
+    check(
+        "tenants:\n  - name: a\n    credentials:\n      - basic: {username: a, BCRYPT}\n",
+        expect!["tenants.yaml:4: unknown field `$2y$10$a…`, expected one of username, password_hash"],
+    );
+    check(
+        "tenants:\n  - name: a\n    labels:\n      cluster: a\n",
+        expect!["tenants.yaml:4: expected `key: value` pairs here"],
+    );
+    check(
+        "tenants:\n  - name: a\n    labels:\n      cluster: {mode: force}\n",
+        expect!["tenants.yaml:4: unknown variant `force`, expected one of stamp, check"],
+    );
 }
 
 #[test]
 fn names() {
-    check("tenants:\n  - name: a/b\n  - name: ..\n  - name: nilometer\n  - name: ''\n", expect![[r#"
+    check(
+        "tenants:\n  - name: a/b\n  - name: ..\n  - name: nilometer\n  - name: ''\n",
+        expect![[r#"
         tenants.yaml:2: "a/b" is not a tenant's name: 1 to 128 of A-Z a-z 0-9 _ . - are, but not "." or ".."
         tenants.yaml:3: ".." is not a tenant's name: 1 to 128 of A-Z a-z 0-9 _ . - are, but not "." or ".."
         tenants.yaml:4: tenant "nilometer": this name is the hub's own; choose another
-        tenants.yaml:5: "" is not a tenant's name: 1 to 128 of A-Z a-z 0-9 _ . - are, but not "." or "..""#]]);
-    check("tenants:\n  - name: a\n  - name: b\n  - name: a\n", expect![[r#"tenants.yaml:4: tenant "a": there is one of this name already, on line 2"#]]);
-    check("hub:\n  limits: {tenants: 1}\ntenants:\n  - name: a\n  - name: b\n", expect!["tenants.yaml:1: 2 tenants are more than hub.limits.tenants = 1"]);
+        tenants.yaml:5: "" is not a tenant's name: 1 to 128 of A-Z a-z 0-9 _ . - are, but not "." or "..""#]],
+    );
+    check(
+        "tenants:\n  - name: a\n  - name: b\n  - name: a\n",
+        expect![[r#"tenants.yaml:4: tenant "a": there is one of this name already, on line 2"#]],
+    );
+    check(
+        "hub:\n  limits: {tenants: 1}\ntenants:\n  - name: a\n  - name: b\n",
+        expect!["tenants.yaml:1: 2 tenants are more than hub.limits.tenants = 1"],
+    );
     check(
         "operators:\n  - name: ops\n  - name: ops\n    credentials:\n      - bearer: {sha256: TOKEN}\n        scopes: [admin]\n",
         expect![[r#"
@@ -161,7 +221,6 @@ tenants:
 ",
         expect![[r#"
             tenants.yaml:3: defaults: "__name__" is not a label's name: letters, digits and _, not __ in front
-            tenants.yaml:3: tenant "a": "__name__" is not a label's name: letters, digits and _, not __ in front
             tenants.yaml:9: tenant "a": "no-dash" is not a label's name: letters, digits and _, not __ in front
             tenants.yaml:10: tenant "a": label empty has an empty value, which is the same as no label
             tenants.yaml:11: tenant "a": label long is longer than label_value_bytes"#]],
@@ -246,7 +305,8 @@ tenants:
 ",
     );
     let config = config.unwrap();
-    let got: Vec<_> = config.tenants.iter().map(|t| (t.limits.active_series, t.limits.request_bytes)).collect();
+    let got: Vec<_> =
+        config.tenants.iter().map(|t| (t.limits.active_series, t.limits.request_bytes)).collect();
     assert_eq!(got, [(10_000, 65_536), (20_000, 65_536)]);
 }
 
@@ -263,19 +323,27 @@ fn bombs() {
     let mut aliases = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x]\n");
     for i in 1..12 {
         let item = format!("*a{}", i - 1);
-        aliases.push_str(&format!("a{i}: &a{i} [{}]\n", vec![item.as_str(); 9].join(", ")));
+        aliases.push_str(&format!("a{i}: &a{i} [{}]\n", [item.as_str(); 9].join(", ")));
     }
-    check(&format!("{aliases}tenants: *a11\n"), expect!["tenants.yaml:1: unknown field `a0`, expected one of hub, defaults, tenants, operators at line 1, column 1"]);
+    check(
+        &format!("{aliases}tenants: *a11\n"),
+        expect!["tenants.yaml:1: unknown field `a0`, expected one of hub, defaults, tenants, operators"],
+    );
     // The same where the type has room for it: a list of tenants, over and over.
     let mut tenants = String::from("tenants:\n  - &t {name: a, credentials: [");
     tenants.push_str(&vec!["{bearer: {sha256: x}, scopes: [write]}"; 1_000].join(", "));
     tenants.push_str("]}\n");
     tenants.push_str(&"  - *t\n".repeat(9_000));
-    check(&tenants, expect!["tenants.yaml:21: YAML document too large or too complex: total_replayed_events=200001 > 200000 at line 2, column 6829 (defined at line 2, column 8) (used at line 21, column 5)"]);
+    check(
+        &tenants,
+        expect![
+            "tenants.yaml:21: YAML document too large or too complex: total_replayed_events=200001 > 200000"
+        ],
+    );
     let deep = "[".repeat(100_000);
-    check(&format!("tenants: {deep}"), expect!["tenants.yaml:1: recursion limit exceeded at line 1, column 265"]);
+    check(&format!("tenants: {deep}"), expect!["tenants.yaml:1: recursion limit exceeded"]);
     let deep = "{a: ".repeat(100_000);
-    check(&format!("tenants: {deep}"), expect!["tenants.yaml:1: expected sequence start at line 1, column 10"]);
+    check(&format!("tenants: {deep}"), expect!["tenants.yaml:1: expected a list here"]);
     let huge = " ".repeat(MAX_FILE_BYTES as usize + 1);
     check(&huge, expect!["tenants.yaml:1: the file is larger than 4 MiB"]);
 }

@@ -1,0 +1,5 @@
+#![no_main]
+//! A tenants file: refused with a line, or checked.
+use nilometer_access::TenantsConfig;
+
+libfuzzer_sys::fuzz_target!(|file: &[u8]| drop(TenantsConfig::parse("tenants.yaml", file)));
