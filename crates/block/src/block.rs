@@ -3,21 +3,23 @@
 use crate::index::Index;
 use crate::labels;
 use crate::segments::Segments;
-use crate::select::SelectIter;
+use crate::select::Selection;
 use crate::source::Source;
 use crate::tombstones::Tombstones;
-use futures::{future, stream};
+use futures::future;
 use nilometer_env::Fs;
 use nilometer_model::{BlockMeta, Error, Labels, Result};
 use nilometer_storage::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesStream};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A block that can be read; clones share it. It keeps its files open, so it can still be read while, and
 /// after, it is deleted.
 ///
 /// In memory is a 32nd of its label values and a few bytes for every 32nd symbol. Damage to a series or a
-/// chunk leaves out just that, with a warning in the stream; damage to a postings list costs time only.
+/// chunk leaves out just that, with a warning in the stream; damage to postings, their table or the table of
+/// contents costs time only. Without its symbols, `meta.json` or tombstones a block cannot be opened.
 #[derive(Clone)]
 pub struct Block(pub(crate) Arc<Inner>);
 
@@ -27,6 +29,7 @@ pub(crate) struct Inner {
     pub(crate) index: Index,
     pub(crate) segments: Segments,
     pub(crate) tombstones: Tombstones,
+    pub(crate) damage_met: AtomicU64,
 }
 
 impl Block {
@@ -42,6 +45,7 @@ impl Block {
             index: Index::open(Source::open(fs, &path.join(Index::FILE))?)?,
             segments: Segments::open(fs, path)?,
             tombstones: Tombstones::read(fs, path)?,
+            damage_met: AtomicU64::new(0),
         })))
     }
 
@@ -64,6 +68,16 @@ impl Block {
         &self.0.tombstones
     }
 
+    /// What was found damaged when it was opened, and is read around.
+    pub fn damage(&self) -> impl Iterator<Item = &Error> {
+        self.0.index.offsets.as_ref().err().into_iter().chain(self.0.segments.damage())
+    }
+
+    /// How often a query has met damage.
+    pub fn damage_met(&self) -> u64 {
+        self.0.damage_met.load(Ordering::Relaxed)
+    }
+
     /// Bytes of its index and chunks on disk.
     pub fn len_bytes(&self) -> u64 {
         self.0.index.source.len() + self.0.segments.len_bytes()
@@ -72,7 +86,7 @@ impl Block {
 
 impl Queryable for Block {
     fn select(&self, select: Select) -> SeriesStream {
-        Box::pin(stream::iter(SelectIter::new(self.clone(), select)))
+        Box::pin(Selection::new(self.clone(), select))
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {

@@ -1,7 +1,7 @@
 //! Names and values of labels: from the table of the index alone, or of the series that match.
 
 use crate::Block;
-use crate::index::{Index, Name, Plan, SeriesEntry, SymbolCache, plan, postings};
+use crate::index::{Index, Name, Plan, SeriesEntry, SymbolCache, is_corrupt, plan, postings};
 use crate::source::Window;
 use nilometer_model::{Labels, Matcher, Result};
 use nilometer_storage::{LabelQuery, Names};
@@ -14,12 +14,13 @@ pub(crate) fn names(block: &Block, query: &LabelQuery) -> Result<Names> {
     if !block.meta().range().overlaps(&query.range) {
         return Ok(answer.into_names());
     }
-    if query.matcher_sets.is_empty() {
-        for name in index.offsets.names() {
+    if let (true, Ok(offsets)) = (query.matcher_sets.is_empty(), &index.offsets) {
+        for name in offsets.names() {
             answer.add(&name.name);
         }
+        return Ok(answer.into_names());
     }
-    for matchers in &query.matcher_sets {
+    for matchers in sets(query) {
         for_each_series(index, plan(index, matchers)?, &mut answer, |labels, answer| {
             for (name, _) in labels {
                 answer.add(name);
@@ -32,7 +33,16 @@ pub(crate) fn names(block: &Block, query: &LabelQuery) -> Result<Names> {
 pub(crate) fn values(block: &Block, name: &str, query: &LabelQuery) -> Result<Names> {
     let index = &block.0.index;
     let mut answer = Answer::new(query);
-    let Some(known) = index.offsets.name(name).filter(|_| block.meta().range().overlaps(&query.range)) else {
+    if !block.meta().range().overlaps(&query.range) {
+        return Ok(answer.into_names());
+    }
+    let Ok(offsets) = &index.offsets else {
+        for matchers in sets(query) {
+            values_by_series(index, name, plan(index, matchers)?, &mut answer)?;
+        }
+        return Ok(answer.into_names());
+    };
+    let Some(known) = offsets.name(name).filter(|n| !n.name.is_empty()) else {
         return Ok(answer.into_names());
     };
     if query.matcher_sets.is_empty() {
@@ -53,27 +63,46 @@ pub(crate) fn values(block: &Block, name: &str, query: &LabelQuery) -> Result<Na
     Ok(answer.into_names())
 }
 
+/// The sets that are joined by "or": no set selects all series, as one empty set does.
+fn sets(query: &LabelQuery) -> &[Vec<Matcher>] {
+    const ALL: &[Vec<Matcher>] = &[Vec::new()];
+    if query.matcher_sets.is_empty() { ALL } else { &query.matcher_sets }
+}
+
 fn values_of_matching(index: &Index, name: &Name, matchers: &[Matcher], answer: &mut Answer) -> Result<()> {
     let plan = plan(index, matchers)?;
     // Looking at each series, or at the postings of each value, whichever is less.
     if !plan.filter.is_empty() || plan.refs.len() <= 2 * name.values {
-        return for_each_series(index, plan, answer, |labels, answer| {
-            let value = labels.get(&name.name);
-            if !value.is_empty() {
-                answer.add(value);
-            }
-        });
+        return values_by_series(index, &name.name, plan, answer);
     }
     answer.warnings.extend(plan.warnings.iter().map(ToString::to_string));
-    let (mut window, mut list) = (Window::default(), Vec::new());
+    let (mut window, mut list, mut damage) = (Window::default(), Vec::new(), None);
     index.values(name, "", |value, at| {
         list.clear();
         match postings::read(&mut window, &index.source, at, &mut list) {
             Ok(()) if postings::meet(&list, &plan.refs) => answer.add(value),
             Ok(()) => {}
-            Err(e) => answer.warnings.push(e.to_string()),
+            Err(e) => damage = Some(e),
         }
-        ControlFlow::Continue(())
+        if damage.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    match damage {
+        None => Ok(()),
+        // The labels of the series say the same.
+        Some(e) if is_corrupt(&e) => {
+            answer.warnings.push(e.to_string());
+            values_by_series(index, &name.name, plan, answer)
+        }
+        Some(e) => Err(e),
+    }
+}
+
+fn values_by_series(index: &Index, name: &str, plan: Plan, answer: &mut Answer) -> Result<()> {
+    for_each_series(index, plan, answer, |labels, answer| {
+        let value = labels.get(name);
+        if !value.is_empty() {
+            answer.add(value);
+        }
     })
 }
 
@@ -91,7 +120,8 @@ fn for_each_series(
         match read.and_then(|()| index.labels(&entry, &mut cache)) {
             Ok(labels) if plan.filter.iter().all(|m| m.matches_labels(&labels)) => each(&labels, answer),
             Ok(_) => {}
-            Err(e) => answer.warnings.push(e.to_string()),
+            Err(e) if is_corrupt(&e) => answer.warnings.push(e.to_string()),
+            Err(e) => return Err(e),
         }
     }
     Ok(())

@@ -6,21 +6,28 @@ use crate::recode;
 use crate::segments::ChunkWindow;
 use crate::source::Window;
 use bytes::Bytes;
+use futures::Stream;
 use nilometer_model::{Error, Kind, Labels, Result};
 use nilometer_storage::{Chunk, Select, Series, SeriesBatch};
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
 
 /// Each step is one batch, read and checked on the thread that asks.
-pub(crate) struct SelectIter {
+pub(crate) struct Selection {
     block: Block,
     select: Select,
     /// Made at the first step.
     plan: Option<Plan>,
     next: usize,
-    given: usize,
+    /// How many series may still be given.
+    left: usize,
     last: Option<Labels>,
+    batch: SeriesBatch,
+    batch_bytes: usize,
     reader: Reader,
     damage: Damage,
-    failed: bool,
+    done: bool,
 }
 
 /// What reading goes on with from series to series.
@@ -39,22 +46,27 @@ struct Damage {
     seen: usize,
 }
 
-impl SelectIter {
+impl Selection {
     /// A batch is full with so many bytes of chunks, if it has some series.
     const BATCH_BYTES: usize = 1 << 20;
     const MIN_BATCH_SERIES: usize = 64;
+    /// After so many that did not match the thread is given back for a moment.
+    const PAUSE_SERIES: usize = 8192;
 
     pub(crate) fn new(block: Block, select: Select) -> Self {
-        SelectIter {
+        let limit = select.hints.limit;
+        Selection {
             block,
             select,
             plan: None,
             next: 0,
-            given: 0,
+            left: if limit == 0 { usize::MAX } else { limit },
             last: None,
+            batch: SeriesBatch::default(),
+            batch_bytes: 0,
             reader: Reader::default(),
             damage: Damage::default(),
-            failed: false,
+            done: false,
         }
     }
 
@@ -64,42 +76,51 @@ impl SelectIter {
         }
         let mut plan = plan(&self.block.0.index, &self.select.matchers)?;
         for damage in plan.warnings.drain(..) {
-            self.damage.note(&damage);
+            self.damage.note(&self.block, &damage);
         }
         Ok(plan)
     }
 
-    fn next_batch(&mut self) -> Result<Option<SeriesBatch>> {
-        let plan = match self.plan.take() {
-            Some(plan) => plan,
-            None => self.make_plan()?,
+    fn is_full(&self) -> bool {
+        let series = self.batch.series.len();
+        series >= SeriesBatch::MAX_SERIES
+            || (series >= Self::MIN_BATCH_SERIES && self.batch_bytes >= Self::BATCH_BYTES)
+    }
+
+    /// The next batch, `None` at the end; or not ready, so that others get their turn.
+    fn step(&mut self) -> Poll<Result<Option<SeriesBatch>>> {
+        let plan = match self.plan.take().map_or_else(|| self.make_plan(), Ok) {
+            Ok(plan) => plan,
+            Err(e) => return Poll::Ready(Err(e)),
         };
-        let (mut batch, mut bytes) = (SeriesBatch::default(), 0);
-        let limit = if self.select.hints.limit == 0 { usize::MAX } else { self.select.hints.limit };
-        while let Some(&reference) = plan.refs.get(self.next)
-            && self.given < limit
-            && batch.series.len() < SeriesBatch::MAX_SERIES
-            && (bytes < Self::BATCH_BYTES || batch.series.len() < Self::MIN_BATCH_SERIES)
-        {
+        let pause_at = self.next + Self::PAUSE_SERIES;
+        while self.left > 0 && !self.is_full() && self.next < plan.refs.len() {
+            if self.next == pause_at {
+                self.plan = Some(plan);
+                return Poll::Pending;
+            }
+            let reference = plan.refs[self.next];
             self.next += 1;
             match self.read_series(reference, &plan) {
                 Ok(Some(series)) => {
-                    bytes += series.chunks.iter().map(|c| c.data.len()).sum::<usize>();
-                    self.given += 1;
-                    batch.series.push(series);
+                    self.batch_bytes += series.chunks.iter().map(|c| c.data.len()).sum::<usize>();
+                    self.left -= 1;
+                    self.batch.series.push(series);
                 }
                 Ok(None) => {}
-                Err(e) if is_damage(&e) => self.damage.note(&e),
-                Err(e) => return Err(e),
+                Err(e) if is_damage(&e) => self.damage.note(&self.block, &e),
+                Err(e) => return Poll::Ready(Err(e)),
             }
         }
-        let more = self.next < plan.refs.len() && self.given < limit;
+        self.done = self.left == 0 || self.next >= plan.refs.len();
         self.plan = Some(plan);
-        if !more {
+        if self.done {
             self.damage.close();
         }
-        batch.warnings = std::mem::take(&mut self.damage.warnings);
-        Ok((!batch.series.is_empty() || !batch.warnings.is_empty() || more).then_some(batch))
+        self.batch.warnings.append(&mut self.damage.warnings);
+        self.batch_bytes = 0;
+        let batch = std::mem::take(&mut self.batch);
+        Poll::Ready(Ok((!batch.series.is_empty() || !batch.warnings.is_empty()).then_some(batch)))
     }
 
     fn read_series(&mut self, reference: u32, plan: &Plan) -> Result<Option<Series>> {
@@ -147,7 +168,7 @@ impl SelectIter {
             });
             match done {
                 Ok(()) => {}
-                Err(e) if is_damage(&e) => self.damage.note(&e),
+                Err(e) if is_damage(&e) => self.damage.note(&self.block, &e),
                 Err(e) => return Err(e),
             }
         }
@@ -161,23 +182,31 @@ impl SelectIter {
     }
 }
 
-impl Iterator for SelectIter {
+impl Stream for Selection {
     type Item = Result<SeriesBatch>;
 
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.done {
+            return Poll::Ready(None);
         }
-        let batch = self.next_batch();
-        self.failed = batch.is_err();
-        batch.transpose()
+        match self.step() {
+            Poll::Pending => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Poll::Ready(batch) => {
+                self.done |= batch.is_err();
+                Poll::Ready(batch.transpose())
+            }
+        }
     }
 }
 
 impl Damage {
     const MAX_WARNINGS: usize = 10;
 
-    fn note(&mut self, damage: &Error) {
+    fn note(&mut self, block: &Block, damage: &Error) {
+        block.0.damage_met.fetch_add(1, Ordering::Relaxed);
         self.seen += 1;
         if self.seen <= Self::MAX_WARNINGS {
             self.warnings.push(damage.to_string());

@@ -1,7 +1,7 @@
 //! Walks a whole block and says all that is wrong with it.
 
 use crate::Block;
-use crate::index::{ChunkMeta, SeriesEntry, SymbolCache, postings};
+use crate::index::{ChunkMeta, SeriesEntry, SymbolCache, is_corrupt, postings};
 use crate::segments::ChunkWindow;
 use crate::source::Window;
 use nilometer_chunk::Samples;
@@ -92,7 +92,16 @@ impl Verifier<'_> {
         let index = &self.block.0.index;
         let (mut walk, mut entry, mut cache) = (index.walk(), SeriesEntry::default(), SymbolCache::default());
         let mut last: Option<Labels> = None;
-        while let Some((reference, content)) = walk.next()? {
+        loop {
+            let (reference, content) = match walk.next() {
+                Ok(Some(entry)) => entry,
+                Ok(None) => return Ok(()),
+                Err(e) if is_corrupt(&e) => {
+                    self.report.problem(e.to_string());
+                    continue;
+                }
+                Err(e) => return Err(e),
+            };
             self.report.stats.num_series += 1;
             self.in_series.add("", "", reference);
             if entry.decode(content).is_err() {
@@ -121,7 +130,6 @@ impl Verifier<'_> {
             self.check_chunks(&labels, &entry.chunks);
             last = Some(labels);
         }
-        Ok(())
     }
 
     fn check_chunks(&mut self, labels: &Labels, chunks: &[ChunkMeta]) {
@@ -190,7 +198,7 @@ impl Verifier<'_> {
         for reference in index.all_series(&mut window)? {
             self.in_postings.add("", "", reference);
         }
-        for name in index.offsets.names() {
+        for name in index.offsets.as_ref().map_err(Clone::clone)?.names() {
             index.values(name, "", |value, at| {
                 self.report.label_pairs += 1;
                 list.clear();

@@ -14,7 +14,7 @@ pub(crate) use series::{ChunkMeta, SeriesEntry, SeriesSection, SeriesWalk};
 pub(crate) use symbols::SymbolCache;
 
 use crate::source::{Source, Window};
-use nilometer_model::{Error, Labels, Result};
+use nilometer_model::{Error, Kind, Labels, Result};
 use offsets::Offsets;
 use std::ops::ControlFlow;
 use symbols::Symbols;
@@ -23,18 +23,29 @@ use toc::Toc;
 pub(crate) struct Index {
     pub(crate) source: Source,
     symbols: Symbols,
-    pub(crate) offsets: Offsets,
+    /// Where it is damaged, everything is found by walking the series.
+    pub(crate) offsets: Result<Offsets>,
     pub(crate) series: SeriesSection,
 }
 
 impl Index {
     pub(crate) const FILE: &'static str = "index";
 
+    /// Fails without symbols, for without them nothing can be told; all else that is damaged costs time only.
     pub(crate) fn open(source: Source) -> Result<Self> {
-        let toc = Toc::read(&source)?;
-        let symbols = Symbols::open(&source, toc.symbols)?;
-        let offsets = Offsets::open(&source, toc.postings_table)?;
-        let series = SeriesSection { start: toc.series, end: toc.series_end(source.len()) };
+        toc::check_head(&source)?;
+        let symbols = Symbols::open(&source, toc::SYMBOLS)?;
+        let toc = Toc::read(&source);
+        let offsets = toc.clone().and_then(|toc| Offsets::open(&source, toc.postings_table));
+        let series = match toc {
+            Ok(toc) => SeriesSection { start: toc.series, end: toc.series_end(source.len()) },
+            Err(_) => SeriesSection { start: symbols.end(), end: source.len() - Toc::LEN as u64 },
+        };
+        if let Err(e) = &offsets
+            && !is_corrupt(e)
+        {
+            return Err(e.clone());
+        }
         Ok(Index { source, symbols, offsets, series })
     }
 
@@ -49,19 +60,24 @@ impl Index {
     /// The references of all series, from their list.
     pub(crate) fn all_series(&self, window: &mut Window) -> Result<Vec<u32>> {
         let mut refs = Vec::new();
-        if let Some(list) = self.offsets.all() {
+        if let Some(list) = self.offsets.as_ref().map_err(Clone::clone)?.all() {
             postings::read(window, &self.source, list, &mut refs)?;
         }
         Ok(refs)
     }
 
     /// The references of all series whose entries are readable, where their list is not.
-    pub(crate) fn all_series_by_walk(&self) -> Vec<u32> {
+    pub(crate) fn all_series_by_walk(&self) -> Result<Vec<u32>> {
         let (mut refs, mut walk) = (Vec::new(), self.walk());
-        while let Ok(Some((reference, _))) = walk.next() {
-            refs.push(reference);
+        loop {
+            match walk.next() {
+                Ok(Some((reference, _))) => refs.push(reference),
+                Ok(None) => return Ok(refs),
+                // Told when a list refers to it.
+                Err(e) if is_corrupt(&e) => {}
+                Err(e) => return Err(e),
+            }
         }
-        refs
     }
 
     /// All values of a name, sorted, each with the place of its list, until `each` breaks.
@@ -89,4 +105,8 @@ impl Index {
     pub(crate) fn corrupt(&self, reference: u32, message: impl Into<String>) -> Error {
         self.source.corrupt(u64::from(reference) * series::ALIGN_BYTES, message)
     }
+}
+
+pub(crate) fn is_corrupt(e: &Error) -> bool {
+    matches!(e.kind(), Kind::Corrupt { .. })
 }

@@ -5,9 +5,10 @@
 //! values have. What names its values comes first, smallest list first; what has to look through all values
 //! comes last, and not at all where so few series are left that it is cheaper to look at their labels.
 
-use super::{Index, Name, postings};
+use super::offsets::{Name, Offsets};
+use super::{Index, is_corrupt, postings};
 use crate::source::Window;
-use nilometer_model::{Error, Kind, MatchKind, Matcher, Result};
+use nilometer_model::{Error, MatchKind, Matcher, Result};
 use std::ops::ControlFlow;
 
 /// Series that can match, as rising references.
@@ -20,8 +21,16 @@ pub(crate) struct Plan {
 }
 
 pub(crate) fn plan(index: &Index, matchers: &[Matcher]) -> Result<Plan> {
+    let offsets = match &index.offsets {
+        Ok(offsets) => offsets,
+        Err(damage) => {
+            let (refs, filter) = (index.all_series_by_walk()?, matchers.to_vec());
+            return Ok(Plan { refs, filter, warnings: vec![damage.clone()] });
+        }
+    };
     let mut planner = Planner {
         index,
+        offsets,
         window: Window::default(),
         refs: None,
         filter: Vec::new(),
@@ -39,6 +48,7 @@ pub(crate) fn plan(index: &Index, matchers: &[Matcher]) -> Result<Plan> {
 
 struct Planner<'a> {
     index: &'a Index,
+    offsets: &'a Offsets,
     window: Window,
     /// What is left so far; nothing yet is all.
     refs: Option<Vec<u32>>,
@@ -68,8 +78,7 @@ impl<'a> Planner<'a> {
     /// Breaks where nothing can match.
     fn add(&mut self, matcher: &'a Matcher) -> Result<ControlFlow<()>> {
         let takes_empty = matcher.matches_empty();
-        let index = self.index;
-        let Some(name) = index.offsets.name(&matcher.name).filter(|n| !n.name.is_empty()) else {
+        let Some(name) = self.offsets.name(&matcher.name).filter(|n| !n.name.is_empty()) else {
             // No series has this label.
             return Ok(if takes_empty { ControlFlow::Continue(()) } else { ControlFlow::Break(()) });
         };
@@ -110,7 +119,7 @@ impl<'a> Planner<'a> {
         self.run_exact(exact_picks)?;
         self.run_scans(scan_picks)?;
         if self.refs.is_none() {
-            self.refs = Some(self.all_series());
+            self.refs = Some(self.all_series()?);
         }
         self.run_exact(exact_removes)?;
         self.run_scans(scan_removes)?;
@@ -176,16 +185,19 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn all_series(&mut self) -> Vec<u32> {
-        self.index.all_series(&mut self.window).unwrap_or_else(|damage| {
-            self.warnings.push(damage);
-            self.index.all_series_by_walk()
-        })
+    fn all_series(&mut self) -> Result<Vec<u32>> {
+        match self.index.all_series(&mut self.window) {
+            Err(damage) if is_corrupt(&damage) => {
+                self.warnings.push(damage);
+                self.index.all_series_by_walk()
+            }
+            all => all,
+        }
     }
 
     /// A damaged list costs time, not the answer: the labels of the series say the same.
     fn look_at_labels(&mut self, matcher: &Matcher, damage: Error) -> Result<()> {
-        if !matches!(damage.kind(), Kind::Corrupt { .. }) {
+        if !is_corrupt(&damage) {
             return Err(damage);
         }
         self.warnings.push(damage);

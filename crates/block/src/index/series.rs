@@ -12,7 +12,7 @@
 
 use crate::bytes::{CRC_BYTES, Cursor, MAX_VARINT_BYTES, crc32c, put_uvarint, put_varint};
 use crate::source::{Source, Window};
-use nilometer_model::{Error, Result, TimeRange};
+use nilometer_model::{Error, Kind, Result, TimeRange};
 
 pub(crate) const ALIGN_BYTES: u64 = 16;
 
@@ -109,28 +109,34 @@ pub(crate) struct SeriesSection {
 }
 
 impl SeriesSection {
-    /// The content of the entry at `offset`, its checksum right, and where the entry ends.
-    pub(crate) fn content<'w>(
+    fn holds(&self, offset: u64) -> bool {
+        self.start <= offset && offset < self.end
+    }
+
+    /// Where the content of the entry at `offset` starts, and where the entry ends; both are in the window,
+    /// and the checksum is right.
+    fn content(
         &self,
-        window: &'w mut Window,
+        window: &mut Window,
         source: &Source,
         offset: u64,
-    ) -> Result<(&'w [u8], u64)> {
-        if offset < self.start || offset >= self.end {
+        max_bytes: u64,
+    ) -> Result<(u64, u64)> {
+        if !self.holds(offset) {
             return Err(source.corrupt(offset, "a series reference points outside of the series"));
         }
+        let max_bytes = max_bytes.min(self.end - offset);
         let mut cursor = Cursor::new(window.get(source, offset, MAX_VARINT_BYTES)?);
         let len = cursor.uvarint();
         let head = cursor.position() as u64;
         let whole = len.and_then(|len| len.checked_add(head + CRC_BYTES as u64));
-        let (Some(len), Some(whole)) = (len, whole.filter(|w| *w <= self.end - offset)) else {
+        let (Some(len), Some(whole)) = (len, whole.filter(|w| *w <= max_bytes)) else {
             return Err(source.corrupt(offset, "the length of a series entry is damaged"));
         };
-        let entry = window.get(source, offset, whole as usize)?;
-        let mut cursor = Cursor::new(entry);
+        let mut cursor = Cursor::new(window.get(source, offset, whole as usize)?);
         let content = cursor.take(head as usize).and_then(|_| cursor.take(len as usize));
         match content.zip(cursor.be32()) {
-            Some((content, crc)) if crc32c(content) == crc => Ok((content, offset + whole)),
+            Some((content, crc)) if crc32c(content) == crc => Ok((offset + head, offset + whole)),
             _ => Err(source.corrupt(offset, "the checksum of a series entry is wrong")),
         }
     }
@@ -144,7 +150,8 @@ impl SeriesSection {
         entry: &mut SeriesEntry,
     ) -> Result<()> {
         let offset = u64::from(reference) * ALIGN_BYTES;
-        let (content, _) = self.content(window, source, offset)?;
+        let (start, end) = self.content(window, source, offset, u64::MAX)?;
+        let content = &window.get(source, start, 0)?[..(end - start) as usize - CRC_BYTES];
         entry.decode(content).map_err(|at| senseless(source, offset + at as u64))
     }
 }
@@ -153,37 +160,54 @@ fn senseless(source: &Source, offset: u64) -> Error {
     source.corrupt(offset, "a series entry makes no sense, though its checksum is right")
 }
 
-/// All entries in order, without postings.
+/// All entries in order, without postings. Behind a damaged one it goes on at the next that is whole: entries
+/// begin at multiples of 16 bytes, and their checksums tell them from anything else.
 pub(crate) struct SeriesWalk<'a> {
     source: &'a Source,
     section: SeriesSection,
     window: Window,
     next: u64,
+    /// Damage was told, and no whole entry has come since.
+    lost: bool,
 }
 
 impl<'a> SeriesWalk<'a> {
+    /// While lost, what says that it is longer is not believed.
+    const MAX_LOST_BYTES: u64 = 64 << 10;
+
     pub(crate) fn new(source: &'a Source, section: SeriesSection) -> Self {
-        SeriesWalk { source, section, window: Window::default(), next: section.start }
+        SeriesWalk { source, section, window: Window::default(), next: section.start, lost: false }
     }
 
-    /// The next entry's reference and content. After an error nothing more can be found.
+    /// The next entry's reference and content. After damage to an entry, and nothing else, it can go on.
     pub(crate) fn next(&mut self) -> Result<Option<(u32, &[u8])>> {
         loop {
             let Some(offset) = self.next.checked_next_multiple_of(ALIGN_BYTES) else { return Ok(None) };
-            if offset >= self.section.end {
+            let Some(reference) =
+                self.section.holds(offset).then(|| u32::try_from(offset / ALIGN_BYTES).ok())
+            else {
                 return Ok(None);
-            }
+            };
+            self.next = offset + ALIGN_BYTES;
+            let max_bytes = if self.lost { Self::MAX_LOST_BYTES } else { u64::MAX };
             // Zeros fill the gaps between sections.
             if self.window.get(self.source, offset, MAX_VARINT_BYTES)?.first() == Some(&0) {
-                self.next = offset + ALIGN_BYTES;
                 continue;
             }
-            let reference = u32::try_from(offset / ALIGN_BYTES)
-                .map_err(|_| self.source.corrupt(offset, "the index is larger than 64 GiB"))?;
-            self.next = self.section.end;
-            let (content, end) = self.section.content(&mut self.window, self.source, offset)?;
-            self.next = end;
-            return Ok(Some((reference, content)));
+            match self.section.content(&mut self.window, self.source, offset, max_bytes) {
+                Ok((start, end)) => {
+                    self.next = end;
+                    self.lost = false;
+                    let Some(reference) = reference else { return Ok(None) };
+                    let content = self.window.get(self.source, start, 0)?;
+                    return Ok(Some((reference, &content[..(end - start) as usize - CRC_BYTES])));
+                }
+                Err(e) if self.lost && matches!(e.kind(), Kind::Corrupt { .. }) => {}
+                Err(e) => {
+                    self.lost = true;
+                    return Err(e);
+                }
+            }
         }
     }
 }

@@ -9,7 +9,7 @@
 //! In memory is the place of every 32nd symbol and a checksum of each such run, so that a run that is read
 //! again later is checked again.
 
-use crate::bytes::{Crc, Cursor, crc32c};
+use crate::bytes::{CRC_BYTES, Crc, Cursor, crc32c};
 use crate::source::{Section, Source};
 use hashbrown::HashMap;
 use nilometer_model::Result;
@@ -53,6 +53,11 @@ impl Symbols {
 
     pub(crate) fn count(&self) -> u32 {
         self.count
+    }
+
+    /// Where the section ends in the file.
+    pub(crate) fn end(&self) -> u64 {
+        self.end + CRC_BYTES as u64
     }
 
     fn read_run(&self, source: &Source, run: u32) -> Result<Run> {

@@ -22,6 +22,28 @@ pub(crate) const HEADER: [u8; 5] = {
     [m[0], m[1], m[2], m[3], VERSION]
 };
 
+/// The symbols come first.
+pub(crate) const SYMBOLS: u64 = HEADER.len() as u64;
+
+/// That the file is an index, of a version that can be read.
+pub(crate) fn check_head(source: &Source) -> Result<()> {
+    if source.len() < (HEADER.len() + Toc::LEN) as u64 {
+        return Err(source.corrupt(0, "the file is too short for an index"));
+    }
+    let head = source.read_vec(0, HEADER.len() as u64)?;
+    if head[..4] != HEADER[..4] {
+        return Err(source.corrupt(0, "the file does not begin as an index"));
+    }
+    if head[4] != VERSION {
+        return Err(Error::invalid(format!(
+            "{} has index version {}, only {VERSION} can be read: one of 1 becomes 2 when Prometheus 2 compacts it",
+            source.path(),
+            head[4],
+        )));
+    }
+    Ok(())
+}
+
 /// Offsets in bytes from the start of the file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Toc {
@@ -36,29 +58,13 @@ pub(crate) struct Toc {
 impl Toc {
     pub(crate) const LEN: usize = 6 * 8 + CRC_BYTES;
 
-    /// Checks the file's head too.
+    /// Of a file whose head was checked.
     pub(crate) fn read(source: &Source) -> Result<Self> {
-        if source.len() < (HEADER.len() + Self::LEN) as u64 {
-            return Err(source.corrupt(0, "the file is too short for an index"));
-        }
-        let head = source.read_vec(0, HEADER.len() as u64)?;
-        if head[..4] != HEADER[..4] {
-            return Err(source.corrupt(0, "the file does not begin as an index"));
-        }
-        if head[4] != VERSION {
-            return Err(Error::invalid(format!(
-                "{} has index version {}, only {VERSION} can be read: compact the block with Prometheus 2 first",
-                source.path(),
-                head[4],
-            )));
-        }
         let at = source.len() - Self::LEN as u64;
         let toc = Self::decode(&source.read_vec(at, Self::LEN as u64)?)
             .ok_or_else(|| source.corrupt(at, "the checksum of the table of contents is wrong"))?;
-        let sections = toc.sections();
-        if sections.iter().any(|s| *s > at) || toc.symbols < HEADER.len() as u64 || toc.series <= toc.symbols
-        {
-            return Err(source.corrupt(at, "the table of contents points outside of the file"));
+        if toc.symbols != SYMBOLS || toc.series <= toc.symbols || toc.sections().iter().any(|s| *s > at) {
+            return Err(source.corrupt(at, "the table of contents points to where nothing can be"));
         }
         Ok(toc)
     }

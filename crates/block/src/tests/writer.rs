@@ -9,9 +9,11 @@ use std::path::Path;
 use std::sync::Arc;
 
 type Samples = &'static [(i64, f64)];
+/// The value of its label, and its chunks.
+type OneSeries<'a> = (&'a str, &'a [Samples]);
 
 /// Writes series of one chunk each, or more, and says what went wrong.
-fn try_write(fs: &Arc<dyn Fs>, series: &[(&str, &[Samples])]) -> Result<()> {
+fn try_write(fs: &Arc<dyn Fs>, series: &[OneSeries<'_>]) -> Result<()> {
     let mut writer = BlockWriter::create(fs, Path::new(DIR), meta(1))?;
     writer.symbols(["1", "2", "a"])?;
     let mut first = Ok(());
@@ -28,7 +30,7 @@ fn wrong_input_is_refused_and_leaves_nothing() {
     const ONE: Samples = &[(5, 1.0), (9, 1.0)];
     const LATER: Samples = &[(9, 1.0)];
     const OUTSIDE: Samples = &[(MAX_MS, 1.0)];
-    let cases: [(&str, &[(&str, &[Samples])]); 5] = [
+    let cases: [(&str, &[OneSeries<'_>]); 5] = [
         ("not in order", &[("2", &[ONE]), ("1", &[ONE])]),
         ("not in order", &[("1", &[ONE]), ("1", &[ONE])]),
         ("overlaps", &[("1", &[ONE, LATER])]),
