@@ -220,3 +220,97 @@ pub fn format_duration(ms: i64) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{ParseOptions, parse_expr};
+    use proptest::prelude::*;
+
+    #[test]
+    fn durations_are_read() {
+        for (text, want_ms) in [
+            ("0", 0),
+            ("0s", 0),
+            ("5m", 300_000),
+            ("1h30m", 5_400_000),
+            ("1y2w3d4h5m6s7ms", 33_019_506_007),
+            ("100d", 8_640_000_000),
+        ] {
+            assert_eq!(parse_duration(text).ok(), Some(want_ms), "{text}");
+        }
+        for (text, want) in [
+            ("", "empty duration string"),
+            ("5", "not a valid duration string: \"5\""),
+            ("m", "not a valid duration string: \"m\""),
+            ("1m1h", "not a valid duration string: \"1m1h\""),
+            ("1m1m", "not a valid duration string: \"1m1m\""),
+            ("99999999999999999999s", "not a valid duration string: \"99999999999999999999s\""),
+            ("1hs", "unknown unit \"hs\" in duration \"1hs\""),
+            ("1µs", "unknown unit \"µs\" in duration \"1µs\""),
+            ("300y", "duration out of range"),
+            ("18446744073709551615y", "duration out of range"),
+        ] {
+            assert_eq!(parse_duration(text).unwrap_err().message(), want);
+        }
+    }
+
+    #[test]
+    fn whole_years_and_weeks_only() {
+        for (ms, want) in [
+            (0, "0s"),
+            (604_800_000, "1w"),
+            (90 * 86_400_000, "90d"),
+            (366 * 86_400_000, "366d"),
+            (730 * 86_400_000, "2y"),
+            (-5_400_001, "-1h30m1ms"),
+        ] {
+            assert_eq!(format_duration(ms), want);
+        }
+        assert!(format_duration(i64::MIN).starts_with("-106751991167d"));
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read(ms in 0..i64::MAX / 1_000_000) {
+            prop_assert_eq!(parse_duration(&format_duration(ms)).ok(), Some(ms));
+        }
+    }
+
+    /// The query with its durations resolved, or what is wrong with them.
+    fn resolved(query: &str) -> String {
+        let mut expr = parse_expr(query, ParseOptions::ALL).unwrap();
+        let times = QueryTimes { step_ms: 15_000, range_ms: 3_600_000 };
+        match resolve_durations(&mut expr, times) {
+            Ok(()) => expr.to_string(),
+            Err(e) => e.to_string(),
+        }
+    }
+
+    #[test]
+    fn expressions_become_durations() {
+        for (query, want) in [
+            ("a[5m + 2 * step()] offset -(range() / 2)", "a[5m30s] offset -30m"),
+            ("a[2m:max_of(1s, step() % 4)] offset min_of(1m, 2 ^ 3)", "a[2m:3s] offset 8s"),
+            ("rate(a[(1m):]) + a offset (1m) - 61.0009", "rate(a[1m:]) + a offset -1s"),
+            ("a offset (1 - 1)", "a"),
+            ("a[5m]", "a[5m]"),
+        ] {
+            assert_eq!(resolved(query), want);
+        }
+    }
+
+    #[test]
+    fn what_only_evaluation_can_refuse() {
+        for (query, want) in [
+            ("a[step() - 1m]", "2:13: duration must be greater than 0"),
+            ("a[step() / (step() - step())]", "2:27: division by zero"),
+            ("a offset (1 % (0))", "10:16: modulo by zero"),
+            ("a offset (-1 * 2) ^ 0.5", "10:23: duration is NaN or infinite"),
+            ("a offset (step() ^ 300)", "10:22: duration is NaN or infinite"),
+            ("a offset (1e9 * 10)", "10:18: duration is out of range"),
+        ] {
+            assert_eq!(resolved(query), want, "{query}");
+        }
+    }
+}
