@@ -78,7 +78,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The next field's tag, `None` at the message's end.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn tag(&mut self) -> Result<Option<u32>> {
         let Some(&first) = self.bytes.get(self.at) else { return Ok(None) };
         if (8..0x80).contains(&first) {
@@ -97,7 +97,7 @@ impl<'a> Reader<'a> {
     }
 
     /// One and two bytes inline: those are the lengths and the references.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint(&mut self) -> Result<u64> {
         match *self.bytes.get(self.at..).unwrap_or_default() {
             [a, ..] if a < 0x80 => {
@@ -128,7 +128,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A varint that must fit 32 bits. (Protobuf would silently drop the upper half.)
-    #[inline]
+    #[inline(always)]
     pub(crate) fn varint32(&mut self) -> Result<u32> {
         let start = *self;
         u32::try_from(self.varint()?).map_err(|_| start.malformed("a varint of at most 32 bits"))
@@ -152,7 +152,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A length and as many bytes, as a reader of their own.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn nested(&mut self) -> Result<Reader<'a>> {
         let start = *self;
         let len = self.varint()?;

@@ -204,7 +204,7 @@ impl<'t> Spelling<'t> {
         Spelling { start: text.len(), text, body, limits, count: 0, too_long: false }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn label(&mut self, name: Text, value: Text) {
         self.count += 1;
         let len = (self.text.len() - self.start) as u64 + u64::from(name.len) + u64::from(value.len);

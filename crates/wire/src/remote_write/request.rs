@@ -195,7 +195,7 @@ pub(super) struct Columns {
     pub(super) symbols: Vec<Text>,
     /// Only while one set of 2.0 labels is read; at most one per byte of the body.
     pub(super) refs: Vec<u32>,
-    /// References of names, in the order in which they ascend.
+    /// Only while a 2.0 request is read, see `v2::Speller`; at most one per byte of the body.
     pub(super) ascending: Vec<u32>,
 }
 

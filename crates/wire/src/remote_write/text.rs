@@ -66,7 +66,7 @@ impl TextArena {
     }
 
     /// Appends one label in the form of [`super::labels`]; `name` and `value` are pieces of `body`.
-    #[inline]
+    #[inline(always)]
     pub(super) fn push_label(&mut self, body: &[u8], name: Text, value: Text) {
         let (name_len, value_len) = (name.len as usize, value.len as usize);
         let inner = 4 + name_len + value_len;
@@ -120,11 +120,17 @@ impl TextArena {
 
 /// Copies `text` to the front of `out`, usually as `USUAL` bytes, of which those behind the text mean nothing
 /// and are overwritten by what follows: a copy of known length is a move or two, others are a call.
-#[inline]
+#[inline(always)]
 fn copy<const USUAL: usize>(body: &[u8], text: Text, out: &mut [u8]) {
     let (from, to) = (body[text.at as usize..].first_chunk::<USUAL>(), out.first_chunk_mut::<USUAL>());
     match (from, to) {
         (Some(from), Some(to)) if text.len as usize <= USUAL => *to = *from,
-        _ => out[..text.len as usize].copy_from_slice(text.of(body)),
+        _ => copy_exactly(text.of(body), out),
     }
+}
+
+/// Out of line, or the optimiser joins both copies into one of unknown length.
+#[inline(never)]
+fn copy_exactly(text: &[u8], out: &mut [u8]) {
+    out[..text.len()].copy_from_slice(text);
 }

@@ -184,8 +184,8 @@ fn push_all(mut field: Reader<'_>, stack: &mut Vec<u32>) -> protobuf::Result<()>
 struct Speller<'t> {
     body: &'t [u8],
     symbols: &'t [Text],
-    /// References of names that stand in ascending order, as the series before had them: series of a kind
-    /// have the same names, which then need no comparing.
+    /// References of names that are not empty and ascend, as a series before had them: series of a kind have
+    /// the same names, which then need no comparing.
     ascending: &'t mut Vec<u32>,
     spelling: Spelling<'t>,
 }
@@ -193,7 +193,7 @@ struct Speller<'t> {
 impl Speller<'_> {
     #[inline]
     fn spell(mut self, mut next: impl FnMut() -> protobuf::Result<Option<u32>>) -> Spell {
-        let (mut count, mut canonical, mut as_before) = (0, true, true);
+        let (mut count, mut as_before, mut ascend, mut filled) = (0, true, true, true);
         let mut last = Text::default();
         while let Some(name_ref) = next()? {
             let Some(value_ref) = next()? else {
@@ -210,19 +210,18 @@ impl Speller<'_> {
             };
             as_before &= self.ascending.get(count) == Some(&name_ref);
             if !as_before {
-                canonical &= name.len > 0 && (count == 0 || is_before(self.body, last, name));
-                self.ascending.truncate(count);
-                self.ascending.push(name_ref);
+                ascend &= name.len > 0 && (count == 0 || is_before(self.body, last, name));
+                if ascend {
+                    self.ascending.truncate(count);
+                    self.ascending.push(name_ref);
+                }
             }
-            canonical &= value.len > 0;
+            filled &= value.len > 0;
             self.spelling.label(name, value);
             last = name;
             count += 1;
         }
-        if !canonical {
-            self.ascending.clear();
-        }
-        Ok(self.spelling.finish()?.map(|text| (text, canonical && count > 0)))
+        Ok(self.spelling.finish()?.map(|text| (text, ascend && filled && count > 0)))
     }
 }
 

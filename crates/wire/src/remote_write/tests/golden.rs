@@ -16,7 +16,7 @@ fn read(name: &str) -> Vec<u8> {
 /// Names, messages and decompressed bodies.
 pub(super) fn bodies() -> Vec<(&'static str, Message, Vec<u8>)> {
     let v1 = ["v1-app", "v1-stale", "v1-metadata", "v1-self"].map(|name| (name, Message::V1));
-    let v2 = ["v2-app", "v2-stale", "v2-self"].map(|name| (name, Message::V2));
+    let v2 = ["v2-app", "v2-stale", "v2-self", "v2-typed"].map(|name| (name, Message::V2));
     let load = |(name, message)| {
         let mut plain = snappy::Buffer::default();
         snappy::decompress(&read(name), 1 << 20, &mut plain).unwrap();
@@ -147,6 +147,42 @@ fn version_2() {
 }
 
 #[test]
+fn version_2_with_metadata() {
+    check(
+        "v2-typed",
+        Message::V2,
+        &expect![[r#"
+        __name__="app_requests_total" __type__="counter" method="GET" | 11 4026 | counter "" ""
+        __name__="app_requests_total" __type__="counter" method="POST" | 22 4036 | counter "" ""
+        __name__="app_requests_total" __type__="counter" method="PUT" | 33 4040 | counter "" ""
+        __name__="app_temperature_celsius" __type__="gauge" __unit__="celsius" room="küche" zone="eu" | -21.25 c035 | gauge "" "celsius"
+        __name__="app_temperature_celsius" __type__="gauge" __unit__="celsius" room="nan" | NaN 7ff8 | gauge "" "celsius"
+        __name__="app_temperature_celsius" __type__="gauge" __unit__="celsius" room="inf" | inf 7ff0 | gauge "" "celsius"
+        __name__="app_classic_seconds_count" __type__="histogram" path="/b" | 55 404b | histogram "" ""
+        __name__="app_classic_seconds_sum" __type__="histogram" path="/b" | 99 4058 | histogram "" ""
+        __name__="app_classic_seconds_bucket" __type__="histogram" le="0.1" path="/b" | 11 4026 | histogram "" ""
+        __name__="app_classic_seconds_bucket" __type__="histogram" le="1.0" path="/b" | 44 4046 | histogram "" ""
+        __name__="app_classic_seconds_bucket" __type__="histogram" le="10.0" path="/b" | 44 4046 | histogram "" ""
+        __name__="app_classic_seconds_bucket" __type__="histogram" le="+Inf" path="/b" | 55 404b | histogram "" ""
+        __name__="up" | 1 3ff0 
+        __name__="scrape_duration_seconds" | 0.002021185 3f60 
+        __name__="scrape_samples_scraped" | 16 4030 
+        __name__="scrape_samples_post_metric_relabeling" | 16 4030 
+        __name__="scrape_series_added" | 0 0 
+        __name__="app_latency_seconds" __type__="histogram" path="/a" | Int(Histogram { reset: Unknown, schema: 1, zero_threshold: 0.001, zero_count: 22, count: 143, sum: 203.5, positive_spans: [Span { offset: 0, length: 2 }, Span { offset: 1, length: 2 }], negative_spans: [Span { offset: 0, length: 1 }], positive: [11, 22, 11, 66], negative: [11], custom_values: [] }) | histogram "" ""
+        __name__="app_queue" __type__="gaugehistogram" | Int(Histogram { reset: Gauge, schema: 1, zero_threshold: 0.001, zero_count: 22, count: 143, sum: 203.5, positive_spans: [Span { offset: 0, length: 2 }, Span { offset: 1, length: 2 }], negative_spans: [Span { offset: 0, length: 1 }], positive: [11, 22, 11, 66], negative: [11], custom_values: [] }) | gaugehistogram "" ""
+        __name__="app_classic_seconds" __type__="histogram" path="/b" | Int(Histogram { reset: Unknown, schema: -53, zero_threshold: 0.0, zero_count: 0, count: 55, sum: 99.0, positive_spans: [Span { offset: 0, length: 4 }], negative_spans: [], positive: [11, 33, 0, 11], negative: [], custom_values: [0.1, 1.0, 10.0] }) | histogram "" ""
+        __name__="app_share" __type__="histogram" | FloatHistogram(Histogram { reset: Unknown, schema: 0, zero_threshold: 1e-128, zero_count: 1.5, count: 82.5, sum: 3.25, positive_spans: [Span { offset: -2, length: 2 }], negative_spans: [], positive: [2.5, 3.5], negative: [], custom_values: [] }) | histogram "" ""
+        __name__="app_requests_total" __type__="counter" method="GET" | # span_id=0f0e0d0c,trace_id=ab000011 1.5| counter "" ""
+        __name__="app_requests_total" __type__="counter" method="POST" | # span_id=0f0e0d0c,trace_id=ab010011 1.5| counter "" ""
+        __name__="app_requests_total" __type__="counter" method="PUT" | # span_id=0f0e0d0c,trace_id=ab020011 1.5| counter "" ""
+        __name__="app_latency_seconds" __type__="histogram" path="/a" | # span_id=0f0e0d0c,trace_id=cd0011 0.7| histogram "" ""
+        __name__="app_queue" __type__="gaugehistogram" | # span_id=0f0e0d0c,trace_id=cd0011 0.7| gaugehistogram "" ""
+    "#]],
+    );
+}
+
+#[test]
 fn metadata_of_version_1() {
     let limits = Limits::default();
     let mut request = WriteRequest::default();
@@ -193,6 +229,7 @@ fn a_whole_scrape() {
         v2-app: 26 series, 17 samples, 4 histograms, 5 exemplars, metadata of 0 series, 0 families
         v2-stale: 27 series, 18 samples, 4 histograms, 5 exemplars, metadata of 0 series, 0 families
         v2-self: 500 series, 491 samples, 4 histograms, 5 exemplars, metadata of 0 series, 0 families
+        v2-typed: 26 series, 17 samples, 4 histograms, 5 exemplars, metadata of 21 series, 0 families
     "#]]
     .assert_eq(&counts);
 }

@@ -3,7 +3,7 @@
 use super::plain::pairs;
 use crate::protobuf::Writer;
 use crate::remote_write::encode::{self, SentSeries};
-use crate::remote_write::{Defect, Identity, Limits, Message, WriteRequest};
+use crate::remote_write::{Defect, Identity, Limits, Message, Series, WriteRequest};
 
 enum Is {
     Key,
@@ -108,6 +108,35 @@ fn references_come_packed_or_not_and_before_their_symbols() {
     swapped.put_bytes(5, &[0x0a, 2, 1, 2]);
     ["", "a", "1"].iter().for_each(|s| swapped.put_bytes(4, s.as_bytes()));
     check_series(Message::V2, &swapped.into_bytes(), &[("a", "1")], &Is::Key);
+}
+
+/// Names are compared once for series that have the same ones. What was not in order must not count as seen.
+#[test]
+fn names_of_a_series_do_not_vouch_for_the_next() {
+    // Symbols: 1 "b", 2 "a", 3 "c". Each list is a series' references; "x" stands for the value 4.
+    let check = |lists: &[&[u8]]| {
+        let mut body = Writer::default();
+        ["", "b", "a", "c", "x"].iter().for_each(|s| body.put_bytes(4, s.as_bytes()));
+        lists.iter().for_each(|list| body.nested(5, |m| m.put_bytes(1, list)));
+        let mut request = WriteRequest::default();
+        request.read_plain(Message::V2, &body.into_bytes(), &Limits::default()).unwrap();
+        let letter = |series: Series<'_>| match series.identity() {
+            Identity::Key(_) => 'k',
+            Identity::Loose(_) => 'l',
+            Identity::Refused(_) => 'r',
+        };
+        request.series().map(letter).collect::<String>()
+    };
+    assert_eq!(check(&[&[2, 4, 1, 4], &[2, 4, 1, 4], &[2, 4, 1, 4, 3, 4], &[2, 4], &[1, 4, 3, 4]]), "kkkkk");
+    assert_eq!(check(&[&[1, 4, 2, 4], &[1, 4, 2, 4], &[1, 4, 3, 4]]), "llk");
+    assert_eq!(check(&[&[1, 4, 2, 4, 9, 4], &[1, 4, 2, 4]]), "rl");
+    assert_eq!(check(&[&[0, 4, 2, 4, 9, 4], &[0, 4, 2, 4]]), "rl");
+    assert_eq!(check(&[&[2, 4, 2, 4, 1], &[2, 4, 2, 4]]), "rl");
+    assert_eq!(
+        check(&[&[2, 4, 1, 4, 3, 4], &[2, 4, 3, 4, 1, 4], &[2, 4, 1, 4, 3, 4], &[2, 4, 3, 4]]),
+        "klkk"
+    );
+    assert_eq!(check(&[&[2, 0, 1, 4], &[2, 4, 1, 4], &[2, 4, 1, 0]]), "lkl");
 }
 
 fn refusal(series: &[u8], limits: &Limits) -> Defect {
