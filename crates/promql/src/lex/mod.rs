@@ -31,7 +31,7 @@ pub(crate) struct Lexer<'a> {
     before_duration: bool,
     /// A colon was seen since the last `[`.
     had_colon: bool,
-    /// A number was seen in any brackets so far.
+    /// A duration was seen in any brackets so far.
     had_duration: bool,
 }
 
