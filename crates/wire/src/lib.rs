@@ -5,6 +5,8 @@
 //! told apart, and what a receiver answers beside the status, is [`content`].
 
 pub mod content;
+#[doc(hidden)]
+pub mod fuzz;
 mod protobuf;
 pub mod remote_write;
 pub mod snappy;

@@ -4,7 +4,7 @@ use super::histogram::HistogramRef;
 use super::labels::LabelIter;
 use super::metadata::MetadataRow;
 use super::request::{ExemplarRow, HistogramRow, SeriesRow, Spelled};
-use super::{Defect, FloatSample, Limits, Message, WriteRequest};
+use super::{Defect, FloatSample, Message, WriteRequest};
 use nilometer_model::{Metadata, MetricType, Result};
 
 /// What a series is known by.
@@ -126,21 +126,5 @@ impl<'a> MetadataRef<'a> {
     pub fn to_model(&self) -> Metadata {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         Metadata { kind: self.kind, help: text(self.help), unit: text(self.unit) }
-    }
-}
-
-#[doc(hidden)]
-impl WriteRequest {
-    /// Looks at everything there is, as a reader would: what the fuzz targets call.
-    pub fn walk(&self, limits: &Limits) -> usize {
-        let count = |labels: LabelIter<'_>| labels.map(|(n, v)| n.len() + v.len()).sum::<usize>();
-        let mut seen = self.families().map(|m| m.family.len() + m.to_model().help.len()).sum::<usize>();
-        for series in self.series() {
-            seen += count(series.labels()) + series.samples().len();
-            seen += series.metadata().map_or(0, |m| m.to_model().unit.len());
-            seen += series.histograms().filter(|h| h.decode(limits).is_ok()).count();
-            seen += series.exemplars().map(|e| e.labels.map_or(0, count)).sum::<usize>();
-        }
-        seen
     }
 }
