@@ -147,11 +147,19 @@ impl Access {
         self.counted(identity.resolve_read(header, enforce, &self.inner.default_tenant))
     }
 
-    /// The settings and meters of a tenant. Without a tenants file a new name makes a new tenant, as long as
-    /// there may be more; so call it at the start for those that are on disk.
+    /// The settings and meters of a tenant, if it is configured or was written to.
+    pub fn find_tenant(&self, tenant: &Tenant) -> Option<Arc<TenantState>> {
+        self.inner.current.load().find(tenant)
+    }
+
+    /// The same for a tenant that is to be written to. Without a tenants file a new name makes a new tenant,
+    /// as long as there may be more; so call it at the start for those that are on disk.
     pub fn tenant(&self, tenant: &Tenant) -> Result<Arc<TenantState>, Refusal> {
         let snapshot = self.inner.current.load();
-        let state = snapshot.tenant(tenant)?;
+        if let Some(state) = snapshot.find(tenant) {
+            return Ok(state);
+        }
+        let state = snapshot.add(tenant)?;
         self.inner.metrics.tenants.set(snapshot.len() as i64);
         Ok(state)
     }

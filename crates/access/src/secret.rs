@@ -188,9 +188,14 @@ mod tests {
     use nilometer_env::sim::SimRandom;
     use std::fmt::Write;
 
-    /// Written by libxcrypt and by the reference implementation of argon2.
-    const FOREIGN: [(&str, &str); 4] = [
+    /// Written by libxcrypt, Apache's htpasswd, and the reference implementation of argon2 (library, command).
+    const FOREIGN: [(&str, &str); 6] = [
         ("correct horse", "$2y$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu"),
+        ("correct horse", "$2y$10$SZu0l2Y627iCtggh2M5fOOn.aSZTRLMsqt0fUzyk40CCtLbfAXLNa"),
+        (
+            "correct horse",
+            "$argon2id$v=19$m=19456,t=2,p=1$NjI0YzhhOGI0Y2JhYmNhNg$pLGLl17fnYSZo8jNzWrSP5PzAcXiq4uov8wzYI4gm78",
+        ),
         ("πassword:with colon", "$2a$10$YYcdefghijklmnopqrstuuWqH6K0SbRsIEHRN5c3746SZk6Hu1KSC"),
         (
             "correct horse",

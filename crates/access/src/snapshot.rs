@@ -92,19 +92,16 @@ impl Snapshot {
         Arc::new(TenantState::new(settings, LabelPolicy::NO_RULES, meters))
     }
 
-    /// The state of a tenant that may be written to.
-    pub(crate) fn tenant(&self, tenant: &Tenant) -> Result<Arc<TenantState>, Refusal> {
-        if let Some(state) = self.tenants.read().get(tenant) {
-            return Ok(state.clone());
-        }
+    pub(crate) fn find(&self, tenant: &Tenant) -> Option<Arc<TenantState>> {
+        self.tenants.read().get(tenant).cloned()
+    }
+
+    /// The state of a tenant that is to be written to for the first time.
+    pub(crate) fn add(&self, tenant: &Tenant) -> Result<Arc<TenantState>, Refusal> {
         if self.credentials.is_some() {
             let message = format!("tenant {tenant} is not in the tenants file (any more)");
             return Err(Refusal::new(Reason::WrongCredential, message));
         }
-        self.add(tenant)
-    }
-
-    fn add(&self, tenant: &Tenant) -> Result<Arc<TenantState>, Refusal> {
         // Two requests may both get here: the limit is checked and the entry made under one lock.
         let mut tenants = self.tenants.write();
         if let Some(state) = tenants.get(tenant) {
@@ -113,7 +110,8 @@ impl Snapshot {
         // The reserved one is not counted.
         if tenants.len() as u64 > self.hub.tenants {
             let message = format!(
-                "there are {} tenants, and that is all there may be (limit hub.limits.tenants): {tenant} is not taken in",
+                "there are {} tenants, and that is all there may be (limit hub.limits.tenants): {tenant} is not \
+                 taken in",
                 self.hub.tenants
             );
             return Err(Refusal::new(Reason::TooManyTenants, message));

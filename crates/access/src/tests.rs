@@ -107,9 +107,11 @@ fn without_a_file_tenants_appear_up_to_a_limit() {
     };
     let write = |header| world.access.resolve_write(&anyone, header);
     assert_eq!(write(None).unwrap().tenant.as_str(), "default-tenant");
+    assert!(world.access.find_tenant(&name("a")).is_none(), "to ask makes no tenant");
     assert_eq!(write(Some("a")).unwrap().tenant.as_str(), "a");
+    assert!(world.access.find_tenant(&name("a")).is_some());
     expect![
-        "400 None there are 2 tenants, and that is all there may be (limit hub.tenants): b is not taken in"
+        "400 None there are 2 tenants, and that is all there may be (limit hub.limits.tenants): b is not taken in"
     ]
     .assert_eq(&refusal(write(Some("b"))));
     assert!(write(Some("a")).is_ok(), "those that are there go on");
