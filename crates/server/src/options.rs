@@ -1,0 +1,65 @@
+//! What a start decides, beyond the addresses: how much queries may take, and how writes find their tenant.
+
+use std::time::Duration;
+
+#[derive(Clone, Debug)]
+pub struct QueryOptions {
+    /// `--query.timeout`: the longest that one may take, waiting included.
+    pub timeout: Duration,
+    /// `--query.max-concurrent`: so many are computed at a time; others wait.
+    pub max_concurrent: usize,
+    /// `--query.lookback-delta`
+    pub lookback_ms: i64,
+    /// `--query.max-samples`: in memory at once, of one query.
+    pub max_samples: usize,
+    /// `--query.max-memory`: of intermediate results at once, of one query.
+    pub max_memory_bytes: usize,
+    /// `--query.enforce-tenancy`
+    pub enforce_tenancy: bool,
+    pub features: QueryFeatures,
+}
+
+impl Default for QueryOptions {
+    fn default() -> Self {
+        QueryOptions {
+            timeout: Duration::from_secs(120),
+            max_concurrent: 20,
+            lookback_ms: 5 * 60_000,
+            max_samples: 50_000_000,
+            max_memory_bytes: 1 << 30,
+            enforce_tenancy: false,
+            features: QueryFeatures::default(),
+        }
+    }
+}
+
+/// `--enable-feature`, by Prometheus' names.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct QueryFeatures {
+    /// `promql-experimental-functions`
+    pub experimental_functions: bool,
+    /// `promql-delayed-name-removal`
+    pub delayed_name_removal: bool,
+    /// `promql-duration-expr`
+    pub duration_expressions: bool,
+    /// `promql-extended-range-selectors`
+    pub extended_range_selectors: bool,
+    /// `promql-binop-fill-modifiers`
+    pub fill_modifiers: bool,
+    /// `type-and-unit-labels`
+    pub type_and_unit_labels: bool,
+    /// `use-uncached-io` and others have no meaning here; `st-storage` and its kin change what `rate` sees.
+    pub start_timestamps: bool,
+}
+
+#[derive(Clone, Debug)]
+pub struct ReceiveOptions {
+    /// `--receive.tenant-header`; `THANOS-TENANT` is read too where this one is absent.
+    pub tenant_header: String,
+}
+
+impl Default for ReceiveOptions {
+    fn default() -> Self {
+        ReceiveOptions { tenant_header: "THANOS-TENANT".to_owned() }
+    }
+}
