@@ -1,9 +1,24 @@
 //! PromQL: parser, plan, passes, operators, functions; data only through storage
 
+mod annotations;
 pub mod ast;
+mod budget;
 pub mod duration;
+mod engine;
+mod exec;
+mod func;
 pub mod functions;
+mod histogram;
+mod kahan;
+mod labels_hash;
 mod lex;
+mod number;
 pub mod parse;
+mod plan;
 mod print;
 mod quote;
+pub mod value;
+
+pub use budget::{Interrupt, Limits, Stop};
+pub use engine::{Engine, EngineOptions, Range, Source};
+pub use value::{QueryResult, QueryStats, Value};

@@ -29,6 +29,23 @@ pub(crate) fn open_metrics(v: f64) -> String {
     if v.is_finite() && !text.contains(['e', '.']) { text + ".0" } else { text }
 }
 
+/// Whether two numbers differ by less than `epsilon` times their sum; stale markers and other NaNs are equal
+/// among themselves.
+pub(crate) fn almost_equal(a: f64, b: f64, epsilon: f64) -> bool {
+    use nilometer_model::is_stale_nan;
+    if is_stale_nan(a) || is_stale_nan(b) {
+        return is_stale_nan(a) && is_stale_nan(b);
+    }
+    if a.is_nan() && b.is_nan() || a == b {
+        return true;
+    }
+    let (sum, diff) = (a.abs() + b.abs(), (a - b).abs());
+    if a == 0.0 || b == 0.0 || sum < f64::MIN_POSITIVE {
+        return diff < epsilon * f64::MIN_POSITIVE;
+    }
+    diff / sum.min(f64::MAX) < epsilon
+}
+
 fn special(v: f64) -> Option<&'static str> {
     match v {
         _ if v.is_nan() => Some("NaN"),

@@ -1,6 +1,5 @@
 //! The samples of one series, decoded once into columns.
 
-use nilometer_chunk::Encoding;
 use nilometer_model::{FloatHistogram, Result, TimeRange, is_stale_nan};
 use nilometer_storage::{Chunk, Series};
 use std::sync::Arc;
@@ -42,12 +41,15 @@ impl Samples {
         if chunk.encoding.is_float() {
             nilometer_chunk::decode_floats(&chunk.data, chunk.encoding, &mut self.t, &mut self.v)?;
             if starts {
-                super::starts::floats(chunk, &mut self.st)?;
                 self.st.resize(self.t.len(), 0);
             }
             return Ok(());
         }
-        self.decode_histograms(chunk, starts)
+        super::histogram_chunks::decode(chunk, &mut self.ht, &mut self.h)?;
+        if starts {
+            self.hst.resize(self.ht.len(), 0);
+        }
+        Ok(())
     }
 
     /// Puts what was appended from these lengths on in order, where it reaches back before them. Of two
@@ -106,9 +108,4 @@ fn merged_order(t: &[i64], split: usize) -> Vec<usize> {
 
 fn permute<T: Clone>(column: &mut Vec<T>, order: &[usize]) {
     *column = order.iter().map(|i| column[*i].clone()).collect();
-}
-
-/// Whether a chunk of this encoding can hold start timestamps.
-pub(super) fn has_starts(encoding: Encoding) -> bool {
-    matches!(encoding, Encoding::Xor2 | Encoding::HistogramSt | Encoding::FloatHistogramSt)
 }

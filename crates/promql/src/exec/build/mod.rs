@@ -1,0 +1,299 @@
+//! From logical nodes to tasks.
+//!
+//! A vector is built as an open flow, to which the node above adds a stage or gives an end; only where all
+//! series are needed at once is it closed into a slot.
+
+mod calls;
+mod scalars;
+
+use super::aggregate::{Grouping, count_values, fold, quantile, select};
+use super::binary::join::VectorBinary;
+use super::binary::set::SetBinary;
+use super::flow::Flow;
+use super::grid::Grid;
+use super::matrix::{MatrixScan, SubqueryMatrix};
+use super::sink::{SameLabels, SinkSpec};
+use super::source::{Read, Source, What};
+use super::stage::{ScalarRef, Stage, WithScalar};
+use super::transform::Repeat;
+use super::window::RangeSpec;
+use super::{Operator, Options, Program, SlotId, Task, transform};
+use crate::ast::{AggregateOp, PosRange, RangeMode, ValueType};
+use crate::budget::Limits;
+use crate::plan::{Aggregate, Binary, Kind, Matrix, Node, Selector, Subquery};
+use nilometer_model::labels::METRIC_NAME;
+use nilometer_model::{Error, MatchKind, Result, TimeRange};
+use nilometer_storage::{Hints, Select};
+
+/// The tasks that compute `node` on `grid`.
+pub(crate) fn build(node: &Node, grid: Grid, options: Options, limits: Limits) -> Result<Program> {
+    let mut builder = Builder { tasks: Vec::new(), options, limits };
+    let root = match node.value_type() {
+        ValueType::Scalar => match builder.scalar(node, grid)? {
+            ScalarRef::Slot(id) => id,
+            known => builder.push(Task::Op(Box::new(scalars::Known(known)))),
+        },
+        ValueType::Vector => {
+            let flow = builder.vector(node, grid)?;
+            builder.close(flow)
+        }
+        ValueType::String => builder.push(Task::Op(Box::new(scalars::Text(string(node)?)))),
+        ValueType::Matrix => builder.matrix(node, grid)?,
+    };
+    Ok(Program { tasks: builder.tasks, root })
+}
+
+struct Builder {
+    tasks: Vec<Task>,
+    options: Options,
+    limits: Limits,
+}
+
+/// A flow that has no end yet.
+struct Open {
+    source: Source,
+    stages: Vec<Stage>,
+    grid: Grid,
+    names: Names,
+    /// What becomes of series that the stages made the same.
+    same_labels: SameLabels,
+}
+
+/// What is known of the metric names of a flow's series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    /// All the same, so that taking it off makes no two series equal.
+    One,
+    Any,
+    /// Taken off, and no two series are equal.
+    Gone,
+}
+
+impl Builder {
+    fn push(&mut self, task: Task) -> SlotId {
+        self.tasks.push(task);
+        SlotId(self.tasks.len() - 1)
+    }
+
+    fn op(&mut self, op: impl Operator + 'static) -> SlotId {
+        self.push(Task::Op(Box::new(op)))
+    }
+
+    fn end(&mut self, open: Open, sink: SinkSpec) -> SlotId {
+        self.push(Task::Flow(Flow { source: open.source, stages: open.stages, sink, grid: open.grid }))
+    }
+
+    /// All series in a slot.
+    fn close(&mut self, open: Open) -> SlotId {
+        match open {
+            Open { source: Source::Slot(id), stages, same_labels: SameLabels::Leave, .. } if stages.is_empty() => id,
+            open => {
+                let same_labels = open.same_labels;
+                self.end(open, SinkSpec::Collect(same_labels))
+            }
+        }
+    }
+
+    fn slot(&self, id: SlotId, grid: Grid, names: Names) -> Open {
+        Open { source: Source::Slot(id), stages: Vec::new(), grid, names, same_labels: SameLabels::Leave }
+    }
+
+    /// Accounts for names that were just taken off.
+    fn names_dropped(&mut self, mut open: Open, same_labels: SameLabels) -> Open {
+        if self.options.delayed_name_removal || open.names == Names::Gone {
+            return open;
+        }
+        if open.names == Names::One {
+            open.names = Names::Gone;
+            return open;
+        }
+        open.same_labels = same_labels;
+        let grid = open.grid;
+        let id = self.close(open);
+        self.slot(id, grid, Names::Gone)
+    }
+
+    fn with_stage(&mut self, mut open: Open, stage: Stage) -> Open {
+        let drops = stage.drops_name();
+        open.stages.push(stage);
+        if drops { self.names_dropped(open, SameLabels::Join) } else { open }
+    }
+
+    fn vector(&mut self, node: &Node, grid: Grid) -> Result<Open> {
+        match &node.kind {
+            Kind::Vector(selector) => Ok(self.selector(selector, node.pos, What::Value, grid)),
+            Kind::Negate(e) => {
+                let open = self.vector(e, grid)?;
+                Ok(self.with_stage(open, Stage::Negate))
+            }
+            Kind::Invariant(e) => self.invariant(e, grid),
+            Kind::Binary(b) => self.binary(b, node.pos, grid),
+            Kind::Aggregate(a) => self.aggregate(a, node.pos, grid),
+            Kind::Call(call) => self.call(call, node.pos, grid),
+            _ => Err(super::bug("a vector")),
+        }
+    }
+
+    fn select(&self, selector: &Selector, range: TimeRange, (range_ms, grid): (i64, Grid)) -> Select {
+        let hints = Hints {
+            func: selector.func,
+            grouping: selector.grouping.clone(),
+            range_ms,
+            step_ms: if grid.len > 1 { grid.step_ms } else { 0 },
+            ..Hints::default()
+        };
+        Select { matchers: selector.matchers.clone(), range, hints }
+    }
+
+    fn selector(&self, selector: &Selector, pos: PosRange, what: What, grid: Grid) -> Open {
+        let smoothed = selector.mode == Some(RangeMode::Smoothed);
+        let place = selector.place;
+        let mut range = place.span(grid);
+        range.min_ms = range.min_ms.saturating_sub(self.options.lookback_ms).saturating_add(1);
+        let read = if smoothed {
+            range.max_ms = range.max_ms.saturating_add(self.options.lookback_ms);
+            Read::Smoothed { place, pos }
+        } else {
+            Read::Newest { place, what }
+        };
+        let select = self.select(selector, range, (0, grid));
+        let source = Source::Select { select, read, grid };
+        Open { source, stages: Vec::new(), grid, names: self.names_of(selector), same_labels: SameLabels::Leave }
+    }
+
+    fn names_of(&self, selector: &Selector) -> Names {
+        let one = selector.matchers.iter().any(|m| &*m.name == METRIC_NAME && m.kind == MatchKind::Equal);
+        // Type and unit go with the name, and may differ.
+        if one && !self.options.type_and_unit_labels { Names::One } else { Names::Any }
+    }
+
+    fn range_spec(&self, matrix: &Matrix) -> RangeSpec {
+        RangeSpec {
+            place: matrix.selector.place,
+            range_ms: matrix.range_ms,
+            mode: matrix.selector.mode,
+            lookback_ms: self.options.lookback_ms,
+        }
+    }
+
+    /// The steps at which a subquery is evaluated, for all of `grid`: multiples of its own step.
+    fn subquery_grid(&self, subquery: &Subquery, grid: Grid) -> Result<Grid> {
+        let span = subquery.place.span(grid);
+        let step_ms = subquery.step_ms;
+        if step_ms <= 0 {
+            return Err(Error::invalid("zero or negative subquery step"));
+        }
+        let oldest = span.min_ms.saturating_sub(subquery.range_ms);
+        let mut start_ms = step_ms * (oldest / step_ms);
+        if start_ms <= oldest {
+            start_ms = start_ms.saturating_add(step_ms);
+        }
+        Ok(Grid::new(start_ms, span.max_ms, step_ms))
+    }
+
+    /// The inside of a subquery, in a slot.
+    fn subquery(&mut self, subquery: &Subquery, grid: Grid) -> Result<(SlotId, Grid)> {
+        let inner = self.subquery_grid(subquery, grid)?;
+        let id = if subquery.expr.is_scalar() {
+            let input = self.scalar(&subquery.expr, inner)?;
+            self.op(transform::VectorOf { input, grid: inner })
+        } else {
+            let open = self.vector(&subquery.expr, inner)?;
+            self.close(open)
+        };
+        Ok((id, inner))
+    }
+
+    fn matrix(&mut self, node: &Node, grid: Grid) -> Result<SlotId> {
+        match &node.kind {
+            Kind::Matrix(matrix) => {
+                let spec = self.range_spec(matrix);
+                let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
+                Ok(self.push(Task::Matrix(MatrixScan { select, spec, grid })))
+            }
+            Kind::Subquery(subquery) => {
+                let (input, grid) = self.subquery(subquery, grid)?;
+                Ok(self.op(SubqueryMatrix { input, grid }))
+            }
+            Kind::Invariant(e) => self.matrix(e, grid),
+            _ => Err(super::bug("a matrix")),
+        }
+    }
+
+    fn invariant(&mut self, node: &Node, grid: Grid) -> Result<Open> {
+        if grid.len <= 1 {
+            return self.vector(node, grid);
+        }
+        let open = self.vector(node, Grid::single(grid.start_ms))?;
+        let names = open.names;
+        let input = self.close(open);
+        let id = self.op(Repeat { input, grid });
+        Ok(self.slot(id, grid, names))
+    }
+
+    fn binary(&mut self, b: &Binary, pos: PosRange, grid: Grid) -> Result<Open> {
+        if b.lhs.is_scalar() || b.rhs.is_scalar() {
+            let scalar_left = b.lhs.is_scalar();
+            let (scalar, vector) = if scalar_left { (&b.lhs, &b.rhs) } else { (&b.rhs, &b.lhs) };
+            let scalar = self.scalar(scalar, grid)?;
+            let open = self.vector(vector, grid)?;
+            let with = WithScalar { op: b.op, scalar, scalar_left, return_bool: b.return_bool, pos };
+            return Ok(self.with_stage(open, Stage::WithScalar(with)));
+        }
+        let lhs = self.vector(&b.lhs, grid)?;
+        let lhs = self.close(lhs);
+        let rhs = self.vector(&b.rhs, grid)?;
+        let rhs = self.close(rhs);
+        let matching = b.matching.clone().ok_or_else(|| super::bug("how vectors match"))?;
+        let id = if b.op.is_set() {
+            self.op(SetBinary { op: b.op, lhs, rhs, matching, grid })
+        } else {
+            let delayed_name_removal = self.options.delayed_name_removal;
+            let return_bool = b.return_bool;
+            self.op(VectorBinary { op: b.op, lhs, rhs, matching, return_bool, pos, grid, delayed_name_removal })
+        };
+        Ok(self.slot(id, grid, Names::Any))
+    }
+
+    fn aggregate(&mut self, a: &Aggregate, pos: PosRange, grid: Grid) -> Result<Open> {
+        let grouping = Grouping { labels: a.grouping.clone(), without: a.without };
+        let has_name = !a.without && a.grouping.iter().any(|l| l == METRIC_NAME);
+        let mut names = if has_name { Names::Any } else { Names::Gone };
+        let param = || a.param.as_ref().ok_or_else(|| super::bug("a parameter"));
+        let sink = match a.op {
+            AggregateOp::CountValues => {
+                names = Names::Any;
+                let label = String::from_utf8(string(param()?)?)
+                    .map_err(|e| Error::invalid(format!("invalid label name {:?}", e.into_bytes())))?;
+                SinkSpec::CountValues(count_values::Spec { grouping, label })
+            }
+            AggregateOp::Quantile => {
+                let (q, q_pos) = (self.scalar(param()?, grid)?, param()?.pos);
+                SinkSpec::Quantile(quantile::Spec { grouping, q, q_pos, pos: a.expr.pos })
+            }
+            AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
+                names = Names::Any;
+                let (value, param_pos) = (self.scalar(param()?, grid)?, param()?.pos);
+                SinkSpec::Select(select::Spec { op: a.op, grouping, param: value, param_pos, pos })
+            }
+            _ => SinkSpec::Fold(fold::Spec { op: a.op, grouping, pos: a.expr.pos }),
+        };
+        let mut input = self.vector(&a.expr, grid)?;
+        if input.same_labels != SameLabels::Leave {
+            let grid = input.grid;
+            let id = self.close(input);
+            input = self.slot(id, grid, Names::Any);
+        }
+        let id = self.end(input, sink);
+        Ok(self.slot(id, grid, names))
+    }
+}
+
+/// A string argument.
+fn string(node: &Node) -> Result<Vec<u8>> {
+    match &node.kind {
+        Kind::String(v) => Ok(v.clone()),
+        Kind::Invariant(e) => string(e),
+        _ => Err(super::bug("a string")),
+    }
+}

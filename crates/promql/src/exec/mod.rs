@@ -1,0 +1,159 @@
+//! Operators: what a plan is computed with.
+//!
+//! A [`Program`] is a list of tasks, each writing one slot that a later task reads, so evaluation is a loop
+//! and its stack does not grow with the query. There are two sorts of tasks:
+//!
+//! - A [`flow`]: series come from storage (or a slot) one by one, are decoded once, pass the stages of the
+//!   flow (range function, arithmetic, …) and end in a sink that collects or aggregates them. Only what the
+//!   sink keeps is in memory. Stages look at one series only, so that series can be split over cores; sinks
+//!   take them in order.
+//! - An [`Operator`]: what needs all of its input, such as joining two vectors.
+//!
+//! Only flows wait, and only between the batches of storage.
+
+pub(crate) mod aggregate;
+pub(crate) mod binary;
+pub(crate) mod build;
+pub(crate) mod flow;
+pub(crate) mod grid;
+mod histogram_chunks;
+pub(crate) mod info;
+pub(crate) mod matrix;
+pub(crate) mod range;
+pub(crate) mod result;
+pub(crate) mod samples;
+pub(crate) mod sink;
+pub(crate) mod source;
+pub(crate) mod stage;
+pub(crate) mod table;
+pub(crate) mod transform;
+pub(crate) mod window;
+
+use crate::annotations::Annotations;
+use crate::budget::Budget;
+use crate::value::QueryStats;
+use nilometer_model::{Error, Result};
+use nilometer_storage::Queryable;
+use std::sync::Arc;
+use table::{Scalars, StepSeries};
+
+/// What a task leaves behind.
+#[derive(Debug)]
+pub(crate) enum Output {
+    Vector(Vec<StepSeries>),
+    Scalar(Scalars),
+    Matrix(Vec<crate::value::MatrixSeries>),
+    String(Vec<u8>),
+}
+
+/// Where a task's output lies. Each is read by one task.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SlotId(usize);
+
+/// A computation over whole vectors.
+pub(crate) trait Operator: Send + Sync {
+    fn run(&self, slots: &mut Slots, cx: &mut Context) -> Result<Output>;
+}
+
+pub(crate) enum Task {
+    Flow(flow::Flow),
+    Info(info::Info),
+    Matrix(matrix::MatrixScan),
+    Op(Box<dyn Operator>),
+}
+
+/// Everything an evaluation carries along.
+pub(crate) struct Context {
+    pub(crate) options: Options,
+    pub(crate) notes: Annotations,
+    pub(crate) budget: Budget,
+    pub(crate) stats: QueryStats,
+}
+
+/// What changes results, from the engine's options and the query's.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Options {
+    pub(crate) lookback_ms: i64,
+    pub(crate) delayed_name_removal: bool,
+    pub(crate) type_and_unit_labels: bool,
+    pub(crate) start_timestamps: bool,
+}
+
+/// The outputs that are still to be read.
+#[derive(Default)]
+pub(crate) struct Slots {
+    outputs: Vec<Option<(Output, Held)>>,
+    /// Read, but still in use by the task that runs.
+    in_use: Held,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Held {
+    samples: usize,
+    bytes: usize,
+}
+
+impl Slots {
+    pub(crate) fn take_vector(&mut self, id: SlotId) -> Result<Vec<StepSeries>> {
+        match self.take(id) {
+            Some(Output::Vector(series)) => Ok(series),
+            _ => Err(bug("a vector")),
+        }
+    }
+
+    pub(crate) fn take_scalar(&mut self, id: SlotId) -> Result<Scalars> {
+        match self.take(id) {
+            Some(Output::Scalar(scalars)) => Ok(scalars),
+            _ => Err(bug("a scalar")),
+        }
+    }
+
+    pub(crate) fn take(&mut self, id: SlotId) -> Option<Output> {
+        let (output, held) = self.outputs.get_mut(id.0)?.take()?;
+        self.in_use.samples += held.samples;
+        self.in_use.bytes += held.bytes;
+        Some(output)
+    }
+
+    fn put(&mut self, output: Output, cx: &mut Context) -> Result<()> {
+        let held = match &output {
+            Output::Vector(series) => Held {
+                samples: series.iter().map(StepSeries::sample_count).sum(),
+                bytes: series.iter().map(StepSeries::bytes).sum(),
+            },
+            _ => Held::default(),
+        };
+        cx.budget.take(held.samples, held.bytes)?;
+        cx.budget.release(self.in_use.samples, self.in_use.bytes);
+        self.in_use = Held::default();
+        self.outputs.push(Some((output, held)));
+        Ok(())
+    }
+}
+
+fn bug(wanted: &str) -> Error {
+    Error::invalid(format!("the query's plan is wrong: {wanted} is missing; please report this query"))
+}
+
+/// The tasks of a query, in an order in which each finds its inputs.
+pub(crate) struct Program {
+    tasks: Vec<Task>,
+    root: SlotId,
+}
+
+impl Program {
+    pub(crate) async fn run(self, queryable: Arc<dyn Queryable>, cx: &mut Context) -> Result<Output> {
+        let mut slots = Slots::default();
+        for task in self.tasks {
+            cx.budget.check_interrupt()?;
+            let output = match task {
+                Task::Flow(flow) => flow.run(&*queryable, &mut slots, cx).await?,
+                Task::Info(info) => info.run(&*queryable, &mut slots, cx).await?,
+                Task::Matrix(scan) => scan.run(&*queryable, cx).await?,
+                Task::Op(op) => op.run(&mut slots, cx)?,
+            };
+            slots.put(output, cx)?;
+        }
+        slots.take(self.root).ok_or_else(|| bug("the result"))
+    }
+}

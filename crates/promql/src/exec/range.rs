@@ -1,0 +1,191 @@
+//! Functions over ranges: what `rate(foo[5m])` does with one series.
+
+use super::Context;
+use super::Slots;
+use super::grid::Grid;
+use super::samples::Samples;
+use super::stage::{ScalarRef, drop_name};
+use super::table::{StepSeries, histogram_samples};
+use super::window::{RangeSpec, Window, each_window};
+use crate::annotations::{Annotations, Note};
+use crate::ast::PosRange;
+use crate::func::{extended, over_time, rate, regression, runs};
+use nilometer_model::{FloatHistogram, Labels, Result};
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RangeFunc {
+    Rate(rate::Kind),
+    Instant(rate::Instant),
+    Derivative,
+    PredictLinear,
+    DoubleExponentialSmoothing,
+    OverTime(over_time::Kind),
+    Quantile,
+    Changes,
+    Resets,
+    /// Something is there: what `absent_over_time` is made of.
+    Present,
+}
+
+impl RangeFunc {
+    pub(crate) fn by_name(name: &str) -> Option<Self> {
+        Some(match name {
+            "rate" => RangeFunc::Rate(rate::Kind::Rate),
+            "increase" => RangeFunc::Rate(rate::Kind::Increase),
+            "delta" => RangeFunc::Rate(rate::Kind::Delta),
+            "irate" => RangeFunc::Instant(rate::Instant::Rate),
+            "idelta" => RangeFunc::Instant(rate::Instant::Delta),
+            "deriv" => RangeFunc::Derivative,
+            "predict_linear" => RangeFunc::PredictLinear,
+            "double_exponential_smoothing" => RangeFunc::DoubleExponentialSmoothing,
+            "quantile_over_time" => RangeFunc::Quantile,
+            "changes" => RangeFunc::Changes,
+            "resets" => RangeFunc::Resets,
+            "present_over_time" | "absent_over_time" => RangeFunc::Present,
+            _ => RangeFunc::OverTime(over_time::Kind::by_name(name)?),
+        })
+    }
+
+    /// Whether the result is still the same metric.
+    fn keeps_name(self) -> bool {
+        matches!(self, RangeFunc::OverTime(over_time::Kind::First | over_time::Kind::Last))
+    }
+
+    pub(crate) fn uses_starts(self) -> bool {
+        matches!(
+            self,
+            RangeFunc::Rate(rate::Kind::Rate | rate::Kind::Increase)
+                | RangeFunc::Instant(rate::Instant::Rate)
+                | RangeFunc::Resets
+        )
+    }
+}
+
+/// A call of such a function.
+pub(crate) struct RangeCall {
+    pub(crate) func: RangeFunc,
+    pub(crate) spec: RangeSpec,
+    /// The scalar arguments, in order.
+    pub(crate) scalars: Vec<ScalarRef>,
+    /// Of the first argument: notes point there.
+    pub(crate) pos: PosRange,
+    /// The names of counters end in certain ways; that is only looked at where it can be a name.
+    pub(crate) check_counter: bool,
+}
+
+/// What a window gives.
+#[derive(Clone, Debug)]
+pub(crate) enum Out {
+    None,
+    Float(f64),
+    Histogram(Arc<FloatHistogram>),
+}
+
+/// What a function may need beside the window.
+pub(crate) struct RangeContext<'a> {
+    pub(crate) notes: &'a mut Annotations,
+    pub(crate) name: &'a str,
+    pub(crate) pos: PosRange,
+    pub(crate) spec: &'a RangeSpec,
+}
+
+impl RangeContext<'_> {
+    pub(crate) fn note(&mut self, note: &Note<'_>) {
+        self.notes.add(note, self.pos);
+    }
+}
+
+impl RangeCall {
+    pub(crate) fn resolve(&mut self, slots: &mut Slots) -> Result<()> {
+        self.scalars.iter_mut().try_for_each(|s| s.resolve(slots))
+    }
+
+    /// The function at each step of one series.
+    pub(crate) fn evaluate(
+        &self,
+        samples: &Samples,
+        labels: Labels,
+        grid: Grid,
+        cx: &mut Context,
+    ) -> Result<StepSeries> {
+        let mut out = StepSeries::new(labels.clone(), grid.len);
+        let (mut looked_at, mut widest) = (0, 0);
+        let mut range_cx =
+            RangeContext { notes: &mut cx.notes, name: labels.metric_name(), pos: self.pos, spec: &self.spec };
+        let mut failed = None;
+        let mut run = |f: &mut dyn FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>| {
+            each_window(samples, &self.spec, grid, |window| {
+                let count = window.float_range.len()
+                    + window.h().iter().map(|h| histogram_samples(h)).sum::<usize>();
+                looked_at += count;
+                widest = widest.max(count);
+                match f(&window, &mut range_cx) {
+                    Ok(Out::None) => {}
+                    Ok(Out::Float(v)) => out.floats[window.step] = v,
+                    Ok(Out::Histogram(h)) => out.set_histogram(window.step, h),
+                    Err(e) => failed = Some(e),
+                }
+            });
+        };
+        self.dispatch(samples, &mut run);
+        if let Some(e) = failed {
+            return Err(e);
+        }
+        cx.stats.total_samples += looked_at as u64;
+        cx.stats.samples_read += (samples.t.len() + samples.ht.len()) as u64;
+        cx.budget.check(widest, 0)?;
+        if self.check_counter {
+            self.note_if_no_counter(&out, cx);
+        }
+        if !self.func.keeps_name() {
+            drop_name(&mut out, cx);
+        }
+        Ok(out)
+    }
+
+    fn dispatch(
+        &self,
+        samples: &Samples,
+        run: &mut dyn FnMut(&mut dyn FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>),
+    ) {
+        let scalar = |i: usize, step: usize| self.scalars.get(i).map_or(f64::NAN, |s| s.at(step));
+        match self.func {
+            RangeFunc::Rate(kind) if self.spec.mode.is_some() => {
+                run(&mut |w, cx| Ok(extended::rate(kind, w, cx)));
+            }
+            RangeFunc::Rate(kind) => {
+                let resets = rate::Resets::of(kind, samples);
+                run(&mut |w, cx| Ok(rate::extrapolated(kind, w, &resets, cx)));
+            }
+            RangeFunc::Instant(kind) => run(&mut |w, cx| Ok(rate::instant(kind, w, cx))),
+            RangeFunc::Derivative => run(&mut |w, cx| Ok(regression::derivative(w, cx))),
+            RangeFunc::PredictLinear => {
+                run(&mut |w, cx| Ok(regression::predict(w, scalar(0, w.step), cx)));
+            }
+            RangeFunc::DoubleExponentialSmoothing => {
+                run(&mut |w, cx| regression::smooth(w, (scalar(0, w.step), scalar(1, w.step)), cx));
+            }
+            RangeFunc::OverTime(kind) => over_time::run(kind, run),
+            RangeFunc::Quantile => run(&mut |w, cx| Ok(over_time::quantile(w, scalar(0, w.step), cx))),
+            RangeFunc::Changes => run(&mut |w, cx| Ok(runs::changes(w, cx.spec))),
+            RangeFunc::Resets => run(&mut |w, cx| Ok(runs::resets(w, cx.spec))),
+            RangeFunc::Present => run(&mut |_, _| Ok(Out::Float(1.0))),
+        }
+    }
+
+    fn note_if_no_counter(&self, out: &StepSeries, cx: &mut Context) {
+        let name = out.labels.metric_name();
+        if name.is_empty() || out.floats.iter().all(|v| super::table::is_absent(*v)) {
+            return;
+        }
+        if cx.options.type_and_unit_labels {
+            let kind = out.labels.get("__type__");
+            if !matches!(kind, "counter" | "histogram") {
+                cx.notes.add(&Note::PossibleNonCounterType { name, kind }, self.pos);
+            }
+        } else if !["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end)) {
+            cx.notes.add(&Note::PossibleNonCounter { name }, self.pos);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Where a flow ends.
+
+use super::aggregate::{count_values, fold, quantile, select};
+use super::grid::Grid;
+use super::table::{StepSeries, has_same_labels, join_same_labels, same_labels_error};
+use super::{Context, Output, Slots};
+use nilometer_model::Result;
+
+/// Takes the series of a flow, in order.
+pub(crate) trait Sink: Send {
+    fn push(&mut self, series: StepSeries, cx: &mut Context) -> Result<()>;
+
+    fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output>;
+}
+
+/// Which sink, and what it needs to know.
+pub(crate) enum SinkSpec {
+    Collect(SameLabels),
+    Fold(fold::Spec),
+    Quantile(quantile::Spec),
+    CountValues(count_values::Spec),
+    Select(select::Spec),
+}
+
+/// What becomes of series that have equal labels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum SameLabels {
+    /// There are none, or they may stay.
+    Leave,
+    /// They become one, if they have no step in common.
+    Join,
+    /// They are an error.
+    Refuse,
+}
+
+impl SinkSpec {
+    pub(crate) fn start(self, grid: Grid, slots: &mut Slots, cx: &mut Context) -> Result<Box<dyn Sink>> {
+        Ok(match self {
+            SinkSpec::Collect(same_labels) => Box::new(Collect { series: Vec::new(), same_labels, bytes: 0 }),
+            SinkSpec::Fold(spec) => spec.start(grid),
+            SinkSpec::Quantile(spec) => spec.start(grid, slots, cx)?,
+            SinkSpec::CountValues(spec) => spec.start(grid)?,
+            SinkSpec::Select(spec) => spec.start(grid, slots, cx)?,
+        })
+    }
+}
+
+/// Keeps all.
+struct Collect {
+    series: Vec<StepSeries>,
+    same_labels: SameLabels,
+    bytes: usize,
+}
+
+impl Sink for Collect {
+    fn push(&mut self, series: StepSeries, cx: &mut Context) -> Result<()> {
+        self.bytes += series.bytes();
+        cx.budget.check(0, self.bytes)?;
+        self.series.push(series);
+        Ok(())
+    }
+
+    fn finish(self: Box<Self>, _cx: &mut Context) -> Result<Output> {
+        Ok(Output::Vector(match self.same_labels {
+            SameLabels::Leave => self.series,
+            SameLabels::Join => join_same_labels(self.series)?,
+            SameLabels::Refuse if has_same_labels(&self.series) => return Err(same_labels_error()),
+            SameLabels::Refuse => self.series,
+        }))
+    }
+}

@@ -1,0 +1,192 @@
+//! Where the series of a flow come from.
+
+use super::flow::Line;
+use super::grid::Grid;
+use super::range::RangeCall;
+use super::samples::Samples;
+use super::table::{StepSeries, is_absent};
+use super::window::{Place, Seen, each_seen};
+use super::{Context, SlotId, Slots};
+use crate::ast::PosRange;
+use crate::func::time::seconds;
+use futures::StreamExt;
+use nilometer_model::{CounterReset, FloatHistogram, Result};
+use nilometer_storage::{Queryable, Select};
+use std::sync::Arc;
+
+pub(crate) enum Source {
+    /// Selected series, evaluated at each step.
+    Select { select: Select, read: Read, grid: Grid },
+    /// What another task left.
+    Slot(SlotId),
+    /// A range function over what a subquery left, which has steps of its own.
+    Subquery { slot: SlotId, inner: Grid, call: RangeCall, grid: Grid },
+}
+
+/// What is made of a selected series.
+pub(crate) enum Read {
+    /// The newest sample not older than the lookback.
+    Newest { place: Place, what: What },
+    /// A function over a range.
+    Range(RangeCall),
+    /// The value between the samples around the step.
+    Smoothed { place: Place, pos: PosRange },
+}
+
+/// What of a sample is the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum What {
+    Value,
+    /// Its time in seconds.
+    Timestamp,
+    /// Its start timestamp in seconds.
+    StartTimestamp,
+    /// Its time in milliseconds: how `info()` tells newer from older.
+    TimestampMs,
+}
+
+impl Source {
+    pub(crate) async fn run(
+        self,
+        queryable: &dyn Queryable,
+        slots: &mut Slots,
+        cx: &mut Context,
+        line: &mut Line,
+    ) -> Result<()> {
+        match self {
+            Source::Select { select, mut read, grid } => {
+                if let Read::Range(call) = &mut read {
+                    call.resolve(slots)?;
+                }
+                run_select(queryable, select, &read, (grid, line), cx).await
+            }
+            Source::Slot(slot) => {
+                for series in slots.take_vector(slot)? {
+                    line.push(series, cx)?;
+                }
+                Ok(())
+            }
+            Source::Subquery { slot, inner, mut call, grid } => {
+                call.resolve(slots)?;
+                let mut samples = Samples::default();
+                for series in slots.take_vector(slot)? {
+                    of_steps(&series, inner, &mut samples);
+                    let drop_name = series.drop_name;
+                    let mut out = call.evaluate(&samples, series.labels, grid, cx)?;
+                    out.drop_name |= drop_name;
+                    line.push(out, cx)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn run_select(
+    queryable: &dyn Queryable,
+    select: Select,
+    read: &Read,
+    (grid, line): (Grid, &mut Line),
+    cx: &mut Context,
+) -> Result<()> {
+    if grid.len == 0 {
+        return Ok(());
+    }
+    let range = select.range;
+    let starts = cx.options.start_timestamps && read.needs_starts();
+    let mut samples = Samples::default();
+    let mut stream = queryable.select(select);
+    while let Some(batch) = stream.next().await {
+        let batch = batch?;
+        for warning in &batch.warnings {
+            cx.notes.add(&crate::annotations::Note::Storage(warning), PosRange::default());
+        }
+        cx.budget.check_interrupt()?;
+        for series in &batch.series {
+            samples.load(series, range, starts)?;
+            cx.stats.series += 1;
+            cx.budget.check(0, samples.bytes())?;
+            let out = match read {
+                Read::Newest { place, what } => {
+                    newest(&samples, (*place, *what), StepSeries::new(series.labels.clone(), grid.len), grid, cx)
+                }
+                Read::Range(call) => {
+                    samples.drop_stale();
+                    call.evaluate(&samples, series.labels.clone(), grid, cx)?
+                }
+                Read::Smoothed { place, pos } => {
+                    samples.drop_stale();
+                    crate::func::extended::smooth(&samples, (*place, *pos), series.labels.clone(), grid, cx)
+                }
+            };
+            line.push(out, cx)?;
+        }
+    }
+    Ok(())
+}
+
+impl Read {
+    fn needs_starts(&self) -> bool {
+        match self {
+            Read::Newest { what, .. } => *what == What::StartTimestamp,
+            Read::Range(call) => call.func.uses_starts(),
+            Read::Smoothed { .. } => false,
+        }
+    }
+}
+
+fn newest(
+    samples: &Samples,
+    (place, what): (Place, What),
+    mut out: StepSeries,
+    grid: Grid,
+    cx: &mut Context,
+) -> StepSeries {
+    let mut seen_samples = 0;
+    each_seen(samples, (place, cx.options.lookback_ms), grid, |step, seen| match (what, seen) {
+        (What::Value, Seen::Float { v, .. }) => {
+            seen_samples += 1;
+            out.floats[step] = v;
+        }
+        (What::Value, Seen::Histogram { h, .. }) => {
+            seen_samples += super::table::histogram_samples(h);
+            out.set_histogram(step, h.clone());
+        }
+        (_, Seen::Float { t_ms, start_ms, .. } | Seen::Histogram { t_ms, start_ms, .. }) => {
+            seen_samples += 1;
+            out.floats[step] = match what {
+                What::StartTimestamp => seconds(start_ms),
+                What::TimestampMs => t_ms as f64,
+                _ => seconds(t_ms),
+            };
+        }
+    });
+    cx.stats.total_samples += seen_samples as u64;
+    cx.stats.samples_read += seen_samples as u64;
+    out
+}
+
+/// The steps of a subquery's series as samples. Whether a histogram went down since the one before is not
+/// known between steps, so such hints go.
+fn of_steps(series: &StepSeries, grid: Grid, samples: &mut Samples) {
+    samples.clear();
+    for (step, v) in series.floats.iter().enumerate() {
+        if !is_absent(*v) {
+            samples.t.push(grid.time(step));
+            samples.v.push(*v);
+        }
+    }
+    for (step, h) in series.histograms.iter().enumerate() {
+        if let Some(h) = h {
+            samples.ht.push(grid.time(step));
+            samples.h.push(without_reset_hint(h));
+        }
+    }
+}
+
+fn without_reset_hint(h: &Arc<FloatHistogram>) -> Arc<FloatHistogram> {
+    match h.reset {
+        CounterReset::Unknown | CounterReset::Gauge => h.clone(),
+        _ => Arc::new(FloatHistogram { reset: CounterReset::Unknown, ..(**h).clone() }),
+    }
+}

@@ -1,0 +1,190 @@
+//! Which samples a step looks at.
+
+use super::grid::Grid;
+use super::samples::Samples;
+use crate::ast::RangeMode;
+use nilometer_model::{FloatHistogram, TimeRange, is_stale_nan};
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Where a selector looks, as seen from a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Place {
+    /// The `@` modifier, resolved.
+    pub(crate) at_ms: Option<i64>,
+    pub(crate) offset_ms: i64,
+}
+
+impl Place {
+    #[inline]
+    pub(crate) fn seen_from(&self, step_ms: i64) -> i64 {
+        self.at_ms.unwrap_or(step_ms).saturating_sub(self.offset_ms)
+    }
+
+    /// The times looked at from all of `grid`, without any range before them.
+    pub(crate) fn span(&self, grid: Grid) -> TimeRange {
+        TimeRange::new(self.seen_from(grid.start_ms), self.seen_from(grid.end_ms()))
+    }
+}
+
+/// A range selector's place and width.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RangeSpec {
+    pub(crate) place: Place,
+    pub(crate) range_ms: i64,
+    pub(crate) mode: Option<RangeMode>,
+    pub(crate) lookback_ms: i64,
+}
+
+impl RangeSpec {
+    /// How far samples may lie before and after the range proper: only the experimental modes look there.
+    fn margins(&self) -> (i64, i64) {
+        match self.mode {
+            None => (0, 0),
+            Some(RangeMode::Anchored) => (self.lookback_ms, 0),
+            Some(RangeMode::Smoothed) => (self.lookback_ms, self.lookback_ms),
+        }
+    }
+
+    /// All samples that any step of `grid` looks at.
+    pub(crate) fn span(&self, grid: Grid) -> TimeRange {
+        let (before, after) = self.margins();
+        let span = self.place.span(grid);
+        TimeRange::new(
+            span.min_ms.saturating_sub(self.range_ms).saturating_sub(before).saturating_add(1),
+            span.max_ms.saturating_add(after),
+        )
+    }
+}
+
+/// The samples of one series that one step looks at: those in `(start, end]`, and with the experimental
+/// modes some around them.
+#[derive(Clone, Debug)]
+pub(crate) struct Window<'a> {
+    pub(crate) samples: &'a Samples,
+    pub(crate) float_range: Range<usize>,
+    pub(crate) histogram_range: Range<usize>,
+    pub(crate) step: usize,
+    /// The time of the step itself.
+    pub(crate) eval_ms: i64,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+}
+
+impl<'a> Window<'a> {
+    #[inline]
+    pub(crate) fn t(&self) -> &'a [i64] {
+        &self.samples.t[self.float_range.clone()]
+    }
+
+    #[inline]
+    pub(crate) fn v(&self) -> &'a [f64] {
+        &self.samples.v[self.float_range.clone()]
+    }
+
+    pub(crate) fn ht(&self) -> &'a [i64] {
+        &self.samples.ht[self.histogram_range.clone()]
+    }
+
+    pub(crate) fn h(&self) -> &'a [Arc<FloatHistogram>] {
+        &self.samples.h[self.histogram_range.clone()]
+    }
+
+    /// Start timestamps of the floats; empty where they are not looked at.
+    pub(crate) fn st(&self) -> &'a [i64] {
+        self.samples.st.get(self.float_range.clone()).unwrap_or(&[])
+    }
+
+    pub(crate) fn hst(&self) -> &'a [i64] {
+        self.samples.hst.get(self.histogram_range.clone()).unwrap_or(&[])
+    }
+
+    pub(crate) fn is_mixed(&self) -> bool {
+        !self.float_range.is_empty() && !self.histogram_range.is_empty()
+    }
+}
+
+/// Calls `visit` with the window of each step that has any sample.
+#[inline]
+pub(crate) fn each_window<'a>(
+    samples: &'a Samples,
+    spec: &RangeSpec,
+    grid: Grid,
+    mut visit: impl FnMut(Window<'a>),
+) {
+    let (before, after) = spec.margins();
+    let (mut floats, mut histograms) = (0..0, 0..0);
+    for step in 0..grid.len {
+        let eval_ms = grid.time(step);
+        let end_ms = spec.place.seen_from(eval_ms);
+        let start_ms = end_ms.saturating_sub(spec.range_ms);
+        let (from, to) = (start_ms.saturating_sub(before), end_ms.saturating_add(after));
+        slide(&samples.t, &mut floats, from, to);
+        if !samples.ht.is_empty() {
+            slide(&samples.ht, &mut histograms, from, to);
+        }
+        if floats.is_empty() && histograms.is_empty() {
+            continue;
+        }
+        visit(Window {
+            samples,
+            float_range: floats.clone(),
+            histogram_range: histograms.clone(),
+            step,
+            eval_ms,
+            start_ms,
+            end_ms,
+        });
+    }
+}
+
+/// Moves a window forward to the times in `(from, to]`.
+#[inline]
+fn slide(t: &[i64], window: &mut Range<usize>, from: i64, to: i64) {
+    window.end += t[window.end..].iter().take_while(|t| **t <= to).count();
+    window.start += t[window.start..window.end].iter().take_while(|t| **t <= from).count();
+}
+
+/// The sample that an instant selector sees.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Seen<'a> {
+    Float { t_ms: i64, start_ms: i64, v: f64 },
+    Histogram { t_ms: i64, start_ms: i64, h: &'a Arc<FloatHistogram> },
+}
+
+/// Calls `visit` with the newest sample of each step that is not older than the lookback, nor a stale
+/// marker.
+#[inline]
+pub(crate) fn each_seen<'a>(
+    samples: &'a Samples,
+    (place, lookback_ms): (Place, i64),
+    grid: Grid,
+    mut visit: impl FnMut(usize, Seen<'a>),
+) {
+    // How many samples are not after the step.
+    let (mut floats, mut histograms) = (0, 0);
+    for step in 0..grid.len {
+        let at = place.seen_from(grid.time(step));
+        floats += samples.t[floats..].iter().take_while(|t| **t <= at).count();
+        histograms += samples.ht[histograms..].iter().take_while(|t| **t <= at).count();
+        let oldest = at.saturating_sub(lookback_ms);
+        let float_t = floats.checked_sub(1).map(|i| samples.t[i]);
+        let histogram_t = histograms.checked_sub(1).map(|i| samples.ht[i]);
+        if float_t.max(histogram_t).is_none_or(|t| t <= oldest) {
+            continue;
+        }
+        if float_t >= histogram_t {
+            let v = samples.v[floats - 1];
+            if !is_stale_nan(v) {
+                let start_ms = samples.st.get(floats - 1).copied().unwrap_or(0);
+                visit(step, Seen::Float { t_ms: samples.t[floats - 1], start_ms, v });
+            }
+        } else {
+            let h = &samples.h[histograms - 1];
+            if !h.is_stale() {
+                let start_ms = samples.hst.get(histograms - 1).copied().unwrap_or(0);
+                visit(step, Seen::Histogram { t_ms: samples.ht[histograms - 1], start_ms, h });
+            }
+        }
+    }
+}

@@ -1,0 +1,297 @@
+//! `…_over_time`: one number for all samples of a range.
+//!
+//! Nothing is ever subtracted from a running sum: sums are recomputed for each window in Prometheus' order,
+//! least and greatest values come from a queue of candidates.
+
+use super::quantile as quantiles;
+use crate::annotations::{Note, Operation};
+use crate::exec::range::{Out, RangeContext};
+use crate::exec::window::Window;
+use crate::func::time::seconds;
+use crate::histogram::{How, Incompatible, Wide};
+use crate::kahan::{Mean, Sum};
+use nilometer_model::{CounterReset, FloatHistogram, Result};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Avg,
+    Sum,
+    Min,
+    Max,
+    Count,
+    First,
+    Last,
+    Stddev,
+    Stdvar,
+    Mad,
+    TimeOfFirst,
+    TimeOfLast,
+    TimeOfMin,
+    TimeOfMax,
+}
+
+impl Kind {
+    pub(crate) fn by_name(name: &str) -> Option<Kind> {
+        Some(match name {
+            "avg_over_time" => Kind::Avg,
+            "sum_over_time" => Kind::Sum,
+            "min_over_time" => Kind::Min,
+            "max_over_time" => Kind::Max,
+            "count_over_time" => Kind::Count,
+            "first_over_time" => Kind::First,
+            "last_over_time" => Kind::Last,
+            "stddev_over_time" => Kind::Stddev,
+            "stdvar_over_time" => Kind::Stdvar,
+            "mad_over_time" => Kind::Mad,
+            "ts_of_first_over_time" => Kind::TimeOfFirst,
+            "ts_of_last_over_time" => Kind::TimeOfLast,
+            "ts_of_min_over_time" => Kind::TimeOfMin,
+            "ts_of_max_over_time" => Kind::TimeOfMax,
+            _ => return None,
+        })
+    }
+}
+
+/// What calls a function with each window of a series.
+pub(crate) type EachWindow<'r> =
+    &'r mut dyn FnMut(&mut dyn FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>);
+
+pub(crate) fn run(kind: Kind, each: EachWindow<'_>) {
+    match kind {
+        Kind::Avg => each(&mut |w, cx| Ok(average(w, cx))),
+        Kind::Sum => each(&mut |w, cx| Ok(sum(w, cx))),
+        Kind::Count => each(&mut |w, _| Ok(Out::Float((w.t().len() + w.ht().len()) as f64))),
+        Kind::First => each(&mut |w, _| Ok(first(w))),
+        Kind::Last => each(&mut |w, _| Ok(last(w))),
+        Kind::Stdvar => each(&mut |w, cx| Ok(of_floats(w, cx, variance))),
+        Kind::Stddev => each(&mut |w, cx| Ok(of_floats(w, cx, |v| variance(v).sqrt()))),
+        Kind::Mad => each(&mut |w, cx| Ok(of_floats(w, cx, median_deviation))),
+        Kind::TimeOfFirst => {
+            each(&mut |w, _| Ok(Out::Float(seconds(w.t().first().into_iter().chain(w.ht().first()).copied().min().unwrap_or(0)))));
+        }
+        Kind::TimeOfLast => {
+            each(&mut |w, _| Ok(Out::Float(seconds(w.t().last().copied().max(w.ht().last().copied()).unwrap_or(0)))));
+        }
+        Kind::Min | Kind::Max | Kind::TimeOfMin | Kind::TimeOfMax => {
+            let mut extreme = Extreme::new(kind);
+            each(&mut |w, cx| Ok(extreme.of(w, cx)));
+        }
+    }
+}
+
+pub(crate) fn quantile(w: &Window<'_>, q: f64, cx: &mut RangeContext<'_>) -> Out {
+    if !w.v().is_empty() && (q.is_nan() || !(0.0..=1.0).contains(&q)) {
+        cx.note(&Note::InvalidQuantile(q));
+    }
+    of_floats(w, cx, |v| quantiles::quantile(q, &mut v.to_vec()))
+}
+
+/// A function of the floats; histograms beside them are left out, which is noted.
+fn of_floats(w: &Window<'_>, cx: &mut RangeContext<'_>, f: impl FnOnce(&[f64]) -> f64) -> Out {
+    if w.v().is_empty() {
+        return Out::None;
+    }
+    if w.is_mixed() {
+        cx.note(&Note::HistogramIgnoredInMixedRange { name: cx.name });
+    }
+    Out::Float(f(w.v()))
+}
+
+fn average(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+    if w.is_mixed() {
+        cx.note(&Note::MixedFloatsHistograms { name: cx.name });
+        return Out::None;
+    }
+    if w.v().is_empty() {
+        return of_histograms(w, cx, |h, notes| {
+            let mut mean = HistogramMean::new(&h[0]);
+            for h in &h[1..] {
+                notes.reconciled |= mean.add(h)?;
+            }
+            Ok(mean.mean())
+        });
+    }
+    let mut mean = Mean::default();
+    w.v().iter().for_each(|v| mean.add(*v));
+    Out::Float(mean.mean())
+}
+
+fn sum(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+    if w.is_mixed() {
+        cx.note(&Note::MixedFloatsHistograms { name: cx.name });
+        return Out::None;
+    }
+    if w.v().is_empty() {
+        return of_histograms(w, cx, |h, notes| {
+            let mut sum = Wide::new(&h[0]);
+            for h in &h[1..] {
+                notes.reconciled |= sum.add(h, How::Compensated)?.bounds_reconciled;
+            }
+            Ok(sum.into_histogram())
+        });
+    }
+    let mut sum = Sum::default();
+    w.v().iter().for_each(|v| sum.add(*v));
+    Out::Float(if sum.value.is_infinite() { sum.value } else { sum.total() })
+}
+
+#[derive(Default)]
+struct HistogramNotes {
+    reconciled: bool,
+}
+
+fn of_histograms(
+    w: &Window<'_>,
+    cx: &mut RangeContext<'_>,
+    f: impl FnOnce(&[Arc<FloatHistogram>], &mut HistogramNotes) -> Result<FloatHistogram, Incompatible>,
+) -> Out {
+    let mut notes = HistogramNotes::default();
+    let Ok(h) = f(w.h(), &mut notes) else {
+        cx.note(&Note::MixedExponentialCustom { name: cx.name });
+        return Out::None;
+    };
+    let says = |reset| w.h().iter().any(|h| h.reset == reset);
+    if says(CounterReset::Reset) && says(CounterReset::NotReset) {
+        cx.note(&Note::CounterResetCollision { during: Operation::Aggregation });
+    }
+    if notes.reconciled {
+        cx.note(&Note::MismatchedCustomBuckets { during: Operation::Aggregation });
+    }
+    Out::Histogram(Arc::new(h))
+}
+
+/// The mean of histograms, as [`Mean`] is that of floats.
+#[derive(Clone, Debug)]
+pub(crate) struct HistogramMean {
+    sum: Wide,
+    count: f64,
+    running: bool,
+}
+
+impl HistogramMean {
+    pub(crate) fn new(first: &FloatHistogram) -> Self {
+        HistogramMean { sum: Wide::new(first), count: 1.0, running: false }
+    }
+
+    /// Whether custom bounds had to be reconciled.
+    pub(crate) fn add(&mut self, h: &FloatHistogram) -> Result<bool, Incompatible> {
+        self.count += 1.0;
+        if !self.running {
+            let mut sum = self.sum.clone();
+            let done = sum.add(h, How::Compensated)?;
+            if !sum.has_overflow() {
+                self.sum = sum;
+                return Ok(done.bounds_reconciled);
+            }
+            self.running = true;
+            self.sum.divide(self.count - 1.0);
+        }
+        self.sum.scale((self.count - 1.0) / self.count);
+        let mut share = h.clone();
+        crate::histogram::divide(&mut share, self.count);
+        Ok(self.sum.add(&share, How::Compensated)?.bounds_reconciled)
+    }
+
+    pub(crate) fn mean(mut self) -> FloatHistogram {
+        if !self.running {
+            self.sum.divide(self.count);
+        }
+        self.sum.into_histogram()
+    }
+}
+
+fn first(w: &Window<'_>) -> Out {
+    match (w.t().first(), w.ht().first()) {
+        (Some(t), h) if h.is_none_or(|h| t < h) => Out::Float(w.v()[0]),
+        (_, Some(_)) => Out::Histogram(w.h()[0].clone()),
+        _ => Out::None,
+    }
+}
+
+fn last(w: &Window<'_>) -> Out {
+    match (w.t().last(), w.ht().last()) {
+        (Some(t), h) if h.is_none_or(|h| h < t) => Out::Float(w.v()[w.v().len() - 1]),
+        (_, Some(_)) => Out::Histogram(w.h()[w.h().len() - 1].clone()),
+        _ => Out::None,
+    }
+}
+
+/// Welford's, with compensation.
+fn variance(v: &[f64]) -> f64 {
+    let (mut count, mut mean, mut squares) = (0.0, Sum::default(), Sum::default());
+    for v in v {
+        count += 1.0;
+        let delta = v - mean.total();
+        mean.add(delta / count);
+        squares.add(delta * (v - mean.total()));
+    }
+    squares.total() / count
+}
+
+fn median_deviation(v: &[f64]) -> f64 {
+    if v.iter().any(|v| v.is_nan()) {
+        return f64::NAN;
+    }
+    let mut values = v.to_vec();
+    let median = quantiles::quantile(0.5, &mut values);
+    values.iter_mut().for_each(|v| *v = (*v - median).abs());
+    quantiles::quantile(0.5, &mut values)
+}
+
+/// The least or greatest value of a window that moves forward.
+///
+/// The queue holds the indexes of candidates, best first: whoever cannot become the best any more, because a
+/// better one came later, is not in it.
+struct Extreme {
+    kind: Kind,
+    candidates: VecDeque<usize>,
+    /// The sample after the newest that was looked at.
+    next: usize,
+}
+
+impl Extreme {
+    fn new(kind: Kind) -> Self {
+        Extreme { kind, candidates: VecDeque::new(), next: 0 }
+    }
+
+    fn of(&mut self, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+        if w.v().is_empty() {
+            return Out::None;
+        }
+        if w.is_mixed() {
+            cx.note(&Note::HistogramIgnoredInMixedRange { name: cx.name });
+        }
+        let all = &w.samples.v;
+        for i in self.next.max(w.float_range.start)..w.float_range.end {
+            while self.candidates.back().is_some_and(|last| self.replaces(all[i], all[*last])) {
+                self.candidates.pop_back();
+            }
+            self.candidates.push_back(i);
+        }
+        self.next = self.next.max(w.float_range.end);
+        while self.candidates.front().is_some_and(|i| *i < w.float_range.start) {
+            self.candidates.pop_front();
+        }
+        let best = self.candidates.front().copied().unwrap_or(w.float_range.start);
+        match self.kind {
+            Kind::Min | Kind::Max => Out::Float(all[best]),
+            _ => Out::Float(seconds(w.samples.t[best])),
+        }
+    }
+
+    /// Whether a later value takes the place of an earlier one. Among equals the value is the earliest's,
+    /// which tells `-0` from `0`, but the time is the latest's. NaN gives way to anything.
+    fn replaces(&self, later: f64, earlier: f64) -> bool {
+        if earlier.is_nan() {
+            return true;
+        }
+        match self.kind {
+            Kind::Min => later < earlier,
+            Kind::Max => later > earlier,
+            Kind::TimeOfMin => later <= earlier,
+            _ => later >= earlier,
+        }
+    }
+}

@@ -1,0 +1,300 @@
+//! `rate`, `increase`, `delta`: the slope between the first and the last sample of a range, extended to the
+//! range's ends; `irate`, `idelta`: the slope between the last two.
+
+use super::histogram_rate;
+use crate::annotations::{Note, Operation};
+use crate::exec::range::{Out, RangeContext};
+use crate::exec::samples::Samples;
+use crate::exec::window::Window;
+use crate::histogram::{self, detect_reset};
+use nilometer_model::{CounterReset, FloatHistogram};
+use std::sync::Arc;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Rate,
+    Increase,
+    Delta,
+}
+
+impl Kind {
+    pub(crate) fn is_counter(self) -> bool {
+        self != Kind::Delta
+    }
+
+    pub(crate) fn is_rate(self) -> bool {
+        self == Kind::Rate
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Instant {
+    Rate,
+    Delta,
+}
+
+/// Where a series of floats was reset: the indexes of the samples right after. Found once, so that a window
+/// costs what resets it has, not what samples.
+pub(crate) struct Resets(Vec<usize>);
+
+impl Resets {
+    pub(crate) fn of(kind: Kind, samples: &Samples) -> Self {
+        if !kind.is_counter() {
+            return Resets(Vec::new());
+        }
+        let fell = |i: &usize| {
+            samples.v[*i] < samples.v[*i - 1]
+                || !samples.st.is_empty()
+                    && start_says_reset(
+                        (samples.st[*i - 1], samples.t[*i - 1]),
+                        (samples.st[*i], samples.t[*i]),
+                    )
+        };
+        Resets((1..samples.v.len()).filter(fell).collect())
+    }
+
+    /// Those after the first sample of the window.
+    fn within(&self, window: &Window<'_>) -> &[usize] {
+        let from = self.0.partition_point(|i| *i <= window.float_range.start);
+        let to = self.0.partition_point(|i| *i < window.float_range.end);
+        &self.0[from..to.max(from)]
+    }
+}
+
+/// Whether a start timestamp tells that a counter began anew after the sample before. Samples are
+/// `(start, time)`, a start of 0 is not known.
+pub(crate) fn start_says_reset(before: (i64, i64), now: (i64, i64)) -> bool {
+    let ((before_start, before_t), (start, t)) = (before, now);
+    if start == 0 || start >= t || start < before_t {
+        return false;
+    }
+    // Exactly at the sample before: so it is with deltas, whose starts are known.
+    start > before_t || before_start <= before_t && before_start != 0 && before_start != before_t
+}
+
+/// Whether a start timestamp lies before the sample before without being that one's start.
+pub(crate) fn starts_overlap(before: (i64, i64), start: i64) -> bool {
+    start != 0 && start < before.1 && start != before.0
+}
+
+/// What a window holds, seen as two ends.
+struct Slope {
+    first_t: i64,
+    last_t: i64,
+    /// Samples less one.
+    gaps: usize,
+    /// The start timestamp of the first sample, 0 where not known.
+    first_start: i64,
+    /// For counters, the first value: nothing is extended below zero.
+    first_value: f64,
+    result: Outcome,
+}
+
+enum Outcome {
+    Float(f64),
+    /// `None` before there are two.
+    Histogram(Option<FloatHistogram>),
+}
+
+pub(crate) fn extrapolated(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Out {
+    if w.is_mixed() {
+        cx.note(&Note::MixedFloatsHistograms { name: cx.name });
+        return Out::None;
+    }
+    let slope = if w.h().is_empty() { floats(kind, w, resets, cx) } else { histograms(kind, w, cx) };
+    let Some(mut slope) = slope else { return Out::None };
+    let Some(factor) = slope.factor(kind, w, cx) else { return Out::None };
+    match slope.result {
+        Outcome::Float(v) => Out::Float(v * factor),
+        Outcome::Histogram(Some(mut h)) => {
+            histogram::scale(&mut h, factor);
+            Out::Histogram(Arc::new(h))
+        }
+        Outcome::Histogram(None) => Out::None,
+    }
+}
+
+fn floats(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Option<Slope> {
+    let (t, v, st) = (w.t(), w.v(), w.st());
+    let (first, last) = (*v.first()?, *v.last()?);
+    let mut result = last - first;
+    if kind.is_counter() {
+        let overlap = (1..st.len()).any(|i| starts_overlap((st[i - 1], t[i - 1]), st[i]));
+        if overlap {
+            cx.note(&Note::StartTimeOverlap { name: cx.name });
+        }
+        for reset in resets.within(w) {
+            result += w.samples.v[*reset - 1];
+        }
+    }
+    Some(Slope {
+        first_t: t[0],
+        last_t: t[t.len() - 1],
+        gaps: v.len() - 1,
+        first_start: st.first().copied().unwrap_or(0),
+        first_value: first,
+        result: Outcome::Float(result),
+    })
+}
+
+fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<Slope> {
+    let (t, h, st) = (w.ht(), w.h(), w.hst());
+    let result = if h.len() > 1 { Some(histogram_rate::difference(kind, (t, h, st), cx)?) } else { None };
+    Some(Slope {
+        first_t: t[0],
+        last_t: t[t.len() - 1],
+        gaps: h.len() - 1,
+        first_start: st.first().copied().unwrap_or(0),
+        first_value: h[0].count,
+        result: Outcome::Histogram(result),
+    })
+}
+
+impl Slope {
+    /// By what the result has to be multiplied, to stand for the whole range. `None`: too little is known.
+    fn factor(&mut self, kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<f64> {
+        let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
+        let mut to_start = seconds(w.start_ms, self.first_t);
+        let mut to_end = seconds(self.last_t, w.end_ms);
+        let mut sampled = seconds(self.first_t, self.last_t);
+        let between = if self.gaps > 0 { sampled / self.gaps as f64 } else { 0.0 };
+        let threshold = between * 1.1;
+        let start = self.first_start;
+        if kind.is_counter() && start != 0 && start > w.start_ms && start < self.first_t {
+            // The counter began within the range, at zero: no need to guess.
+            to_start = 0.0;
+            sampled = seconds(start, self.last_t);
+            self.add_first(w, cx)?;
+        } else if self.gaps == 0 {
+            return None;
+        } else {
+            // A sample near an end of the range stands for all of the time up to it; otherwise the series is
+            // taken to begin or end half a sample's distance away.
+            if to_start >= threshold {
+                to_start = between / 2.0;
+            }
+            if kind.is_counter() {
+                to_start = self.not_below_zero(to_start, sampled);
+            }
+        }
+        if to_end >= threshold {
+            to_end = between / 2.0;
+        }
+        let mut factor = 1.0;
+        if sampled != 0.0 {
+            factor = (sampled + to_start + to_end) / sampled;
+        }
+        if kind.is_rate() {
+            factor /= cx.spec.range_ms as f64 / 1000.0;
+        }
+        Some(factor)
+    }
+
+    /// A counter was never negative: it is extended at most back to where it would have been zero.
+    fn not_below_zero(&self, to_start: f64, sampled: f64) -> f64 {
+        let total = match &self.result {
+            Outcome::Float(v) => *v,
+            Outcome::Histogram(h) => h.as_ref().map_or(0.0, |h| h.count),
+        };
+        if total > 0.0 && self.first_value >= 0.0 {
+            let to_zero = sampled * (self.first_value / total);
+            if to_zero < to_start {
+                return to_zero;
+            }
+        }
+        to_start
+    }
+
+    fn add_first(&mut self, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<()> {
+        match &mut self.result {
+            Outcome::Float(v) => *v += self.first_value,
+            Outcome::Histogram(result @ None) => *result = Some((*w.h()[0]).clone()),
+            Outcome::Histogram(Some(h)) => histogram_rate::add_noting(h, &w.h()[0], cx)?,
+        }
+        Some(())
+    }
+}
+
+/// One of the last two samples.
+struct Last<'a> {
+    t: i64,
+    st: i64,
+    v: f64,
+    h: Option<&'a Arc<FloatHistogram>>,
+}
+
+pub(crate) fn instant(kind: Instant, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+    if w.t().len() + w.ht().len() < 2 {
+        return Out::None;
+    }
+    let [a, b] = last_two(w);
+    let is_rate = kind == Instant::Rate;
+    let interval = b.t - a.t;
+    if interval == 0 {
+        return Out::None;
+    }
+    let started_anew = start_says_reset((a.st, a.t), (b.st, b.t));
+    let per = |v: f64| if is_rate { v / (interval as f64 / 1000.0) } else { v };
+    match (a.h, b.h) {
+        (None, None) => {
+            let reset = is_rate && (b.v < a.v || started_anew);
+            Out::Float(per(if reset { b.v } else { b.v - a.v }))
+        }
+        (Some(before), Some(now)) => {
+            let gauges = (before.reset == CounterReset::Gauge, now.reset == CounterReset::Gauge);
+            if is_rate && (gauges.0 || gauges.1) {
+                cx.note(&Note::NotCounter { name: cx.name });
+            }
+            if !is_rate && !(gauges.0 && gauges.1) {
+                cx.note(&Note::NotGauge { name: cx.name });
+            }
+            let mut h = (**now).clone();
+            if !is_rate || (!started_anew && !detect_reset(now, before)) {
+                match histogram::subtract(&mut h, before) {
+                    Err(_) => {
+                        cx.note(&Note::MixedExponentialCustom { name: cx.name });
+                        return Out::None;
+                    }
+                    Ok(done) if done.bounds_reconciled => {
+                        cx.note(&Note::MismatchedCustomBuckets { during: Operation::Subtraction });
+                    }
+                    Ok(_) => {}
+                }
+            }
+            h.reset = CounterReset::Gauge;
+            histogram::compact(&mut h);
+            if is_rate {
+                histogram::divide(&mut h, interval as f64 / 1000.0);
+            }
+            Out::Histogram(Arc::new(h))
+        }
+        _ => {
+            cx.note(&Note::MixedFloatsHistograms { name: cx.name });
+            Out::None
+        }
+    }
+}
+
+/// The newest two samples of either kind, older first.
+fn last_two<'a>(w: &Window<'a>) -> [Last<'a>; 2] {
+    let start = |st: &[i64], i: usize| st.get(i).copied().unwrap_or(0);
+    let floats = w.t().iter().enumerate().rev().take(2).map(|(i, t)| Last {
+        t: *t,
+        st: start(w.st(), i),
+        v: w.v()[i],
+        h: None,
+    });
+    let histograms = w.ht().iter().enumerate().rev().take(2).map(|(i, t)| Last {
+        t: *t,
+        st: start(w.hst(), i),
+        v: 0.0,
+        h: Some(&w.h()[i]),
+    });
+    let mut all: Vec<Last<'a>> = floats.chain(histograms).collect();
+    all.sort_by_key(|last| std::cmp::Reverse(last.t));
+    all.truncate(2);
+    match (all.pop(), all.pop()) {
+        (Some(a), Some(b)) => [a, b],
+        _ => unreachable!("the caller saw two samples"),
+    }
+}

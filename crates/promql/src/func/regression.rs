@@ -1,0 +1,82 @@
+//! Trends: `deriv`, `predict_linear` by least squares, and double exponential smoothing.
+
+use crate::annotations::Note;
+use crate::exec::range::{Out, RangeContext};
+use crate::exec::window::Window;
+use crate::kahan::Sum;
+use crate::number::plain;
+use nilometer_model::{Error, Result};
+
+pub(crate) fn derivative(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+    if !enough(w, cx) {
+        return Out::None;
+    }
+    // A time near the samples, so that little precision is lost.
+    let (slope, _) = least_squares(w.t(), w.v(), w.t()[0]);
+    Out::Float(slope)
+}
+
+pub(crate) fn predict(w: &Window<'_>, seconds: f64, cx: &mut RangeContext<'_>) -> Out {
+    if !enough(w, cx) {
+        return Out::None;
+    }
+    let (slope, intercept) = least_squares(w.t(), w.v(), w.eval_ms);
+    Out::Float(slope * seconds + intercept)
+}
+
+/// Whether there are two floats. Notes that histograms beside floats are left out.
+fn enough(w: &Window<'_>, cx: &mut RangeContext<'_>) -> bool {
+    if w.is_mixed() {
+        cx.note(&Note::HistogramIgnoredInMixedRange { name: cx.name });
+    }
+    w.v().len() >= 2
+}
+
+/// Slope per second, and the value at `origin_ms`.
+fn least_squares(t: &[i64], v: &[f64], origin_ms: i64) -> (f64, f64) {
+    if v.iter().all(|y| *y == v[0]) {
+        return if v[0].is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, v[0]) };
+    }
+    let n = v.len() as f64;
+    let (mut sum_x, mut sum_y, mut sum_xy, mut sum_x2) =
+        (Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    for (t, y) in t.iter().zip(v) {
+        let x = t.saturating_sub(origin_ms) as f64 / 1e3;
+        sum_x.add(x);
+        sum_y.add(*y);
+        sum_xy.add(x * y);
+        sum_x2.add(x * x);
+    }
+    let (sum_x, sum_y) = (sum_x.total(), sum_y.total());
+    let covariance = sum_xy.total() - sum_x * sum_y / n;
+    let variance = sum_x2.total() - sum_x * sum_x / n;
+    let slope = covariance / variance;
+    (slope, sum_y / n - slope * sum_x / n)
+}
+
+/// `factors`: how much the newest value counts, and how much the newest trend.
+pub(crate) fn smooth(w: &Window<'_>, factors: (f64, f64), cx: &mut RangeContext<'_>) -> Result<Out> {
+    let (smoothing, trending) = factors;
+    for (factor, (what, letters)) in [(smoothing, ("smoothing", "sf")), (trending, ("trend", "tf"))] {
+        if factor <= 0.0 || factor >= 1.0 {
+            let got = if factor.is_finite() { format!("{factor:.6}") } else { plain(factor) };
+            return Err(Error::invalid(format!(
+                "invalid {what} factor. Expected: 0 < {letters} < 1, got: {got}"
+            )));
+        }
+    }
+    if !enough(w, cx) {
+        return Ok(Out::None);
+    }
+    let v = w.v();
+    let (mut before, mut smoothed, mut trend) = (0.0, v[0], v[1] - v[0]);
+    for (i, y) in v.iter().enumerate().skip(1) {
+        let x = smoothing * y;
+        if i > 1 {
+            trend = trending * (smoothed - before) + (1.0 - trending) * trend;
+        }
+        let y = (1.0 - smoothing) * (smoothed + trend);
+        (before, smoothed) = (smoothed, x + y);
+    }
+    Ok(Out::Float(smoothed))
+}
