@@ -18,6 +18,7 @@
 mod block;
 mod bytes;
 mod dir;
+pub mod fuzz;
 mod index;
 mod labels;
 mod recode;

@@ -3,6 +3,7 @@
 mod crash;
 mod damage;
 mod fixture;
+mod fuzz;
 mod golden;
 mod model;
 mod promtool;

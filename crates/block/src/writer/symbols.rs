@@ -20,12 +20,12 @@ impl SymbolTable {
 
     pub(super) fn new<'a>(sorted: impl IntoIterator<Item = &'a str>) -> Result<Self> {
         let mut table = SymbolTable { content: vec![0; Self::COUNT_BYTES], ..SymbolTable::default() };
+        let mut last = None;
         for symbol in sorted {
-            let number = table.offsets.len();
-            if number > 0 && table.get(number as u32 - 1) >= symbol {
-                let before = table.get(number as u32 - 1);
-                return Err(Error::invalid(format!("symbols are not sorted: {before:?} before {symbol:?}")));
+            if let Some(last) = last.filter(|last| *last >= symbol) {
+                return Err(Error::invalid(format!("symbols are not sorted: {last:?} before {symbol:?}")));
             }
+            last = Some(symbol);
             let too_many = |_| {
                 let max = u64::from(u32::MAX);
                 Error::limit("symbol-table-bytes", max, "the symbols of a block are too many: cut it smaller")

@@ -1,0 +1,3 @@
+#![no_main]
+//! A `meta.json`: refused, or the same when written and read again.
+libfuzzer_sys::fuzz_target!(|input: &[u8]| nilometer_block::fuzz::meta(input));
