@@ -216,27 +216,33 @@ impl<'t> Spelling<'t> {
         }
     }
 
-    /// Takes back what was written.
-    pub(super) fn abandon(self) {
+    /// Takes back what was written, for `defect`.
+    #[cold]
+    pub(super) fn refuse(self, defect: Defect) -> Result<Result<Text, Defect>, Stop> {
         self.text.truncate(self.start);
+        self.within_limit().map(|()| Err(defect))
     }
 
     /// What was written, or what is wrong with it.
     pub(super) fn finish(self) -> Result<Result<Text, Defect>, Stop> {
         let spelled = Text::new(self.start, self.text.len());
-        if let Err(defect) = bounded(spelled, self.count, self.limits) {
-            self.abandon();
-            return Ok(Err(defect));
+        match bounded(spelled, self.count, self.limits) {
+            Err(defect) => self.refuse(defect),
+            Ok(_) if self.too_long => {
+                let max = self.limits.max_label_bytes_per_series;
+                self.refuse(Defect::LabelsTooLong { max })
+            }
+            Ok(spelled) => self.within_limit().map(|()| Ok(spelled)),
         }
-        if self.too_long {
-            let max = self.limits.max_label_bytes_per_series;
-            self.abandon();
-            return Ok(Err(Defect::LabelsTooLong { max }));
+    }
+
+    fn within_limit(&self) -> Result<(), Stop> {
+        let max = self.limits.max_label_bytes;
+        if self.text.written() > max as usize {
+            Err(Stop::Limit { name: "max_label_bytes", max })
+        } else {
+            Ok(())
         }
-        if self.text.len() > self.limits.max_label_bytes as usize {
-            return Err(Stop::Limit { name: "max_label_bytes", max: self.limits.max_label_bytes });
-        }
-        Ok(Ok(spelled))
     }
 }
 

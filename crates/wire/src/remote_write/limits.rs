@@ -18,8 +18,9 @@ pub struct Limits {
     pub max_metadata: u32,
     /// Symbols of a 2.0 request.
     pub max_symbols: u32,
-    /// Bytes of all labels that had to be written out: references of 2.0 and labels in another form than the
-    /// usual one. A reference of one byte can stand for a symbol of megabytes.
+    /// Bytes of all labels that had to be written out, also those of series refused in the end: references of
+    /// 2.0 and labels in another form than the usual one. A reference of one byte can stand for a symbol of
+    /// megabytes, so this bounds time as well as memory.
     pub max_label_bytes: u32,
     /// A series over it is refused, its request is not.
     pub max_labels_per_series: u32,
@@ -42,7 +43,7 @@ impl Default for Limits {
             max_exemplars: 200_000,
             max_metadata: 200_000,
             max_symbols: 1_000_000,
-            max_label_bytes: 128 << 20,
+            max_label_bytes: 64 << 20,
             max_labels_per_series: 512,
             max_label_bytes_per_series: 256 << 10,
             max_buckets_per_histogram: 20_000,

@@ -38,6 +38,8 @@ pub(super) struct TextArena {
     /// Longer than `len`: room to copy too much.
     bytes: Vec<u8>,
     len: usize,
+    /// Bytes that were written and taken back.
+    taken_back: usize,
 }
 
 impl TextArena {
@@ -50,12 +52,21 @@ impl TextArena {
         &self.bytes[..self.len]
     }
 
+    /// Bytes that were written since the arena was cleared.
+    #[inline]
+    pub(super) fn written(&self) -> usize {
+        self.len + self.taken_back
+    }
+
+    /// Takes back what was written behind `len`.
     pub(super) fn truncate(&mut self, len: usize) {
+        self.taken_back += self.len.saturating_sub(len);
         self.len = self.len.min(len);
     }
 
     pub(super) fn clear(&mut self, keep_bytes: usize) {
         self.len = 0;
+        self.taken_back = 0;
         if self.bytes.capacity() > keep_bytes {
             self.bytes = Vec::new();
         }
@@ -113,7 +124,7 @@ impl TextArena {
     fn grow(&mut self, more: usize) {
         let wanted = self.len + more;
         if self.bytes.len() < wanted {
-            self.bytes.resize(wanted.next_power_of_two().max(64 << 10), 0);
+            self.bytes.resize((wanted + wanted / 2).max(64 << 10), 0);
         }
     }
 }

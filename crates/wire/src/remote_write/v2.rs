@@ -181,6 +181,10 @@ fn push_all(mut field: Reader<'_>, stack: &mut Vec<u32>) -> protobuf::Result<()>
     Ok(())
 }
 
+fn refuse(spelling: Spelling<'_>, defect: Defect) -> Spell {
+    Ok(spelling.refuse(defect)?.map(|text| (text, false)))
+}
+
 struct Speller<'t> {
     body: &'t [u8],
     symbols: &'t [Text],
@@ -197,16 +201,15 @@ impl Speller<'_> {
         let mut last = Text::default();
         while let Some(name_ref) = next()? {
             let Some(value_ref) = next()? else {
-                self.spelling.abandon();
-                return Ok(Err(Defect::OddRefs { count: 2 * count as u32 + 1 }));
+                return refuse(self.spelling, Defect::OddRefs { count: 2 * count as u32 + 1 });
             };
             let texts = (self.symbols.get(name_ref as usize), self.symbols.get(value_ref as usize));
             let (Some(&name), Some(&value)) = texts else {
                 // The rest has to be well-formed all the same.
                 while next()?.is_some() {}
                 let label_ref = if texts.0.is_none() { name_ref } else { value_ref };
-                self.spelling.abandon();
-                return Ok(Err(Defect::NoSuchSymbol { label_ref, symbols: self.symbols.len() as u32 }));
+                let symbols = self.symbols.len() as u32;
+                return refuse(self.spelling, Defect::NoSuchSymbol { label_ref, symbols });
             };
             as_before &= self.ascending.get(count) == Some(&name_ref);
             if !as_before {

@@ -4,6 +4,7 @@ use crate::fuzz;
 use crate::protobuf::Writer;
 use crate::remote_write::{Limits, Message, RETAINED_BYTES, WriteRequest};
 use crate::snappy;
+use nilometer_model::Kind;
 
 /// Marsaglia's xorshift, enough to make garbage.
 struct XorShift(u64);
@@ -75,12 +76,32 @@ fn references_cannot_be_blown_up() {
     assert!(body.len() < 1_000_000);
     let mut request = WriteRequest::default();
     let error = request.read_plain(Message::V2, &body, &Limits::default()).unwrap_err();
-    assert_eq!(error.to_string().split("(limit ").nth(1), Some("max_label_bytes = 134217728)"));
+    assert_eq!(error.to_string().split("(limit ").nth(1), Some("max_label_bytes = 67108864)"));
     assert!(
         request.allocated_bytes() <= 10 * RETAINED_BYTES,
         "a refused request holds {}",
         request.allocated_bytes()
     );
+}
+
+/// Labels that are written out and found too long cost time, so they count as well.
+#[test]
+fn refused_labels_are_counted() {
+    let long = "x".repeat(100);
+    let limits = Limits { max_label_bytes_per_series: 250, max_label_bytes: 10_000, ..Limits::default() };
+    let series = |n: usize, refs: &[u8]| {
+        let mut body = Writer::default();
+        ["", "a", &long].iter().for_each(|s| body.put_bytes(4, s.as_bytes()));
+        (0..n).for_each(|_| body.nested(5, |m| m.put_bytes(1, refs)));
+        body.into_bytes()
+    };
+    let mut request = WriteRequest::default();
+    // Two labels of 107 bytes each are written before the third is too long, or refers to nothing.
+    for refs in [&[1, 2, 1, 2, 1, 2], &[1, 2, 1, 2, 1, 9]] {
+        request.read_plain(Message::V2, &series(10_000 / 214, refs), &limits).unwrap();
+        let error = request.read_plain(Message::V2, &series(10_000 / 214 + 1, refs), &limits).unwrap_err();
+        assert_eq!(*error.kind(), Kind::Limit { name: "max_label_bytes", max: 10_000 });
+    }
 }
 
 /// The series that cost least to send.
