@@ -29,6 +29,8 @@ mod tombstones;
 mod verify;
 mod writer;
 
+use nilometer_chunk::Encoding;
+
 pub use block::Block;
 pub use dir::BlockDir;
 pub use tombstones::{Deleted, Tombstones};
@@ -38,7 +40,10 @@ pub use writer::{BlockWriter, ChunkRef};
 #[cfg(test)]
 mod tests;
 
-/// Chunks of all encodings begin with the number of their samples.
-fn samples_of(chunk: &[u8]) -> Option<u64> {
-    chunk.first_chunk().map(|count| u64::from(u16::from_be_bytes(*count)))
+/// Chunks of all encodings begin with the number of their samples; of those with start timestamps the upper
+/// two bits of it are something else.
+fn samples_of(encoding: Encoding, chunk: &[u8]) -> Option<u64> {
+    let count = u16::from_be_bytes(*chunk.first_chunk()?);
+    let has_reset_bits = matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt);
+    Some(u64::from(if has_reset_bits { count & 0x3fff } else { count }))
 }

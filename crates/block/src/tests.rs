@@ -2,6 +2,7 @@
 
 mod crash;
 mod damage;
+mod encodings;
 mod fixture;
 mod fuzz;
 mod golden;

@@ -172,7 +172,7 @@ impl Verifier<'_> {
         } else {
             &mut stats.num_histogram_samples
         }) += count;
-        let announced = crate::samples_of(data).unwrap_or(0);
+        let announced = crate::samples_of(encoding, data).unwrap_or(0);
         let within = self.block.meta().range();
         let mut problem = |what: &str| {
             self.report.problem(format!("{labels}: chunk {:#x} {what}", chunk.reference));

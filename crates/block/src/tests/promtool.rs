@@ -1,7 +1,9 @@
 //! Prometheus' own tool on our blocks. Skipped where it is not installed: `cargo xtask tools` does.
 
+use super::encodings::write_encodings;
 use super::fixture::*;
 use super::golden::dump;
+use nilometer_chunk::Encoding;
 use nilometer_env::{Fs, RealFs};
 use nilometer_model::TimeRange;
 use std::path::{Path, PathBuf};
@@ -68,4 +70,18 @@ fn prometheus_reads_our_blocks() {
         nilometer_model::Matcher::new(nilometer_model::MatchKind::Regex, "job", "a|b").unwrap(),
     ];
     assert_eq!(up, dump(&expected(&data, &matchers, TimeRange::ALL)));
+}
+
+#[test]
+fn prometheus_accepts_histograms() {
+    let Some(tool) = promtool() else { return };
+    let folder = Folder::new("promtool-histograms");
+    let fs: Arc<dyn Fs> = Arc::new(RealFs);
+    let encodings = [Encoding::Xor, Encoding::Histogram, Encoding::FloatHistogram];
+    let meta = write_encodings(&fs, folder.0.to_str().unwrap(), &encodings);
+    let list = folder.run(&tool, &["tsdb", "list", "."]);
+    let row: Vec<_> = list.lines().nth(1).unwrap().split_whitespace().collect();
+    assert_eq!(row[4..7], ["120", "3", "3"], "samples, chunks, series");
+    let analysis = folder.run(&tool, &["tsdb", "analyze", ".", &meta.ulid.to_string()]);
+    assert!(analysis.contains("Series: 3"), "{analysis}");
 }

@@ -225,9 +225,9 @@ fn check(chunk: &ChunkRef<'_>, before: Option<&ChunkMeta>, within: TimeRange) ->
     Ok(())
 }
 
-/// Chunks of all encodings begin with the number of their samples.
 fn count(chunk: &ChunkRef<'_>, stats: &mut BlockStats) -> Result<()> {
-    let samples = crate::samples_of(chunk.data).ok_or_else(|| Error::invalid("a chunk has no data"))?;
+    let samples = crate::samples_of(chunk.encoding, chunk.data);
+    let samples = samples.ok_or_else(|| Error::invalid("a chunk has no data"))?;
     stats.num_chunks += 1;
     stats.num_samples += samples;
     if chunk.encoding.is_float() {

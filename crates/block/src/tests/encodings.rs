@@ -1,0 +1,135 @@
+//! Chunks of every encoding go through a block as they are, and without what was deleted.
+
+use super::fixture::*;
+use crate::{Block, BlockDir, BlockWriter, ChunkRef, Tombstones, verify};
+use nilometer_chunk::{ChunkCount, Encoding, HistogramAppender, Samples, Stamp, Xor2State, encode_floats};
+use nilometer_env::Fs;
+use nilometer_model::{BlockMeta, Histogram, Labels, Span, TimeRange, Value};
+use nilometer_storage::Select;
+use std::path::Path;
+use std::sync::Arc;
+
+const ALL: [Encoding; 6] = [
+    Encoding::Xor,
+    Encoding::Histogram,
+    Encoding::FloatHistogram,
+    Encoding::Xor2,
+    Encoding::HistogramSt,
+    Encoding::FloatHistogramSt,
+];
+const SAMPLES: i64 = 40;
+
+fn t_ms(n: i64) -> i64 {
+    1000 + n * 15_000
+}
+
+fn histogram<C: ChunkCount + From<u32>>(n: i64) -> Histogram<C> {
+    let count = C::from(n as u32 + 1);
+    Histogram {
+        schema: 1,
+        zero_threshold: 0.001,
+        count: C::from(2 * (n as u32 + 1)),
+        sum: n as f64 * 1.5,
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive: vec![count, count],
+        ..Histogram::default()
+    }
+}
+
+/// The counts are those of counters: each has to be appendable.
+fn histograms<C: ChunkCount + From<u32>>(with_starts: bool) -> Vec<u8> {
+    let (mut bytes, mut appender) = (Vec::new(), HistogramAppender::<C>::new(with_starts));
+    for n in 0..SAMPLES {
+        let stamp = Stamp { t_ms: t_ms(n), start_ms: 500 };
+        assert_eq!(appender.append(&mut bytes, stamp, &histogram(n)), nilometer_chunk::Appended::Done);
+    }
+    bytes
+}
+
+fn encoded(encoding: Encoding) -> Vec<u8> {
+    match encoding {
+        Encoding::Xor => encode_floats((0..SAMPLES).map(|n| (t_ms(n), n as f64))),
+        Encoding::Xor2 => {
+            let (mut bytes, mut state) = (Vec::new(), Xor2State::new());
+            for n in 0..SAMPLES {
+                state.append(&mut bytes, Stamp { t_ms: t_ms(n), start_ms: 500 }, n as f64);
+            }
+            bytes
+        }
+        Encoding::Histogram | Encoding::HistogramSt => histograms::<u64>(encoding == Encoding::HistogramSt),
+        Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
+            histograms::<f64>(encoding == Encoding::FloatHistogramSt)
+        }
+    }
+}
+
+/// One series of each encoding, of one chunk.
+pub(super) fn write_encodings(fs: &Arc<dyn Fs>, dir: &str, encodings: &[Encoding]) -> BlockMeta {
+    let mut series: Vec<(Labels, Encoding, Vec<u8>)> = encodings
+        .iter()
+        .map(|e| (labels(&[("__name__", "m"), ("encoding", e.as_str())]), *e, encoded(*e)))
+        .collect();
+    series.sort_by(|a, b| a.0.cmp(&b.0));
+    let mut writer = BlockWriter::create(fs, Path::new(dir), meta(1)).unwrap();
+    writer.symbols(symbols(series.iter().map(|s| &s.0))).unwrap();
+    for (labels, encoding, data) in &series {
+        let range = TimeRange::new(t_ms(0), t_ms(SAMPLES - 1));
+        writer.series(labels, &[ChunkRef { range, encoding: *encoding, data }]).unwrap();
+    }
+    writer.finish().unwrap()
+}
+
+/// Times, values as text, and starts of all samples, by encoding.
+fn samples(block: &Block) -> Vec<(Encoding, Vec<(i64, String, i64)>)> {
+    let series = batches(block, Select::new([], TimeRange::ALL)).into_iter().flat_map(|b| b.unwrap().series);
+    let text = |value: Value| match value {
+        Value::Float(v) => v.to_string(),
+        Value::Int(h) => format!("{} {} {:?}", h.count, h.sum, h.positive),
+        Value::FloatHistogram(h) => format!("{} {} {:?}", h.count, h.sum, h.positive),
+    };
+    series
+        .map(|s| {
+            let mut rows = Vec::new();
+            for chunk in &s.chunks {
+                let mut samples = Samples::new(&chunk.data, chunk.encoding).unwrap();
+                while let Some(sample) = samples.next() {
+                    let (t_ms, value) = sample.unwrap();
+                    assert!(chunk.range.contains(t_ms));
+                    rows.push((t_ms, text(value), samples.start_ms()));
+                }
+            }
+            (s.chunks[0].encoding, rows)
+        })
+        .collect()
+}
+
+#[test]
+fn all_encodings_go_through() {
+    let (_, fs) = disk(1);
+    let meta = write_encodings(&fs, DIR, &ALL);
+    assert_eq!((meta.stats.num_samples, meta.stats.num_float_samples), (240, 80));
+    assert_eq!((meta.stats.num_histogram_samples, meta.stats.num_chunks), (160, 6));
+    let dir = BlockDir::new(fs.clone(), DIR);
+    let block = dir.open(meta.ulid).unwrap();
+    let report = verify(&block);
+    assert!(report.is_clean() && report.stats == meta.stats, "{:?}", report.problems);
+    let whole = samples(&block);
+    assert_eq!(whole.len(), ALL.len());
+    for (encoding, rows) in &whole {
+        let data = encoded(*encoding);
+        assert_eq!(rows.len(), Samples::new(&data, *encoding).unwrap().count());
+    }
+
+    // Two parts are deleted of each.
+    let mut tombstones = Tombstones::default();
+    let deleted = [TimeRange::new(0, t_ms(3)), TimeRange::new(t_ms(10), t_ms(20) - 1)];
+    for reference in block.0.index.all_series_by_walk().unwrap() {
+        deleted.iter().for_each(|range| tombstones.add(reference, *range));
+    }
+    tombstones.write(&*fs, block.path()).unwrap();
+    for ((encoding, before), (_, after)) in whole.iter().zip(samples(&dir.open(meta.ulid).unwrap())) {
+        let left: Vec<_> =
+            before.iter().filter(|s| !deleted.iter().any(|d| d.contains(s.0))).cloned().collect();
+        assert_eq!((after.len(), after), (26, left), "{encoding}");
+    }
+}
