@@ -10,6 +10,11 @@ pub(crate) struct Writer {
 }
 
 impl Writer {
+    /// Appends to what is there.
+    pub(crate) fn onto(bytes: Vec<u8>) -> Self {
+        Writer { bytes }
+    }
+
     pub(crate) fn into_bytes(self) -> Vec<u8> {
         self.bytes
     }
@@ -36,9 +41,14 @@ impl Writer {
         self.bytes.extend_from_slice(&value.to_bits().to_le_bytes());
     }
 
-    pub(crate) fn put_bytes(&mut self, field: u32, value: &[u8]) {
+    /// What is written next, `len` bytes of it, is the field's value.
+    pub(crate) fn put_length(&mut self, field: u32, len: usize) {
         self.put_varint(tag(field, Wire::Bytes).into());
-        self.put_varint(value.len() as u64);
+        self.put_varint(len as u64);
+    }
+
+    pub(crate) fn put_bytes(&mut self, field: u32, value: &[u8]) {
+        self.put_length(field, value.len());
         self.bytes.extend_from_slice(value);
     }
 

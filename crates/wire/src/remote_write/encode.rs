@@ -1,5 +1,6 @@
 //! Writes requests as a sender does: for tests, for the hub's own metrics and for generated load.
 
+use super::labels::varint_len;
 use super::metadata::number;
 use crate::protobuf::{Writer, zigzag};
 use nilometer_model::{CounterReset, Exemplar, Histogram, Labels, Metadata, Span, Value};
@@ -65,9 +66,14 @@ pub fn v1(series: &[SentSeries], families: &[(String, Metadata)]) -> Vec<u8> {
 
 /// The bytes by which [`Identity::Key`](super::Identity) knows these labels.
 pub fn put_key(out: &mut Vec<u8>, labels: &Labels) {
-    let mut message = Writer::default();
-    put_labels(&mut message, labels.iter());
-    out.extend_from_slice(&message.into_bytes());
+    let mut message = Writer::onto(std::mem::take(out));
+    for (name, value) in labels {
+        let len = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
+        message.put_length(1, len);
+        message.put_bytes(1, name.as_bytes());
+        message.put_bytes(2, value.as_bytes());
+    }
+    *out = message.into_bytes();
 }
 
 fn put_labels<'a>(message: &mut Writer, labels: impl Iterator<Item = (&'a str, &'a str)>) {

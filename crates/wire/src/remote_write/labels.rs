@@ -7,9 +7,9 @@
 //! ```
 //!
 //! That is how protobuf writes the labels of a 1.0 series. Labels in this form are **canonical** when every
-//! varint (uv) is minimal, the names ascend strictly, and no name or value is empty. Then the bytes follow from the
-//! set of labels, and two series are the same exactly when their bytes are. Other labels are brought into
-//! this form as they come, to be walked by [`LabelIter`].
+//! varint (uv) is minimal, the names ascend strictly, and no name or value is empty. Then the bytes follow
+//! from the set of labels, and two series are the same exactly when their bytes are. Other labels are brought
+//! into this form as they come, to be walked by [`LabelIter`].
 
 use super::Defect;
 use super::limits::{Limits, Stop};

@@ -87,7 +87,7 @@ impl TextArena {
         if inner >= 0x80 {
             return self.push_long_label(name.of(body), value.of(body));
         }
-        let Some(out) = self.bytes[self.len..].first_chunk_mut::<WINDOW>() else { return };
+        let out = self.bytes[self.len..].first_chunk_mut::<WINDOW>().expect("grown above");
         out[..4].copy_from_slice(&[0x0a, inner as u8, 0x0a, name_len as u8]);
         copy::<16>(body, name, &mut out[4..]);
         out[4 + name_len..6 + name_len].copy_from_slice(&[0x12, value_len as u8]);
