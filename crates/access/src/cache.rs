@@ -77,3 +77,43 @@ impl Cache {
         all
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verified(digests: impl IntoIterator<Item = u128>) -> Cache {
+        let cache = Cache::new(HashSet::new());
+        for digest in digests {
+            cache.set_verified(digest, Arc::new(Identity::anyone()));
+        }
+        cache
+    }
+
+    #[test]
+    fn what_was_verified_is_remembered_until_it_is_wrong() {
+        let second = Cache::new(verified([1, 2]).to_formerly());
+        assert!(second.verified(1).is_none(), "it has to be verified again");
+        assert!(second.was_verified(1) && second.was_verified(2) && !second.was_verified(3));
+        second.set_wrong(1);
+        assert!(second.is_wrong(1) && !second.is_wrong(2));
+        let third = Cache::new(second.to_formerly());
+        assert!(!third.was_verified(1) && third.was_verified(2) && !third.is_wrong(1));
+    }
+
+    #[test]
+    fn memory_of_former_ones_is_bounded() {
+        let many = Cache::new(verified(0..20_000).to_formerly());
+        many.set_verified(1 << 100, Arc::new(Identity::anyone()));
+        let next = many.to_formerly();
+        assert!(next.contains(&(1 << 100)), "the present ones come first");
+        assert_eq!(next.len(), MAX_FORMERLY);
+    }
+
+    #[test]
+    fn a_digest_depends_on_key_and_text() {
+        let all =
+            [digest(&[1; 16], b"a"), digest(&[2; 16], b"a"), digest(&[1; 16], b"b"), digest(&[1; 16], b"")];
+        assert_eq!(all.iter().collect::<HashSet<_>>().len(), 4);
+    }
+}
