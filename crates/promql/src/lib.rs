@@ -17,6 +17,7 @@ pub mod parse;
 mod plan;
 mod print;
 mod quote;
+pub mod script;
 pub mod value;
 
 pub use budget::{Interrupt, Limits, Stop};

@@ -14,9 +14,9 @@
 pub(crate) mod aggregate;
 pub(crate) mod binary;
 pub(crate) mod build;
+mod decode;
 pub(crate) mod flow;
 pub(crate) mod grid;
-mod histogram_chunks;
 pub(crate) mod info;
 pub(crate) mod matrix;
 pub(crate) mod range;

@@ -41,15 +41,12 @@ impl Samples {
         if chunk.encoding.is_float() {
             nilometer_chunk::decode_floats(&chunk.data, chunk.encoding, &mut self.t, &mut self.v)?;
             if starts {
-                self.st.resize(self.t.len(), 0);
+                super::decode::float_starts(chunk, &mut self.st)?;
             }
             return Ok(());
         }
-        super::histogram_chunks::decode(chunk, &mut self.ht, &mut self.h)?;
-        if starts {
-            self.hst.resize(self.ht.len(), 0);
-        }
-        Ok(())
+        let starts = starts.then_some(&mut self.hst);
+        super::decode::histograms(chunk, &mut self.ht, &mut self.h, starts)
     }
 
     /// Puts what was appended from these lengths on in order, where it reaches back before them. Of two
