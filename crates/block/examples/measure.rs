@@ -91,7 +91,7 @@ fn main() {
     println!("index {index} bytes");
     drop(symbols);
 
-    let block = Block::open(&RealFs, &path).unwrap();
+    let block = Block::new(fs.clone(), &path).unwrap();
     laps.lap("opening");
     read(&block, &mut laps);
     assert!(verify(&block).is_clean());

@@ -34,8 +34,9 @@ impl BlockDir {
         Ok(self.folders()?.iter().filter(|name| is_block(name)).filter_map(|name| ulid(name)).collect())
     }
 
+    /// A block of which so far only `meta.json` is read.
     pub fn open(&self, ulid: Ulid) -> Result<Block> {
-        Block::open(&*self.fs, &self.path.join(ulid.to_string()))
+        Block::new(self.fs.clone(), self.path.join(ulid.to_string()))
     }
 
     /// Removes what unfinished writing and deleting left behind; says what. No writer may be at work.

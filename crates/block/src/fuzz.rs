@@ -13,6 +13,7 @@ use nilometer_env::sim::SimFs;
 use nilometer_model::{BlockMeta, Labels, MatchKind, Matcher, TimeRange};
 use nilometer_storage::{LabelQuery, Queryable, Select};
 use std::path::Path;
+use std::sync::Arc;
 
 /// The contents of a block's sections, without their lengths and checksums.
 #[derive(Clone, Debug, Default)]
@@ -67,7 +68,7 @@ pub fn meta(input: &[u8]) {
 impl Parts {
     /// Reads everything in every way. How many series there are.
     pub(crate) fn read(&self) -> usize {
-        let (fs, dir) = (SimFs::new(0), Path::new("/b"));
+        let (fs, dir) = (Arc::new(SimFs::new(0)), Path::new("/b"));
         let mut chunks = segments::HEADER.to_vec();
         chunks.extend(sealed_chunks(self.chunks.clone()));
         let meta = BlockMeta { version: 1, max_time_ms: i64::MAX, ..BlockMeta::default() };
@@ -81,7 +82,7 @@ impl Parts {
         for (name, bytes) in files {
             fs.create(&dir.join(name)).and_then(|f| f.append(&bytes)).expect("a new disk");
         }
-        let Ok(block) = Block::open(&fs, dir) else { return 0 };
+        let Ok(block) = Block::new(fs, dir) else { return 0 };
         verify(&block);
         let matcher = |kind, name, value| Matcher::new(kind, name, value).ok();
         let sets = [

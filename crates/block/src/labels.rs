@@ -1,6 +1,7 @@
 //! Names and values of labels: from the table of the index alone, or of the series that match.
 
 use crate::Block;
+use crate::block::is_damage;
 use crate::index::{Index, Name, Plan, SeriesEntry, SymbolCache, is_corrupt, plan, postings};
 use crate::source::Window;
 use nilometer_model::{Labels, Matcher, Result};
@@ -9,58 +10,69 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 pub(crate) fn names(block: &Block, query: &LabelQuery) -> Result<Names> {
-    let index = &block.0.index;
-    let mut answer = Answer::new(query);
-    if !block.meta().range().overlaps(&query.range) {
-        return Ok(answer.into_names());
-    }
-    if let (true, Ok(offsets)) = (query.matcher_sets.is_empty(), &index.offsets) {
-        for name in offsets.names() {
-            answer.add(&name.name);
+    answer(block, query, |index, answer| match (&index.offsets, query.matcher_sets.is_empty()) {
+        (Ok(offsets), true) => {
+            offsets.names().iter().for_each(|name| answer.add(&name.name));
+            Ok(())
         }
-        return Ok(answer.into_names());
-    }
-    for matchers in sets(query) {
-        for_each_series(index, plan(index, matchers)?, &mut answer, |labels, answer| {
-            for (name, _) in labels {
-                answer.add(name);
-            }
-        })?;
-    }
-    Ok(answer.into_names())
+        _ => sets(query).iter().try_for_each(|matchers| {
+            for_each_series(index, plan(index, matchers)?, answer, |labels, answer| {
+                labels.iter().for_each(|(name, _)| answer.add(name));
+            })
+        }),
+    })
 }
 
 pub(crate) fn values(block: &Block, name: &str, query: &LabelQuery) -> Result<Names> {
-    let index = &block.0.index;
-    let mut answer = Answer::new(query);
-    if !block.meta().range().overlaps(&query.range) {
-        return Ok(answer.into_names());
-    }
-    let Ok(offsets) = &index.offsets else {
-        for matchers in sets(query) {
-            values_by_series(index, name, plan(index, matchers)?, &mut answer)?;
+    answer(block, query, |index, answer| {
+        let Ok(offsets) = &index.offsets else {
+            return sets(query)
+                .iter()
+                .try_for_each(|set| values_by_series(index, name, plan(index, set)?, answer));
+        };
+        let Some(known) = offsets.name(name).filter(|n| !n.name.is_empty()) else { return Ok(()) };
+        if query.matcher_sets.is_empty() {
+            return all_values(index, known, answer);
         }
-        return Ok(answer.into_names());
-    };
-    let Some(known) = offsets.name(name).filter(|n| !n.name.is_empty()) else {
-        return Ok(answer.into_names());
-    };
-    if query.matcher_sets.is_empty() {
-        let limit = query.limit;
-        index.values(known, "", |value, _| {
-            answer.add(value);
-            // They come sorted, so the first ones are the answer.
-            if limit > 0 && answer.found.len() >= limit {
-                ControlFlow::Break(())
-            } else {
-                ControlFlow::Continue(())
-            }
-        })?;
+        query.matcher_sets.iter().try_for_each(|set| values_of_matching(index, known, set, answer))
+    })
+}
+
+/// What `fill` finds in a block. A block that cannot be read has only a warning to say.
+fn answer(
+    block: &Block,
+    query: &LabelQuery,
+    fill: impl FnOnce(&Index, &mut Answer) -> Result<()>,
+) -> Result<Names> {
+    let limit = if query.limit == 0 { usize::MAX } else { query.limit };
+    let mut answer = Answer { found: BTreeSet::new(), warnings: Vec::new(), limit };
+    if block.meta().range().overlaps(&query.range) {
+        match block.open() {
+            Ok(open) => fill(&open.index, &mut answer)?,
+            Err(e) if is_damage(&e) => answer.warnings.push(e.to_string()),
+            Err(e) => return Err(e),
+        }
     }
-    for matchers in &query.matcher_sets {
-        values_of_matching(index, known, matchers, &mut answer)?;
+    if !answer.warnings.is_empty() {
+        block.count_damage();
+        answer.warnings.truncate(Answer::MAX_WARNINGS);
     }
-    Ok(answer.into_names())
+    Ok(Names { names: answer.found.into_iter().collect(), warnings: answer.warnings })
+}
+
+fn all_values(index: &Index, name: &Name, answer: &mut Answer) -> Result<()> {
+    let scanned = index.values(name, "", |value, _| {
+        answer.add(value);
+        // They come sorted, so the first ones are the answer.
+        if answer.found.len() < answer.limit { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    });
+    match scanned {
+        Err(e) if is_corrupt(&e) => {
+            answer.warnings.push(e.to_string());
+            values_by_series(index, &name.name, plan(index, &[])?, answer)
+        }
+        scanned => scanned,
+    }
 }
 
 /// The sets that are joined by "or": no set selects all series, as one empty set does.
@@ -76,25 +88,27 @@ fn values_of_matching(index: &Index, name: &Name, matchers: &[Matcher], answer: 
         return values_by_series(index, &name.name, plan, answer);
     }
     answer.warnings.extend(plan.warnings.iter().map(ToString::to_string));
-    let (mut window, mut list, mut damage) = (Window::default(), Vec::new(), None);
-    index.values(name, "", |value, at| {
-        list.clear();
-        match postings::read(&mut window, &index.source, at, &mut list) {
-            Ok(()) if postings::meet(&list, &plan.refs) => answer.add(value),
-            Ok(()) => {}
-            Err(e) => damage = Some(e),
-        }
-        if damage.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-    })?;
-    match damage {
-        None => Ok(()),
+    match values_by_postings(index, name, &plan.refs, answer) {
         // The labels of the series say the same.
-        Some(e) if is_corrupt(&e) => {
+        Err(e) if is_corrupt(&e) => {
             answer.warnings.push(e.to_string());
             values_by_series(index, &name.name, plan, answer)
         }
-        Some(e) => Err(e),
+        done => done,
     }
+}
+
+fn values_by_postings(index: &Index, name: &Name, refs: &[u32], answer: &mut Answer) -> Result<()> {
+    let (mut window, mut list, mut done) = (Window::default(), Vec::new(), Ok(()));
+    index.values(name, "", |value, at| {
+        list.clear();
+        done = postings::read(&mut window, &index.source, at, &mut list);
+        if postings::meet(&list, refs) {
+            answer.add(value);
+        }
+        if done.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    done
 }
 
 fn values_by_series(index: &Index, name: &str, plan: Plan, answer: &mut Answer) -> Result<()> {
@@ -137,11 +151,6 @@ struct Answer {
 impl Answer {
     const MAX_WARNINGS: usize = 16;
 
-    fn new(query: &LabelQuery) -> Self {
-        let limit = if query.limit == 0 { usize::MAX } else { query.limit };
-        Answer { found: BTreeSet::new(), warnings: Vec::new(), limit }
-    }
-
     fn add(&mut self, text: &str) {
         if !self.found.contains(text) {
             self.found.insert(text.to_owned());
@@ -150,10 +159,5 @@ impl Answer {
                 self.found.pop_last();
             }
         }
-    }
-
-    fn into_names(mut self) -> Names {
-        self.warnings.truncate(Self::MAX_WARNINGS);
-        Names { names: self.found.into_iter().collect(), warnings: self.warnings }
     }
 }

@@ -1,16 +1,18 @@
 //! The series of a block that match, batch by batch.
 
 use crate::Block;
+use crate::block::{OpenBlock, is_damage};
 use crate::index::{Plan, SeriesEntry, SymbolCache, plan};
 use crate::recode;
 use crate::segments::ChunkWindow;
 use crate::source::Window;
+use crate::tombstones::Deleted;
 use bytes::Bytes;
 use futures::Stream;
-use nilometer_model::{Error, Kind, Labels, Result};
+use nilometer_model::{Error, Labels, Matcher, Result};
 use nilometer_storage::{Chunk, Select, Series, SeriesBatch};
 use std::pin::Pin;
-use std::sync::atomic::Ordering;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 /// Each step is one batch, read and checked on the thread that asks.
@@ -18,7 +20,7 @@ pub(crate) struct Selection {
     block: Block,
     select: Select,
     /// Made at the first step.
-    plan: Option<Plan>,
+    plan: Option<(Arc<OpenBlock>, Plan)>,
     next: usize,
     /// How many series may still be given.
     left: usize,
@@ -70,15 +72,23 @@ impl Selection {
         }
     }
 
-    fn make_plan(&mut self) -> Result<Plan> {
+    /// Nothing where there is nothing to read.
+    fn make_plan(&mut self) -> Result<Option<(Arc<OpenBlock>, Plan)>> {
         if !self.block.meta().range().overlaps(&self.select.range) {
-            return Ok(Plan { refs: Vec::new(), filter: Vec::new(), warnings: Vec::new() });
+            return Ok(None);
         }
-        let mut plan = plan(&self.block.0.index, &self.select.matchers)?;
+        let open = match self.block.open() {
+            Err(e) if is_damage(&e) => {
+                self.damage.note(&self.block, &e);
+                return Ok(None);
+            }
+            open => open?,
+        };
+        let mut plan = plan(&open.index, &self.select.matchers)?;
         for damage in plan.warnings.drain(..) {
             self.damage.note(&self.block, &damage);
         }
-        Ok(plan)
+        Ok(Some((open, plan)))
     }
 
     fn is_full(&self) -> bool {
@@ -88,20 +98,21 @@ impl Selection {
     }
 
     /// The next batch, `None` at the end; or not ready, so that others get their turn.
-    fn step(&mut self) -> Poll<Result<Option<SeriesBatch>>> {
-        let plan = match self.plan.take().map_or_else(|| self.make_plan(), Ok) {
-            Ok(plan) => plan,
-            Err(e) => return Poll::Ready(Err(e)),
+    fn step(&mut self) -> Result<Poll<Option<SeriesBatch>>> {
+        let ready = match self.plan.take() {
+            Some(plan) => Some(plan),
+            None => self.make_plan()?,
         };
+        let Some((open, plan)) = ready else { return Ok(Poll::Ready(self.take_batch(true))) };
         let pause_at = self.next + Self::PAUSE_SERIES;
         while self.left > 0 && !self.is_full() && self.next < plan.refs.len() {
             if self.next == pause_at {
-                self.plan = Some(plan);
-                return Poll::Pending;
+                self.plan = Some((open, plan));
+                return Ok(Poll::Pending);
             }
             let reference = plan.refs[self.next];
             self.next += 1;
-            match self.read_series(reference, &plan) {
+            match self.read_series(&open, reference, &plan.filter) {
                 Ok(Some(series)) => {
                     self.batch_bytes += series.chunks.iter().map(|c| c.data.len()).sum::<usize>();
                     self.left -= 1;
@@ -109,30 +120,40 @@ impl Selection {
                 }
                 Ok(None) => {}
                 Err(e) if is_damage(&e) => self.damage.note(&self.block, &e),
-                Err(e) => return Poll::Ready(Err(e)),
+                Err(e) => return Err(e),
             }
         }
-        self.done = self.left == 0 || self.next >= plan.refs.len();
-        self.plan = Some(plan);
-        if self.done {
+        let ends = self.left == 0 || self.next >= plan.refs.len();
+        self.plan = Some((open, plan));
+        Ok(Poll::Ready(self.take_batch(ends)))
+    }
+
+    fn take_batch(&mut self, ends: bool) -> Option<SeriesBatch> {
+        if ends {
+            self.done = true;
             self.damage.close();
         }
         self.batch.warnings.append(&mut self.damage.warnings);
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
-        Poll::Ready(Ok((!batch.series.is_empty() || !batch.warnings.is_empty()).then_some(batch)))
+        (!batch.series.is_empty() || !batch.warnings.is_empty()).then_some(batch)
     }
 
-    fn read_series(&mut self, reference: u32, plan: &Plan) -> Result<Option<Series>> {
-        let (index, reader, range) = (&self.block.0.index, &mut self.reader, self.select.range);
+    fn read_series(
+        &mut self,
+        open: &OpenBlock,
+        reference: u32,
+        filter: &[Matcher],
+    ) -> Result<Option<Series>> {
+        let (index, reader, range) = (&open.index, &mut self.reader, self.select.range);
         index.series.read(&mut reader.entries, &index.source, reference, &mut reader.entry)?;
-        let deleted = self.block.0.tombstones.of(reference);
+        let deleted = open.tombstones.of(reference);
         reader.entry.chunks.retain(|c| c.range.overlaps(&range) && !deleted.covers(c.range));
         if reader.entry.chunks.is_empty() {
             return Ok(None);
         }
         let labels = index.labels(&reader.entry, &mut reader.symbols)?;
-        if !plan.filter.iter().all(|m| m.matches_labels(&labels)) {
+        if !filter.iter().all(|m| m.matches_labels(&labels)) {
             return Ok(None);
         }
         if self.last.as_ref().is_some_and(|last| *last >= labels) {
@@ -142,20 +163,19 @@ impl Selection {
         if self.select.hints.labels_only {
             return Ok(Some(Series { labels, chunks: Vec::new() }));
         }
-        let chunks = self.read_chunks(reference)?;
+        let chunks = self.read_chunks(open, deleted)?;
         Ok((!chunks.is_empty()).then_some(Series { labels, chunks }))
     }
 
     /// The chunks of the entry that was read, those that are damaged left out. They share one allocation.
-    fn read_chunks(&mut self, reference: u32) -> Result<Vec<Chunk>> {
-        let deleted = self.block.0.tombstones.of(reference);
+    fn read_chunks(&mut self, open: &OpenBlock, deleted: Deleted<'_>) -> Result<Vec<Chunk>> {
         let (mut data, mut places) = (Vec::new(), Vec::with_capacity(self.reader.entry.chunks.len()));
         let mut put = |range, encoding, bytes: &[u8]| {
             data.extend_from_slice(bytes);
             places.push((range, encoding, data.len() - bytes.len()..data.len()));
         };
         for chunk in &self.reader.entry.chunks {
-            let read = self.block.0.segments.read(&mut self.reader.chunks, chunk.reference);
+            let read = open.segments.read(&mut self.reader.chunks, chunk.reference);
             let done = read.and_then(|(encoding, bytes)| {
                 if !deleted.touches(chunk.range) {
                     put(chunk.range, encoding, bytes);
@@ -190,13 +210,14 @@ impl Stream for Selection {
             return Poll::Ready(None);
         }
         match self.step() {
-            Poll::Pending => {
+            Ok(Poll::Ready(batch)) => Poll::Ready(batch.map(Ok)),
+            Ok(Poll::Pending) => {
                 cx.waker().wake_by_ref();
                 Poll::Pending
             }
-            Poll::Ready(batch) => {
-                self.done |= batch.is_err();
-                Poll::Ready(batch.transpose())
+            Err(e) => {
+                self.done = true;
+                Poll::Ready(Some(Err(e)))
             }
         }
     }
@@ -206,7 +227,7 @@ impl Damage {
     const MAX_WARNINGS: usize = 10;
 
     fn note(&mut self, block: &Block, damage: &Error) {
-        block.0.damage_met.fetch_add(1, Ordering::Relaxed);
+        block.count_damage();
         self.seen += 1;
         if self.seen <= Self::MAX_WARNINGS {
             self.warnings.push(damage.to_string());
@@ -221,9 +242,4 @@ impl Damage {
             self.seen = 0;
         }
     }
-}
-
-/// What leaves out one series or chunk, and lets all others be read. Reading anew would not help.
-fn is_damage(e: &Error) -> bool {
-    matches!(e.kind(), Kind::Corrupt { .. } | Kind::Invalid)
 }

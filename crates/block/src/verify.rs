@@ -1,6 +1,7 @@
 //! Walks a whole block and says all that is wrong with it.
 
 use crate::Block;
+use crate::block::OpenBlock;
 use crate::index::{ChunkMeta, SeriesEntry, SymbolCache, is_corrupt, postings};
 use crate::segments::ChunkWindow;
 use crate::source::Window;
@@ -40,15 +41,22 @@ impl Report {
 /// Reads every byte of index and chunks, decodes every sample, and compares what can be: order, checksums,
 /// times, postings against series, counts against `meta.json`. Memory is that of the longest postings list.
 pub fn verify(block: &Block) -> Report {
+    let open = match block.open() {
+        Ok(open) => open,
+        Err(e) => {
+            return Report { problems: vec![e.to_string()], problem_count: 1, ..Report::default() };
+        }
+    };
     let mut verifier = Verifier {
         block,
-        report: Report { symbols: block.0.index.symbol_count().into(), ..Report::default() },
+        open: &open,
+        report: Report { symbols: open.index.symbol_count().into(), ..Report::default() },
         in_series: PairSum::default(),
         in_postings: PairSum::default(),
         chunks: ChunkWindow::default(),
         last_chunk: None,
     };
-    for damage in block.0.segments.damage() {
+    for damage in open.segments.damage() {
         verifier.report.problem(damage.to_string());
     }
     if let Err(e) = verifier.walk_series() {
@@ -63,6 +71,7 @@ pub fn verify(block: &Block) -> Report {
 
 struct Verifier<'a> {
     block: &'a Block,
+    open: &'a OpenBlock,
     report: Report,
     /// Of label pairs and references, once as the series have them and once as the postings do.
     in_series: PairSum,
@@ -89,7 +98,7 @@ impl PairSum {
 
 impl Verifier<'_> {
     fn walk_series(&mut self) -> Result<()> {
-        let index = &self.block.0.index;
+        let index = &self.open.index;
         let (mut walk, mut entry, mut cache) = (index.walk(), SeriesEntry::default(), SymbolCache::default());
         let mut last: Option<Labels> = None;
         loop {
@@ -154,7 +163,7 @@ impl Verifier<'_> {
     }
 
     fn check_samples(&mut self, labels: &Labels, chunk: &ChunkMeta) -> Result<()> {
-        let (encoding, data) = self.block.0.segments.read(&mut self.chunks, chunk.reference)?;
+        let (encoding, data) = self.open.segments.read(&mut self.chunks, chunk.reference)?;
         let (mut first, mut last, mut count) = (None, None, 0u64);
         let mut sorted = true;
         for sample in Samples::new(data, encoding)? {
@@ -193,7 +202,7 @@ impl Verifier<'_> {
     }
 
     fn walk_postings(&mut self) -> Result<()> {
-        let index = &self.block.0.index;
+        let index = &self.open.index;
         let (mut window, mut list) = (Window::default(), Vec::new());
         for reference in index.all_series(&mut window)? {
             self.in_postings.add("", "", reference);
@@ -219,7 +228,7 @@ impl Verifier<'_> {
                 .problem(format!("series have {series} label pairs, postings {postings}, or they differ"));
         }
         let (told, found) = (self.block.meta().stats, &mut self.report.stats);
-        found.num_tombstones = self.block.tombstones().len() as u64;
+        found.num_tombstones = self.open.tombstones.len() as u64;
         // Older writers count no kinds of samples, and Prometheus not always tombstones.
         let key = |s: &BlockStats| (s.num_samples, s.num_series, s.num_chunks);
         if key(&told) != key(found) {

@@ -83,7 +83,7 @@ fn each_flipped_bit_is_harmless_or_told() {
             flipped[bit / 8] ^= 1 << (bit % 8);
             let what = format!("{} bit {bit}", path.display());
             flips += 1;
-            match Block::open(&*with_file(path, &flipped, &files), written.path()) {
+            match Block::new(with_file(path, &flipped, &files), written.path()) {
                 Err(_) => told += 1,
                 Ok(block) => {
                     let whole = check(&data, &block, &what);
@@ -104,11 +104,11 @@ fn damage_behind_the_series_costs_only_time() {
     let (sim, written) = block(&data);
     let files = files_of(&sim);
     let (path, bytes) = files.iter().find(|(path, _)| path.ends_with("index")).unwrap();
-    let behind_series = written.0.index.series.end as usize;
+    let behind_series = written.open().unwrap().index.series.end as usize;
     for at in (behind_series..bytes.len()).step_by(3).chain(bytes.len() - Toc::LEN..bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 0x10;
-        let block = Block::open(&*with_file(path, &flipped, &files), written.path()).unwrap();
+        let block = Block::new(with_file(path, &flipped, &files), written.path()).unwrap();
         assert!(check(&data, &block, &format!("index byte {at}")), "byte {at}");
         assert!(!verify(&block).is_clean() || flipped[at] == 0x10, "byte {at}: {:02x}", flipped[at]);
         for (name, count) in [("job", 3), ("instance", 29), ("none", 0)] {
@@ -124,18 +124,34 @@ fn a_bad_series_takes_only_itself() {
     let (sim, written) = block(&data);
     let files = files_of(&sim);
     let (path, bytes) = files.iter().find(|(path, _)| path.ends_with("index")).unwrap();
-    let refs = written.0.index.all_series_by_walk().unwrap();
+    let refs = written.open().unwrap().index.all_series_by_walk().unwrap();
     let mut flipped = bytes.clone();
     // The length of the fourth, and the table of contents, so that the others are found by walking.
     flipped[refs[3] as usize * 16] ^= 0x7f;
     flipped[bytes.len() - 1] ^= 1;
-    let block = Block::open(&*with_file(path, &flipped, &files), written.path()).unwrap();
-    assert_eq!(block.damage().count(), 1);
+    let block = Block::new(with_file(path, &flipped, &files), written.path()).unwrap();
+    assert_eq!(block.check().unwrap().len(), 1);
     let (rows, warnings) = read(&block, Select::new([], TimeRange::ALL)).unwrap();
     let mut truth = expected(&data, &[], TimeRange::ALL);
     truth.remove(3);
     assert_eq!(rows, truth);
     assert!(!warnings.is_empty() && block.damage_met() > 0);
+}
+
+#[test]
+fn an_unreadable_block_answers_with_a_warning() {
+    let data = small_data();
+    let (sim, written) = block(&data);
+    let files = files_of(&sim);
+    let (path, bytes) = files.iter().find(|(path, _)| path.ends_with("index")).unwrap();
+    let mut flipped = bytes.clone();
+    flipped[40] ^= 2; // a symbol
+    let block = Block::new(with_file(path, &flipped, &files), written.path()).unwrap();
+    let (rows, warnings) = read(&block, Select::new([], TimeRange::ALL)).unwrap();
+    assert!(rows.is_empty() && warnings.len() == 1, "{warnings:?}");
+    assert!(warnings[0].contains("cannot be read: the checksum of the symbol table"), "{warnings:?}");
+    let names = futures::executor::block_on(block.label_names(LabelQuery::all(TimeRange::ALL))).unwrap();
+    assert_eq!((names.names.len(), names.warnings), (0, warnings));
 }
 
 #[test]
@@ -146,7 +162,8 @@ fn other_versions_are_refused_clearly() {
     for version in [1, 3] {
         let mut other = bytes.clone();
         other[4] = version;
-        let e = Block::open(&*with_file(path, &other, &files), written.path()).err().unwrap();
+        let block = Block::new(with_file(path, &other, &files), written.path()).unwrap();
+        let e = block.check().unwrap_err();
         assert!(
             *e.kind() == Kind::Invalid && e.to_string().contains(&format!("index version {version}")),
             "{e}"
@@ -162,13 +179,13 @@ fn cut_and_foreign_files_are_told() {
     for (path, bytes) in &files {
         for len in (0..bytes.len()).step_by((bytes.len() / 60).max(1)) {
             let what = format!("{} cut to {len}", path.display());
-            if let Ok(block) = Block::open(&*with_file(path, &bytes[..len], &files), written.path()) {
+            if let Ok(block) = Block::new(with_file(path, &bytes[..len], &files), written.path()) {
                 let whole = check(&data, &block, &what);
-                assert!(!whole || block.damage().count() == 1, "{what} is noticed");
+                assert!(!whole || block.check().unwrap().len() == 1, "{what} is noticed");
             }
         }
         for foreign in [&b"x"[..], &[0; 4096], &[0xff; 4096], b"{}"] {
-            if let Ok(block) = Block::open(&*with_file(path, foreign, &files), written.path()) {
+            if let Ok(block) = Block::new(with_file(path, foreign, &files), written.path()) {
                 check(&data, &block, &format!("{} replaced", path.display()));
             }
         }
@@ -184,7 +201,7 @@ fn flips_in_meta_json_do_not_panic() {
     for bit in 0..8 * bytes.len() {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        if let Ok(block) = Block::open(&*with_file(path, &flipped, &files), written.path()) {
+        if let Ok(block) = Block::new(with_file(path, &flipped, &files), written.path()) {
             // The file has no checksum: a flipped time hides samples, it never invents any.
             if let Ok((rows, _)) = read(&block, Select::new([], TimeRange::ALL)) {
                 assert!(rows.is_empty() || rows == expected(&data, &[], TimeRange::ALL));
@@ -201,7 +218,7 @@ fn a_bad_chunk_takes_only_itself() {
     let (path, bytes) = files.iter().find(|(path, _)| path.ends_with("000001")).unwrap();
     let mut flipped = bytes.clone();
     flipped[bytes.len() / 2] ^= 1;
-    let block = Block::open(&*with_file(path, &flipped, &files), written.path()).unwrap();
+    let block = Block::new(with_file(path, &flipped, &files), written.path()).unwrap();
     let (rows, warnings) = read(&block, Select::new([], TimeRange::ALL)).unwrap();
     let samples = |rows: &Rows| rows.iter().map(|r| r.1.len()).sum::<usize>();
     let all = expected(&data, &[], TimeRange::ALL);

@@ -79,8 +79,11 @@ pub(super) fn write_encodings(fs: &Arc<dyn Fs>, dir: &str, encodings: &[Encoding
     writer.finish().unwrap()
 }
 
-/// Times, values as text, and starts of all samples, by encoding.
-fn samples(block: &Block) -> Vec<(Encoding, Vec<(i64, String, i64)>)> {
+/// Time, value as text, and start.
+type Row = (i64, String, i64);
+
+/// All samples, by encoding.
+fn samples(block: &Block) -> Vec<(Encoding, Vec<Row>)> {
     let series = batches(block, Select::new([], TimeRange::ALL)).into_iter().flat_map(|b| b.unwrap().series);
     let text = |value: Value| match value {
         Value::Float(v) => v.to_string(),
@@ -123,7 +126,7 @@ fn all_encodings_go_through() {
     // Two parts are deleted of each.
     let mut tombstones = Tombstones::default();
     let deleted = [TimeRange::new(0, t_ms(3)), TimeRange::new(t_ms(10), t_ms(20) - 1)];
-    for reference in block.0.index.all_series_by_walk().unwrap() {
+    for reference in block.open().unwrap().index.all_series_by_walk().unwrap() {
         deleted.iter().for_each(|range| tombstones.add(reference, *range));
     }
     tombstones.write(&*fs, block.path()).unwrap();

@@ -12,7 +12,7 @@ fn deleted_samples_are_gone() {
     let (_, fs) = disk(1);
     let meta = write(&fs, DIR, meta(1), &data).unwrap();
     let (dir, path) = (BlockDir::new(fs.clone(), DIR), Path::new(DIR).join(meta.ulid.to_string()));
-    let refs = dir.open(meta.ulid).unwrap().0.index.all_series_by_walk().unwrap();
+    let refs = dir.open(meta.ulid).unwrap().open().unwrap().index.all_series_by_walk().unwrap();
 
     let mut tombstones = Tombstones::default();
     // All of the first series, a chunk and a half of the second, the middle of a chunk of the third.
@@ -28,7 +28,7 @@ fn deleted_samples_are_gone() {
     }
     tombstones.write(&*fs, &path).unwrap();
     let block = dir.open(meta.ulid).unwrap();
-    assert_eq!(*block.tombstones(), tombstones);
+    assert_eq!(block.tombstones().unwrap(), tombstones);
     for range in [TimeRange::ALL, TimeRange::new(100_000, 110_000), TimeRange::new(0, 20_000)] {
         let (rows, warnings) = read(&block, Select::new([], range)).unwrap();
         assert_eq!(rows, expected(&data, &[], range));

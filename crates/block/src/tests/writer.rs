@@ -73,11 +73,17 @@ fn blocks_do_not_replace_each_other_and_leftovers_go() {
     assert_eq!(blocks.clean().unwrap(), [format!("{}.tmp-for-creation", meta(2).ulid)]);
     assert_eq!(fs.read_dir(Path::new(DIR)).unwrap().len(), 4);
 
-    let open = blocks.open(ulid).unwrap();
+    let (open, closed) = (blocks.open(ulid).unwrap(), blocks.open(ulid).unwrap());
+    assert_eq!(open.check().unwrap().len(), 0);
     blocks.delete(ulid).unwrap();
     assert_eq!(blocks.list().unwrap(), []);
     assert!(matches!(blocks.open(ulid).err().unwrap().kind(), Kind::NotFound));
     assert!(crate::verify(&open).is_clean(), "who has it open can read on");
+    assert_eq!(*closed.check().unwrap_err().kind(), Kind::Unavailable);
+    open.close_if_unused();
+    assert!(open.is_open(), "it was used");
+    open.close_if_unused();
+    assert!(!open.is_open(), "it was not used again");
 }
 
 #[test]
