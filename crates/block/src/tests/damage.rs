@@ -149,7 +149,7 @@ fn an_unreadable_block_answers_with_a_warning() {
     let block = Block::new(with_file(path, &flipped, &files), written.path()).unwrap();
     let (rows, warnings) = read(&block, Select::new([], TimeRange::ALL)).unwrap();
     assert!(rows.is_empty() && warnings.len() == 1, "{warnings:?}");
-    assert!(warnings[0].contains("cannot be read: the checksum of the symbol table"), "{warnings:?}");
+    assert!(warnings[0].contains("cannot be read"), "{warnings:?}");
     let names = futures::executor::block_on(block.label_names(LabelQuery::all(TimeRange::ALL))).unwrap();
     assert_eq!((names.names.len(), names.warnings), (0, warnings));
 }
