@@ -29,23 +29,23 @@ pub(crate) struct Parts {
     pub(crate) tombstones: Vec<u8>,
 }
 
-/// A whole block: cut into sections where the first bytes say.
+/// A whole block: first the lengths of the sections, 16 bits each, then what is in them.
 pub fn block(input: &[u8]) {
-    let Some((cuts, mut rest)) = input.split_first_chunk::<5>() else { return };
-    let mut part = |cut: u8| {
-        let (part, left) = rest.split_at(rest.len() * usize::from(cut) / 256);
+    let Some((lens, mut rest)) = input.split_first_chunk::<10>() else { return };
+    let mut lens = lens.chunks_exact(2).map(|len| usize::from(u16::from_be_bytes([len[0], len[1]])));
+    let mut part = || {
+        let (part, left) = rest.split_at(lens.next().unwrap_or(rest.len()).min(rest.len()));
         rest = left;
         part.to_vec()
     };
-    let mut parts = Parts {
-        symbols: part(cuts[0]),
-        series: part(cuts[1]),
-        postings: part(cuts[2]),
-        table: part(cuts[3]),
-        chunks: part(cuts[4]),
-        tombstones: Vec::new(),
+    let parts = Parts {
+        symbols: part(),
+        series: part(),
+        postings: part(),
+        table: part(),
+        chunks: part(),
+        tombstones: part(),
     };
-    parts.tombstones = rest.to_vec();
     parts.read();
 }
 
@@ -66,6 +66,16 @@ pub fn meta(input: &[u8]) {
 }
 
 impl Parts {
+    /// What [`block`] takes.
+    #[cfg(test)]
+    pub(crate) fn to_input(&self) -> Vec<u8> {
+        let parts = [&self.symbols, &self.series, &self.postings, &self.table, &self.chunks];
+        let mut out: Vec<u8> = parts.iter().flat_map(|part| (part.len() as u16).to_be_bytes()).collect();
+        out.extend(parts.into_iter().flatten());
+        out.extend(&self.tombstones);
+        out
+    }
+
     /// Reads everything in every way. How many series there are.
     pub(crate) fn read(&self) -> usize {
         let (fs, dir) = (Arc::new(SimFs::new(0)), Path::new("/b"));

@@ -54,6 +54,18 @@ fn damaged_blocks_with_right_checksums_do_not_panic() {
     assert!(read > 300, "most can still be read: {read}");
 }
 
+/// Fuzzing starts from a real block.
+#[test]
+fn the_seed_of_the_fuzz_target_is_a_block() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/block/small");
+    let input = parts().to_input();
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        std::fs::write(&path, &input).unwrap();
+    }
+    assert!(std::fs::read(&path).unwrap() == input, "run with UPDATE_EXPECT=1 to write {}", path.display());
+    fuzz::block(&input);
+}
+
 fn mutate(random: &SimRandom, bytes: &mut Vec<u8>) {
     if bytes.is_empty() {
         bytes.resize(1 + random.below(40) as usize, 0);
