@@ -274,8 +274,8 @@ impl Run<'_, '_> {
         if at.t_ms >= window_start {
             return self.state.insert_late(slot, at, value.clone()).map_err(unreadable);
         }
-        let State { series, files, cut_through_ms, .. } = &self.state;
-        match series[slot].find(at.t_ms, *cut_through_ms, files).map_err(unreadable)? {
+        let State { series, files, dropped_through_ms, .. } = &self.state;
+        match series[slot].find(at.t_ms, *dropped_through_ms, files).map_err(unreadable)? {
             Some(there) if same_bits(&there, value) => Ok(Stored::Same),
             Some(_) => Ok(Stored::Conflict),
             None => {
@@ -290,14 +290,7 @@ impl Run<'_, '_> {
         let limits = nilometer_wire::remote_write::Limits::default();
         for histogram in series.histograms() {
             let at = Stamp { t_ms: histogram.t_ms, start_ms: histogram.start_ms };
-            let valid = histogram.decode(&limits).and_then(|value| {
-                match &value {
-                    Value::Int(h) => h.validate()?,
-                    Value::FloatHistogram(h) => h.validate()?,
-                    Value::Float(_) => {}
-                }
-                Ok(value)
-            });
+            let valid = histogram.decode(&limits).and_then(admit::histogram);
             match valid {
                 Ok(value) if self.store(slot, at, &value) => self.appended.histograms += 1,
                 Ok(_) => {}

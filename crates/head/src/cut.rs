@@ -42,7 +42,7 @@ impl Head {
     fn begin(&self, tenant: &TenantHead, start_ms: i64) -> (Ended, bool) {
         let mut inner = tenant.lock();
         let cut = Ended { id: inner.state.cuts.last_id + 1, start_ms };
-        let was_late = inner.state.cut_through_ms > start_ms;
+        let was_late = inner.state.dropped_through_ms > start_ms;
         self.log.push(|out| record::put_cut_begun(out, &tenant.name, cut.id, start_ms));
         inner.state.begin_cut(start_ms, cut.id, |_| false);
         (cut, was_late)
@@ -138,7 +138,8 @@ fn chunks_of(state: &State, slot: usize, cut: Ended, range: TimeRange) -> (Vec<P
     let series = &state.series[slot];
     let (mut chunks, mut damaged) = (Vec::new(), Vec::new());
     chunks.extend(series.open.range().filter(|r| r.overlaps(&range)).and_then(|_| series.open.packed()));
-    for closed in closed_chunks(series.chain, range, &state.files) {
+    let in_order = TimeRange::new(range.min_ms.max(state.dropped_through_ms), range.max_ms);
+    for closed in closed_chunks(series.chain, in_order, &state.files) {
         match closed {
             Ok(closed) => chunks.push(closed.packed),
             Err(e) => damaged.push(e.to_string()),

@@ -218,8 +218,8 @@ impl Head {
     }
 
     fn tenant(&self, name: &Tenant) -> Result<Arc<TenantHead>> {
-        if let Some(tenant) = self.tenants.read().get(name) {
-            return Ok(tenant.clone());
+        if let Some(tenant) = self.find(name) {
+            return Ok(tenant);
         }
         let mut tenants = self.tenants.write();
         if let Some(tenant) = tenants.get(name) {
@@ -241,6 +241,10 @@ impl Head {
         Ok(tenant)
     }
 
+    pub(crate) fn find(&self, tenant: &Tenant) -> Option<Arc<TenantHead>> {
+        self.tenants.read().get(tenant).cloned()
+    }
+
     fn hub_dir(&self) -> PathBuf {
         self.options.dir.join("@nilometer").join("hub")
     }
@@ -251,7 +255,7 @@ impl Head {
 
     /// The series of a tenant, in memory and in local blocks, with their external labels.
     pub fn queryable(&self, tenant: &Tenant) -> Option<Arc<dyn Queryable>> {
-        let found = self.tenants.read().get(tenant).cloned()?;
+        let found = self.find(tenant)?;
         let external = self.external_labels(tenant);
         Some(Arc::new(nilometer_storage::WithExternalLabels::new(Arc::new(TenantView(found)), external)))
     }
@@ -288,19 +292,21 @@ impl Head {
     pub fn run_log(&self) {
         while !self.stopping.load(Ordering::Acquire) {
             self.log.wait(Duration::from_millis(500));
-            self.flush_log();
+            if self.flush_log().is_err() {
+                // A broken disk is not asked without pause.
+                std::thread::sleep(Duration::from_millis(50));
+            }
         }
-        self.flush_log();
+        // An error was counted and logged; whoever waits was refused.
+        let _ = self.flush_log();
     }
 
-    /// Makes everything appended so far durable; waits a little after a failure, so that a broken disk is not
-    /// asked without pause.
-    pub fn flush_log(&self) {
-        if let Err(e) = self.log.flush() {
+    /// Makes everything appended so far durable.
+    pub fn flush_log(&self) -> Result<()> {
+        self.log.flush().inspect_err(|e| {
             self.metrics.log_failures.inc();
             tracing::error!(error = %e, "the log could not be written; requests are refused until it can");
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        })
     }
 
     /// Lets [`Head::run_log`] end.

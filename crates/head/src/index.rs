@@ -118,9 +118,9 @@ impl Index {
         self.rows.heap_bytes() + self.order.capacity() * 4
     }
 
-    /// `(pairs of name and value, names, symbols)`.
-    pub(crate) fn cardinality(&self) -> (usize, usize, usize) {
-        (self.postings.pairs(), self.postings.names().count(), self.symbols.len())
+    /// Distinct pairs of name and value.
+    pub(crate) fn pairs(&self) -> usize {
+        self.postings.pairs()
     }
 }
 

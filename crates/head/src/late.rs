@@ -63,9 +63,8 @@ impl Late {
             return Ok(Some(self.samples[at].1.clone()));
         }
         for sealed in self.sealed.iter().filter(|s| s.range.contains(t_ms)) {
-            let samples = files.get(sealed.pos)?.packed.samples()?;
-            if let Some((_, value)) = samples.into_iter().find(|(s, _)| s.t_ms == t_ms) {
-                return Ok(Some(value));
+            if let Some(found) = files.get(sealed.pos)?.packed.value_at(t_ms)? {
+                return Ok(Some(found));
             }
         }
         Ok(None)

@@ -26,11 +26,13 @@ mod select;
 mod series;
 mod snapshot;
 mod state;
+mod stats;
 mod tenant;
 
 pub use append::{Appended, SeriesLimits, SeriesPolicy};
 pub use head::{Env, Head, HeadOptions, TenantInfo};
 pub use refused::{Reason, Refused};
+pub use stats::HeadStats;
 
 #[cfg(test)]
 mod tests;

@@ -23,18 +23,29 @@ pub(crate) struct Packed {
 
 impl Packed {
     pub(crate) fn samples(&self) -> Result<Vec<(Stamp, Value)>> {
-        samples_of(&self.data, self.encoding)
+        let mut samples = Samples::new(&self.data, self.encoding)?;
+        let mut all = Vec::new();
+        while let Some(sample) = samples.next() {
+            let (t_ms, value) = sample?;
+            all.push((Stamp { t_ms, start_ms: samples.start_ms() }, value));
+        }
+        Ok(all)
+    }
+
+    pub(crate) fn value_at(&self, t_ms: i64) -> Result<Option<Value>> {
+        value_at(&self.data, self.encoding, t_ms)
     }
 }
 
-pub(crate) fn samples_of(data: &[u8], encoding: Encoding) -> Result<Vec<(Stamp, Value)>> {
-    let mut samples = Samples::new(data, encoding)?;
-    let mut all = Vec::new();
-    while let Some(sample) = samples.next() {
-        let (t_ms, value) = sample?;
-        all.push((Stamp { t_ms, start_ms: samples.start_ms() }, value));
+/// The value that a chunk has at a time.
+pub(crate) fn value_at(data: &[u8], encoding: Encoding, t_ms: i64) -> Result<Option<Value>> {
+    for sample in Samples::new(data, encoding)? {
+        let (t, value) = sample?;
+        if t >= t_ms {
+            return Ok((t == t_ms).then_some(value));
+        }
     }
-    Ok(all)
+    Ok(None)
 }
 
 #[derive(Debug, Default)]
@@ -88,6 +99,13 @@ impl OpenChunk {
 
     pub(crate) fn heap_bytes(&self) -> usize {
         self.data.capacity()
+    }
+
+    pub(crate) fn value_at(&self, t_ms: i64) -> Result<Option<Value>> {
+        match self.encoding() {
+            Some(encoding) => value_at(&self.data, encoding, t_ms),
+            None => Ok(None),
+        }
     }
 
     /// A copy of what is in it.

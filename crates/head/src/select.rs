@@ -138,7 +138,13 @@ impl Iterator for Walk {
 impl Walk {
     /// The chunks of one series in the range, by time. A damaged one costs a warning, not the query.
     fn gather(&self, state: &State, series: &Series, chunks: &mut Vec<Chunk>, warnings: &mut Vec<String>) {
-        let skipped_ms = self.skip.iter().map(|e| state.ranges.end(e.start_ms)).max().unwrap_or(i64::MIN);
+        let skipped_ms = self
+            .skip
+            .iter()
+            .map(|e| state.ranges.end(e.start_ms))
+            .max()
+            .unwrap_or(i64::MIN)
+            .max(state.dropped_through_ms);
         let files = &state.files;
         let open = series.open.range().filter(|r| r.overlaps(&self.range) && r.max_ms >= skipped_ms);
         if let Some(packed) = open.and_then(|_| series.open.packed()) {

@@ -2,7 +2,7 @@
 
 use crate::chunks::{ChunkFiles, ChunkPos, ClosedChunk};
 use crate::late::Late;
-use crate::open::{OpenChunk, Packed};
+use crate::open::OpenChunk;
 use crate::ranges::Ranges;
 use nilometer_chunk::Stamp;
 use nilometer_model::{Result, TimeRange, Value};
@@ -61,16 +61,13 @@ impl Series {
 
     /// The value at a time, wherever it is in the head.
     pub(crate) fn find(&self, t_ms: i64, since_ms: i64, files: &ChunkFiles) -> Result<Option<Value>> {
-        let at = |packed: &Packed| -> Result<Option<Value>> {
-            Ok(packed.samples()?.into_iter().find(|(s, _)| s.t_ms == t_ms).map(|(_, value)| value))
-        };
         if self.open.range().is_some_and(|r| r.contains(t_ms))
-            && let Some(found) = self.open.packed().as_ref().map(at).transpose()?.flatten()
+            && let Some(found) = self.open.value_at(t_ms)?
         {
             return Ok(Some(found));
         }
         for closed in self.closed(TimeRange::new(t_ms, t_ms), since_ms, files) {
-            if let Some(found) = at(&closed?.packed)? {
+            if let Some(found) = closed?.packed.value_at(t_ms)? {
                 return Ok(Some(found));
             }
         }

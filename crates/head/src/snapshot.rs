@@ -8,7 +8,7 @@
 //! Frame files (`frame.rs`) in `snapshot-<n>/<part>.snap`, with bodies
 //!
 //! ```text
-//! 1 tenant    name, next id <uv>, newest <v>, cut through <v>, last cut <uv>,
+//! 1 tenant    name, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
 //!             ended cuts (count <uv>, (id <uv>, start <v>)…), uncut ranges (count <uv>, start <v>…)
 //! 2 series    lsn <uv>, id <uv>, labels, chain u64, chunk, late samples (count <uv>, chunk…),
 //!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)        of the tenant before

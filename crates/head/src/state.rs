@@ -23,6 +23,8 @@ pub(crate) struct State {
     pub(crate) newest_ms: i64,
     /// Everything in order before this is in blocks, or about to be.
     pub(crate) cut_through_ms: i64,
+    /// Everything in order before this is in blocks and has left memory.
+    pub(crate) dropped_through_ms: i64,
     /// The starts of the ranges that have samples which no block has.
     pub(crate) uncut: BTreeSet<i64>,
     pub(crate) cuts: Cuts,
@@ -65,6 +67,7 @@ impl State {
             next_id: 1,
             newest_ms: i64::MIN,
             cut_through_ms: i64::MIN,
+            dropped_through_ms: i64::MIN,
             uncut: BTreeSet::new(),
             cuts: Cuts::default(),
         }
@@ -98,7 +101,7 @@ impl State {
 
     /// Stores a sample out of order, unless one is there at its time.
     pub(crate) fn insert_late(&mut self, slot: usize, at: Stamp, value: Value) -> Result<Stored> {
-        if let Some(there) = self.series[slot].find(at.t_ms, self.cut_through_ms, &self.files)? {
+        if let Some(there) = self.series[slot].find(at.t_ms, self.dropped_through_ms, &self.files)? {
             return Ok(if same_bits(&there, &value) { Stored::Same } else { Stored::Conflict });
         }
         let series = &mut self.series[slot];
@@ -135,9 +138,10 @@ impl State {
         self.uncut.insert(start_ms);
     }
 
-    /// Lets go of what an ended cut took.
+    /// Lets go of what an ended cut took. Cuts end in the order in which they began, oldest range first.
     pub(crate) fn drop_cut(&mut self, ended: Ended) -> Result<()> {
         let range = self.ranges.range(ended.start_ms);
+        self.dropped_through_ms = self.dropped_through_ms.max(self.ranges.end(ended.start_ms));
         let mut held = BTreeSet::new();
         for series in &mut self.series {
             if series.open.last_ms().is_some_and(|t| t <= range.max_ms) {

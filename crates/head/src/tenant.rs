@@ -1,6 +1,7 @@
 //! One tenant: its state, its local blocks, and how both answer as one.
 
 use crate::chunks::ChunkFiles;
+use crate::open::value_at;
 use crate::ranges::Ranges;
 use crate::select::HeadView;
 use crate::state::{Ended, State};
@@ -102,14 +103,12 @@ impl Inner {
 
     /// Lets go of what ended cuts took, as soon as nobody reads it any more.
     pub(crate) fn drop_ended(&mut self) -> Result<bool> {
-        let (gone, still): (Vec<_>, Vec<_>) = std::mem::take(&mut self.leaving)
-            .into_iter()
-            .partition(|(_, readers)| readers.strong_count() == 0);
-        self.leaving = still;
-        for (ended, _) in &gone {
-            self.state.drop_cut(*ended)?;
+        // In order: who reads a later range from memory may read the ones before it too.
+        let gone = self.leaving.iter().take_while(|(_, readers)| readers.strong_count() == 0).count();
+        for (ended, _) in self.leaving.drain(..gone).collect::<Vec<_>>() {
+            self.state.drop_cut(ended)?;
         }
-        Ok(!gone.is_empty())
+        Ok(gone > 0)
     }
 }
 
@@ -145,9 +144,8 @@ pub(crate) fn value_in_blocks(blocks: &[Block], labels: &Labels, t_ms: i64) -> R
         while let Some(batch) = futures::executor::block_on(batches.next()) {
             for series in batch?.series.iter().filter(|s| s.labels == *labels) {
                 for chunk in &series.chunks {
-                    let samples = crate::open::samples_of(&chunk.data, chunk.encoding)?;
-                    if let Some((_, value)) = samples.into_iter().find(|(s, _)| s.t_ms == t_ms) {
-                        return Ok(Some(value));
+                    if let Some(found) = value_at(&chunk.data, chunk.encoding, t_ms)? {
+                        return Ok(Some(found));
                     }
                 }
             }

@@ -1,1 +1,152 @@
+//! The head on a simulated disk, clock and random source, held against a model of what was sent.
 
+mod simulation;
+mod world;
+
+use crate::refused::Reason;
+use nilometer_model::{Labels, TimeRange};
+use world::{World, series};
+
+const MINUTE: i64 = 60_000;
+
+#[test]
+fn a_sample_goes_in_and_comes_out() {
+    let world = World::new(1);
+    let now = world.now();
+    world.send("a", &[(series(1), vec![(now, 1.0), (now + 1, 2.0)])]).unwrap();
+    let labels = Labels::from_pairs([("__name__", "m"), ("n", "1"), ("tenant_id", "a")]);
+    assert_eq!(world.read("a"), [(labels, vec![(now, 1f64.to_bits()), (now + 1, 2f64.to_bits())])].into());
+    assert!(world.head().queryable(&nilometer_model::Tenant::new("b").unwrap()).is_none());
+}
+
+#[test]
+fn refusals_store_the_rest() {
+    let world = World::new(2);
+    let now = world.now();
+    world.send("a", &[(series(1), vec![(now, 1.0)])]).unwrap();
+    let refused = |samples: Vec<(i64, f64)>| {
+        let appended = world.send("a", &[(series(2), vec![(now, 5.0)]), (series(1), samples)]).unwrap();
+        let only: Vec<_> = Reason::ALL.into_iter().filter(|r| appended.refused.count(*r) > 0).collect();
+        (appended.samples, only)
+    };
+    assert_eq!(refused(vec![(now, 1.0)]), (2, vec![]), "the same again is a success");
+    assert_eq!(refused(vec![(now, 2.0)]), (1, vec![Reason::Conflict]));
+    assert_eq!(refused(vec![(now + 11 * MINUTE, 2.0)]), (1, vec![Reason::TooFarInFuture]));
+    assert_eq!(refused(vec![(now - 16 * 24 * 60 * MINUTE, 2.0)]), (1, vec![Reason::TooOld]));
+    assert_eq!(refused(vec![(now - 5 * MINUTE, 2.0)]), (2, vec![]), "late, in the window");
+    assert_eq!(refused(vec![(now - 5 * MINUTE, 3.0)]), (1, vec![Reason::Conflict]), "late, another value");
+    assert_eq!(refused(vec![(now - 15 * MINUTE, 3.0)]), (1, vec![Reason::OutOfOrder]));
+    assert_eq!(refused(vec![(i64::MIN, 3.0)]), (1, vec![Reason::TooOld]));
+    assert_eq!(refused(vec![(i64::MAX, 3.0)]), (1, vec![Reason::TooFarInFuture]));
+}
+
+#[test]
+fn labels_that_no_series_can_have_are_named() {
+    let world = World::new(3);
+    let now = world.now();
+    let send = |labels: &[(&str, &str)]| {
+        let appended = world.send_raw("a", labels, &[(now, 1.0)]).unwrap();
+        appended.refused.to_string()
+    };
+    for (labels, says) in [
+        (&[][..], "no labels"),
+        (&[("a", "b")], "no metric name"),
+        (&[("__name__", "")], "no labels"),
+        (&[("__name__", "m"), ("a", "1"), ("a", "2")], "twice"),
+        (&[("__name__", "m"), ("", "1")], "no name"),
+        (&[("__name__", "m"), ("a", &"x".repeat(5000))], "too long"),
+    ] {
+        assert!(send(labels).contains(says), "{labels:?}: {}", send(labels));
+    }
+    let unsorted = world.send_raw("a", &[("z", "1"), ("__name__", "m")], &[(now, 1.0)]).unwrap();
+    assert_eq!((unsorted.samples, unsorted.refused.is_empty()), (1, true));
+    assert_eq!(world.read("a").len(), 1);
+}
+
+#[test]
+fn a_cut_moves_samples_into_a_block() {
+    let mut world = World::new(4);
+    let start = world.now() / (120 * MINUTE) * (120 * MINUTE);
+    let sent: Vec<(i64, f64)> = (0..700).map(|n| (start + n * 15_000, n as f64)).collect();
+    for (t, v) in &sent {
+        world.set_now(*t);
+        world.send("a", &[(series(1), vec![(*t, *v)])]).unwrap();
+        if *t < start + 10 * MINUTE {
+            world.send("a", &[(series(2), vec![(*t, *v)])]).unwrap();
+        }
+    }
+    assert_eq!(world.blocks("a"), 0);
+    let before = world.read("a");
+    // Two hours and a half: the first range is due at the third hour.
+    world.set_now(start + 181 * MINUTE);
+    world.send("a", &[(series(1), vec![(start + 181 * MINUTE, 7.0)])]).unwrap();
+    world.head().maintain();
+    assert_eq!(world.blocks("a"), 1);
+    world.head().maintain();
+    let after = world.read_in("a", TimeRange::new(0, start + 180 * MINUTE));
+    assert_eq!(after, before);
+    let info = world.head().tenants().pop().unwrap();
+    assert_eq!((info.series, info.blocks), (1, 1), "the series without samples is forgotten");
+    world.restart();
+    assert_eq!(world.read_in("a", TimeRange::new(0, start + 180 * MINUTE)), before);
+}
+
+#[test]
+fn an_idle_tenant_is_released() {
+    let world = World::new(5);
+    let now = world.now();
+    world.send("a", &[(series(1), vec![(now, 1.0)])]).unwrap();
+    world.advance(61 * MINUTE);
+    world.head().maintain();
+    world.head().maintain();
+    let info = world.head().tenants().pop().unwrap();
+    assert_eq!((info.series, info.blocks), (0, 1));
+    assert_eq!(world.read("a").len(), 1);
+}
+
+#[test]
+fn late_samples_of_a_cut_range_go_to_a_late_block() {
+    let mut world = World::new(6);
+    let start = world.now() / (120 * MINUTE) * (120 * MINUTE);
+    world.set_now(start + 119 * MINUTE);
+    world.send("a", &[(series(1), vec![(start + 119 * MINUTE, 1.0)])]).unwrap();
+    world.head().cut_everything().unwrap();
+    let late = start + 118 * MINUTE;
+    world.set_now(start + 125 * MINUTE);
+    world
+        .send("a", &[(series(1), vec![(start + 125 * MINUTE, 2.0)]), (series(2), vec![(late, 3.0)])])
+        .unwrap();
+    let conflict = world.send("a", &[(series(1), vec![(start + 119 * MINUTE, 9.0)])]).unwrap();
+    assert_eq!(conflict.refused.count(Reason::Conflict), 1, "compared with the local block");
+    let same = world.send("a", &[(series(1), vec![(start + 119 * MINUTE, 1.0)])]).unwrap();
+    assert_eq!(same.samples, 1);
+    let before = world.read("a");
+    world.head().cut_everything().unwrap();
+    assert_eq!(world.blocks("a"), 3);
+    assert_eq!(world.late_blocks("a"), 1);
+    assert_eq!(world.read("a"), before);
+    world.crash();
+    assert_eq!(world.read("a"), before);
+}
+
+#[test]
+fn a_second_process_is_refused() {
+    let world = World::new(7);
+    let error = world.open_beside().unwrap_err();
+    assert!(error.to_string().contains("another process"), "{error}");
+}
+
+#[test]
+fn a_full_disk_refuses_and_recovers() {
+    let world = World::new(8);
+    let now = world.now();
+    world.send("a", &[(series(1), vec![(now, 1.0)])]).unwrap();
+    world.fill_disk(true);
+    world.head().maintain();
+    let error = world.send("a", &[(series(1), vec![(now + 1, 1.0)])]).unwrap_err();
+    assert!(error.to_string().contains("nearly full"), "{error}");
+    assert_eq!(world.read("a").len(), 1, "queries go on");
+    world.fill_disk(false);
+    world.head().maintain();
+    world.send("a", &[(series(1), vec![(now + 1, 1.0)])]).unwrap();
+}

@@ -1,9 +1,11 @@
 //! What a label set must be before a series is made of it. Runs once a series, not once a sample.
 
 use crate::refused::Reason;
-use nilometer_model::Labels;
+use nilometer_model::histogram::EXPONENTIAL_SCHEMAS;
 use nilometer_model::labels::METRIC_NAME;
+use nilometer_model::{Count, Histogram, Labels, Value};
 use nilometer_wire::remote_write::LabelIter;
+use std::sync::Arc;
 
 /// Bounds of one tenant's series.
 #[derive(Clone, Copy, Debug)]
@@ -103,4 +105,22 @@ pub(super) fn exemplar_labels(sent: LabelIter<'_>, max_chars: usize) -> Result<L
         return Err(format!("its labels have {chars} characters, more than {max_chars}"));
     }
     Ok(Labels::from_pairs(pairs))
+}
+
+/// A histogram that chunks can hold: of a finer resolution than they know, the finest that they do.
+pub(super) fn histogram(value: Value) -> nilometer_model::Result<Value> {
+    Ok(match value {
+        Value::Float(v) => Value::Float(v),
+        Value::Int(h) => Value::Int(storable(h)?),
+        Value::FloatHistogram(h) => Value::FloatHistogram(storable(h)?),
+    })
+}
+
+fn storable<C: Count>(mut histogram: Arc<Histogram<C>>) -> nilometer_model::Result<Arc<Histogram<C>>> {
+    let finest = *EXPONENTIAL_SCHEMAS.end();
+    if histogram.schema > finest {
+        Arc::make_mut(&mut histogram).reduce_to(finest)?;
+    }
+    histogram.validate()?;
+    Ok(histogram)
 }

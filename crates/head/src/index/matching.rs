@@ -96,17 +96,12 @@ impl Index {
         self.postings.names().map(of).collect()
     }
 
-    /// For each pair `name=value`: how many series have it.
-    pub(crate) fn series_by_pair(&self, only_name: Option<&str>) -> Vec<(String, String, u64)> {
-        let names: Vec<u32> = match only_name {
-            Some(name) => self.symbols.find(name).into_iter().collect(),
-            None => self.postings.names().collect(),
-        };
+    /// For each pair of name and value: how many series have it.
+    pub(crate) fn series_by_pair(&self) -> Vec<(String, String, u64)> {
         let text = |symbol| self.symbols.get(symbol).to_owned();
-        let pairs = names
-            .into_iter()
-            .flat_map(|name| self.postings.values(name).map(move |(v, list)| (name, v, list)));
-        pairs.map(|(name, value, list)| (text(name), text(value), list.len() as u64)).collect()
+        let pairs =
+            |name| self.postings.values(name).map(move |(value, list)| (name, value, list.len() as u64));
+        self.postings.names().flat_map(pairs).map(|(n, v, count)| (text(n), text(v), count)).collect()
     }
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct TenantItem {
     next_id: u64,
     newest_ms: i64,
     cut_through_ms: i64,
+    dropped_through_ms: i64,
     last_cut: u64,
     ended: Vec<Ended>,
     uncut: Vec<i64>,
@@ -103,6 +104,7 @@ fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
         next_id: from.uvarint()?,
         newest_ms: from.varint()?,
         cut_through_ms: from.varint()?,
+        dropped_through_ms: from.varint()?,
         last_cut: from.uvarint()?,
         ended: Vec::new(),
         uncut: Vec::new(),
@@ -143,6 +145,7 @@ impl TenantItem {
         state.next_id = self.next_id;
         state.newest_ms = self.newest_ms;
         state.cut_through_ms = self.cut_through_ms;
+        state.dropped_through_ms = self.dropped_through_ms;
         state.cuts.last_id = self.last_cut;
         state.uncut = self.uncut.into_iter().collect();
         self.ended

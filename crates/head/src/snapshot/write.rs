@@ -95,6 +95,7 @@ fn put_tenant(body: &mut Vec<u8>, name: &Tenant, state: &State) {
     put_uvarint(body, state.next_id);
     put_varint(body, state.newest_ms);
     put_varint(body, state.cut_through_ms);
+    put_varint(body, state.dropped_through_ms);
     put_uvarint(body, state.cuts.last_id);
     put_uvarint(body, state.cuts.ended.len() as u64);
     for ended in &state.cuts.ended {

@@ -1,0 +1,44 @@
+//! What a tenant's head holds, counted: for `status/tsdb`, pages and metrics.
+
+use crate::head::Head;
+use nilometer_model::{Metadata, Tenant};
+use std::collections::BTreeMap;
+
+/// Counts of one tenant's series in memory.
+#[derive(Clone, Debug, Default)]
+pub struct HeadStats {
+    pub series: u64,
+    /// Distinct pairs of name and value.
+    pub label_pairs: u64,
+    /// Chunks that can be told without reading files: the open ones.
+    pub chunks: u64,
+    pub min_ms: Option<i64>,
+    pub max_ms: Option<i64>,
+    /// For each label name: how many values, and the bytes of their text.
+    pub values_by_name: Vec<(String, u64, u64)>,
+    /// For each pair of name and value: how many series.
+    pub series_by_pair: Vec<(String, String, u64)>,
+}
+
+impl Head {
+    /// Nothing where there is no such tenant.
+    pub fn stats(&self, tenant: &Tenant) -> HeadStats {
+        let Some(tenant) = self.find(tenant) else { return HeadStats::default() };
+        let inner = tenant.lock();
+        let state = &inner.state;
+        HeadStats {
+            series: state.series.len() as u64,
+            label_pairs: state.index.pairs() as u64,
+            chunks: state.series.iter().filter(|s| !s.open.is_empty()).count() as u64,
+            min_ms: state.uncut.first().copied(),
+            max_ms: (state.newest_ms > i64::MIN).then_some(state.newest_ms),
+            values_by_name: state.index.values_by_name(),
+            series_by_pair: state.index.series_by_pair(),
+        }
+    }
+
+    /// What metric families of a tenant say of themselves, by name.
+    pub fn metadata(&self, tenant: &Tenant) -> BTreeMap<String, Metadata> {
+        self.find(tenant).map(|t| t.lock().state.extras.metadata().clone()).unwrap_or_default()
+    }
+}

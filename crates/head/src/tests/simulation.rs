@@ -1,0 +1,154 @@
+//! Random lives of a head: writes, late writes, failing disks, cuts, snapshots, crashes. Whatever happens,
+//! what was acknowledged is there, nothing is there that was not sent, and nothing twice.
+
+use super::world::{Contents, World, series};
+use crate::HeadOptions;
+use nilometer_env::sim::{Faults, SimRandom};
+use nilometer_model::Labels;
+use std::collections::{BTreeMap, BTreeSet};
+
+const MINUTE: i64 = 60_000;
+const TENANTS: [&str; 2] = ["a", "b"];
+
+/// What was sent, by tenant, series and time: all values that were ever sent, and the one that was
+/// acknowledged.
+#[derive(Default)]
+struct Model {
+    sent: BTreeMap<(usize, Labels, i64), BTreeSet<u64>>,
+    acknowledged: BTreeMap<(usize, Labels, i64), u64>,
+}
+
+struct Life {
+    seed: u64,
+    world: World,
+    random: SimRandom,
+    model: Model,
+    steps: u64,
+}
+
+impl Life {
+    fn new(seed: u64) -> Life {
+        let options = HeadOptions {
+            out_of_order_window_ms: 30 * MINUTE,
+            retention_ms: 0,
+            reserve_bytes: 0,
+            snapshot_after_bytes: 20_000,
+            ..HeadOptions::default()
+        };
+        let random = SimRandom::new(seed.wrapping_mul(0x9e37) ^ 7);
+        Life { seed, world: World::with(seed, options), random, model: Model::default(), steps: 0 }
+    }
+
+    fn step(&mut self) {
+        self.steps += 1;
+        let action = self.random.below(100);
+        match action {
+            0..60 => self.write(),
+            60..75 => self.world.advance(self.random.below(40) as i64 * MINUTE),
+            75..85 => self.world.head().maintain(),
+            85..88 => self.world.head().snapshot(),
+            88..91 => {
+                // A failure leaves everything as it was.
+                let _ = self.world.head().cut_everything();
+            }
+            91..94 => self.faults(),
+            94..97 => self.come_back(|world| world.restart()),
+            _ => self.come_back(|world| world.crash()),
+        }
+    }
+
+    fn faults(&mut self) {
+        let odds = [0, 0, 2, 5][self.random.below(4) as usize];
+        self.world.fs.set_faults(Faults {
+            sync_fails_one_in: odds,
+            append_fails_one_in: odds * 2,
+            capacity_bytes: 0,
+        });
+    }
+
+    /// A request of a few series, mostly newer samples, some late, some sent before.
+    fn write(&mut self) {
+        let tenant = self.random.below(2) as usize;
+        let now = self.world.now();
+        let mut request: Vec<(Labels, Vec<(i64, f64)>)> = Vec::new();
+        for _ in 0..=self.random.below(4) {
+            let labels = series(self.random.below(6));
+            let mut samples = Vec::new();
+            for n in 0..=self.random.below(40) as i64 {
+                let back = match self.random.below(10) {
+                    0 => self.random.below(60) as i64 * MINUTE,
+                    _ => 0,
+                };
+                samples.push((now - back + n * 1000, self.random.below(5) as f64));
+            }
+            request.push((labels, samples));
+        }
+        self.world.advance(60_000);
+        for (labels, samples) in &request {
+            for (t, v) in samples {
+                self.model.sent.entry((tenant, labels.clone(), *t)).or_default().insert(v.to_bits());
+            }
+        }
+        let Ok(appended) = self.world.push(TENANTS[tenant], &request) else { return };
+        if self.random.one_in(5) {
+            return; // Nobody waited for the answer.
+        }
+        let _ = self.world.head().flush_log();
+        if !self.world.is_durable(&appended) || !appended.refused.is_empty() {
+            // What exactly of a request with refusals is stored, the answer does not say.
+            return;
+        }
+        for (labels, samples) in request {
+            for (t, v) in samples {
+                // The first value of a time is the one that counts; another would have been refused.
+                self.model.acknowledged.entry((tenant, labels.clone(), t)).or_insert(v.to_bits());
+            }
+        }
+    }
+
+    fn come_back(&mut self, how: impl Fn(&mut World)) {
+        self.world.fs.set_faults(Faults::default());
+        how(&mut self.world);
+        self.check();
+    }
+
+    fn check(&self) {
+        let contents: Vec<Contents> = TENANTS.iter().map(|t| self.world.read(t)).collect();
+        let context = format!("seed {}, step {}", self.seed, self.steps);
+        for ((tenant, labels, t), v) in &self.model.acknowledged {
+            let stored = with_tenant(labels, *tenant);
+            let samples = contents[*tenant].get(&stored);
+            let found = samples.and_then(|s| s.binary_search_by_key(t, |(t, _)| *t).ok().map(|at| s[at].1));
+            assert_eq!(found, Some(*v), "{context}: {stored} at {t} was acknowledged");
+        }
+        for (tenant, contents) in contents.iter().enumerate() {
+            for (labels, samples) in contents {
+                for (t, v) in samples {
+                    let sent = self.model.sent.get(&(tenant, labels.without("tenant_id"), *t));
+                    assert!(sent.is_some_and(|s| s.contains(v)), "{context}: {labels} at {t} was never sent");
+                }
+            }
+        }
+    }
+}
+
+fn with_tenant(labels: &Labels, tenant: usize) -> Labels {
+    labels.merged_with(&Labels::from_pairs([("tenant_id", TENANTS[tenant])]))
+}
+
+fn live(seed: u64) {
+    let mut life = Life::new(seed);
+    for _ in 0..60 {
+        life.step();
+    }
+    life.come_back(|world| world.crash());
+}
+
+#[test]
+fn two_hundred_lives() {
+    let first: u64 = std::env::var("NILOMETER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
+    let count: u64 = std::env::var("NILOMETER_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(200);
+    for seed in first..first + count {
+        live(seed);
+    }
+}
