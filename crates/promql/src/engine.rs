@@ -7,7 +7,7 @@ use crate::exec::grid::Grid;
 use crate::exec::{Context, Options, build, result};
 use crate::parse::{ParseOptions, parse_expr};
 use crate::plan::lower::{Times, lower};
-use crate::plan::{fold, hints, invariant};
+use crate::plan::{fold, hints, invariant, stats};
 use crate::value::{QueryResult, QueryStats, Value};
 use nilometer_model::{Error, Result};
 use nilometer_storage::Queryable;
@@ -174,6 +174,7 @@ impl Engine {
         fold::fold(&mut plan);
         invariant::mark(&mut plan);
         hints::propagate(&mut plan);
+        stats::mark(&mut plan);
         let program = build::build(&plan, grid, cx.options, self.options.limits)?;
         let output = program.run(source.queryable.clone(), &mut cx).await?;
         let value = answer(output, &cx)?;

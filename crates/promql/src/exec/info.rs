@@ -94,7 +94,7 @@ impl Info {
         let min_ms = span.min_ms.saturating_sub(cx.options.lookback_ms).saturating_add(1);
         select.range = TimeRange::new(min_ms, span.max_ms);
         let read = Read::Newest { place: self.place, what: What::TimestampMs };
-        let source = Source::Select { select, read, grid: self.grid };
+        let source = Source::Select { select, read, stats_only: false, grid: self.grid };
         let flow = Flow { source, stages: Vec::new(), sink: SinkSpec::Collect(SameLabels::Leave), grid: self.grid };
         match flow.run(queryable, slots, cx).await? {
             Output::Vector(series) => Ok(series),

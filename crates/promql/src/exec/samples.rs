@@ -1,6 +1,7 @@
 //! The samples of one series, decoded once into columns.
 
-use nilometer_model::{FloatHistogram, Result, TimeRange, is_stale_nan};
+use crate::histogram::detect_reset;
+use nilometer_model::{CounterReset, FloatHistogram, Result, TimeRange, is_stale_nan};
 use nilometer_storage::{Chunk, Series};
 use std::sync::Arc;
 
@@ -86,6 +87,27 @@ impl Samples {
             permute(&mut self.h, &keep);
             if !self.hst.is_empty() {
                 permute(&mut self.hst, &keep);
+            }
+        }
+    }
+
+    /// Leaves only sum and count of histograms, and the hint whether there was a reset, which the buckets
+    /// tell. What lies before `range` is not asked.
+    pub(crate) fn keep_stats(&mut self, range: TimeRange) {
+        let mut before: Option<Arc<FloatHistogram>> = None;
+        for (t, h) in self.ht.iter().zip(&mut self.h) {
+            let full = h.clone();
+            let mut reset = full.reset;
+            if reset == CounterReset::Unknown
+                && !full.is_stale()
+                && let Some(before) = &before
+            {
+                reset = if detect_reset(&full, before) { CounterReset::Reset } else { CounterReset::NotReset };
+            }
+            let (schema, count, sum) = (full.schema, full.count, full.sum);
+            *h = Arc::new(FloatHistogram { reset, schema, count, sum, ..FloatHistogram::default() });
+            if !full.is_stale() && *t >= range.min_ms - 1 {
+                before = Some(full);
             }
         }
     }

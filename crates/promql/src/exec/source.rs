@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 pub(crate) enum Source {
     /// Selected series, evaluated at each step.
-    Select { select: Select, read: Read, grid: Grid },
+    Select { select: Select, read: Read, stats_only: bool, grid: Grid },
     /// What another task left.
     Slot(SlotId),
     /// A range function over what a subquery left, which has steps of its own.
@@ -54,11 +54,11 @@ impl Source {
         line: &mut Line,
     ) -> Result<()> {
         match self {
-            Source::Select { select, mut read, grid } => {
+            Source::Select { select, mut read, stats_only, grid } => {
                 if let Read::Range(call) = &mut read {
                     call.resolve(slots)?;
                 }
-                run_select(queryable, select, &read, (grid, line), cx).await
+                run_select(queryable, select, (&read, stats_only), (grid, line), cx).await
             }
             Source::Slot(slot) => {
                 for series in slots.take_vector(slot)? {
@@ -85,7 +85,7 @@ impl Source {
 async fn run_select(
     queryable: &dyn Queryable,
     select: Select,
-    read: &Read,
+    (read, stats_only): (&Read, bool),
     (grid, line): (Grid, &mut Line),
     cx: &mut Context,
 ) -> Result<()> {
@@ -104,6 +104,9 @@ async fn run_select(
         cx.budget.check_interrupt()?;
         for series in &batch.series {
             samples.load(series, range, starts)?;
+            if stats_only {
+                samples.keep_stats(range);
+            }
             cx.stats.series += 1;
             cx.budget.check(0, samples.bytes())?;
             let out = match read {

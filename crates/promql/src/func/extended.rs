@@ -237,6 +237,10 @@ fn smooth_histogram(
         return Some(FloatHistogram { reset: CounterReset::Unknown, ..(*h[before]).clone() });
     }
     let (a, b) = (&*h[before], &*h[i]);
+    if a.has_custom_buckets() != b.has_custom_buckets() {
+        note(Note::MixedExponentialCustom { name });
+        return None;
+    }
     let counter = a.reset != CounterReset::Gauge || b.reset != CounterReset::Gauge;
     histogram_line((t[before], a), (t[i], b), at, counter, note, name)
 }

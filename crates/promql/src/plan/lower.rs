@@ -51,6 +51,7 @@ fn selector(e: &ast::VectorSelector, times: Times) -> Result<Selector> {
         place: Place { at_ms: at(e.at, times), offset_ms: millis(&e.offset)? },
         mode: e.mode,
         func: None,
+        stats_only: false,
         grouping: None,
     })
 }

@@ -80,7 +80,11 @@ pub fn run(text: &str) -> Result<Report> {
 }
 
 fn add(load: &Load, held: &mut MemoryQueryable) -> Result<()> {
-    for (series, starts) in load.series.iter().zip(&load.starts) {
+    for (at, (series, starts)) in load.series.iter().zip(&load.starts).enumerate() {
+        // Of a series that is named twice the last counts.
+        if load.series[at + 1..].iter().any(|later| later.labels == series.labels) {
+            continue;
+        }
         let mut samples = Vec::new();
         for (step, point) in series.points.iter().enumerate() {
             let t_ms = step as i64 * load.step_ms;

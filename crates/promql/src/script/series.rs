@@ -96,7 +96,8 @@ fn float_item(item: &str, out: &mut Vec<Point>) -> Result<()> {
         out.push(Point::Omitted);
         return Ok(());
     }
-    let (value, times) = match split_times(item) {
+    // Hence no hexadecimal numbers here.
+    let (value, times) = match item.split_once('x') {
         Some((value, times)) => (value, Some(count(times)?)),
         None => (item, None),
     };
@@ -118,13 +119,6 @@ fn float_item(item: &str, out: &mut Vec<Point>) -> Result<()> {
         v += step;
     }
     Ok(())
-}
-
-/// At the last `x` that is not part of a number (`0x10`).
-fn split_times(item: &str) -> Option<(&str, &str)> {
-    let at = item.rfind('x')?;
-    let hexadecimal = item[..at].ends_with('0') && number(item).is_some() && !item[..at].contains(['+', 'x']) && at <= 2;
-    (!hexadecimal || at > 1 && !item.starts_with('-')).then(|| (&item[..at], &item[at + 1..]))
 }
 
 /// `1+2` or `1-2`, where each may have an exponent.

@@ -48,7 +48,7 @@ impl Sink for Select {
     }
 
     fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output> {
-        if self.series.is_empty() || !self.check_param(cx)? {
+        if !self.check_param(cx)? {
             return Ok(Output::Vector(Vec::new()));
         }
         let mut picked: Vec<StepSeries> = Vec::with_capacity(self.series.len());

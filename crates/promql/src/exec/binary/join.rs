@@ -205,12 +205,14 @@ impl Join<'_> {
         if let (Some(a), Some(b)) = (one, present.next()) {
             return Err((0, self.duplicate(a, b)));
         }
+        // As in Prometheus the right fill stands in on the "one" side, and the left one on the "many" side,
+        // also where the sides are swapped.
         let fill = self.binary.matching.fill;
         let mut matched: HashSet<Labels> = HashSet::new();
         for many in party.many.iter().copied().filter(|many| self.many[*many].is_present(step)) {
             let partner = match one {
                 Some(one) => self.one[one].cell(step),
-                None => match if self.swapped { fill.lhs } else { fill.rhs } {
+                None => match fill.rhs {
                     Some(v) => Cell::Float(v),
                     None => continue,
                 },
@@ -218,8 +220,7 @@ impl Join<'_> {
             let cells = (self.many[many].cell(step), partner);
             self.pair(Pair { many: Some(many), one }, cells, step, (&mut matched, cx))?;
         }
-        let fill_many = if self.swapped { fill.rhs } else { fill.lhs };
-        if let (Some(one), Some(v), true) = (one, fill_many, matched.is_empty()) {
+        if let (Some(one), Some(v), true) = (one, fill.lhs, matched.is_empty()) {
             let cells = (Cell::Float(v), self.one[one].cell(step));
             self.pair(Pair { many: None, one: Some(one) }, cells, step, (&mut matched, cx))?;
         }

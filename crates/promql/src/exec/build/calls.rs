@@ -104,7 +104,8 @@ impl Builder {
                 let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
                 let call = RangeCall { func, spec, scalars, pos, check_counter };
                 let names = self.names_of(&matrix.selector);
-                (Source::Select { select, read: Read::Range(call), grid }, names)
+                let stats_only = matrix.selector.stats_only;
+                (Source::Select { select, read: Read::Range(call), stats_only, grid }, names)
             }
             Kind::Subquery(subquery) => {
                 let (slot, inner) = self.subquery(subquery, grid)?;
@@ -169,6 +170,7 @@ impl Builder {
     }
 
     fn relabel(&mut self, call: &Call, grid: Grid) -> Result<Open> {
+        check_label_names(call)?;
         let texts: Vec<String> = call.args[1..].iter().map(text).collect::<Result<_>>()?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
         // Wrong arguments are told before anything is read.
@@ -178,7 +180,8 @@ impl Builder {
                 Relabel::replace(input, [target, replacement, source, regex])
             }
             ("label_join", [target, separator, sources @ ..]) => {
-                Relabel::join(input, target, separator, sources.iter().map(|s| (*s).to_owned()).collect())
+                let sources = sources.iter().map(|s| (*s).to_owned()).collect();
+                Ok(Relabel::join(input, target, separator, sources))
             }
             _ => Err(bug("arguments")),
         };
@@ -238,6 +241,20 @@ fn arg(call: &Call, at: usize) -> Result<&Node> {
 
 fn text(node: &Node) -> Result<String> {
     Ok(String::from_utf8_lossy(&string(node)?).into_owned())
+}
+
+/// Whether what `label_replace` and `label_join` take as labels' names can be any.
+fn check_label_names(call: &Call) -> Result<()> {
+    let name = call.func.name;
+    let sources = if name == "label_join" { 3..call.args.len() } else { 0..0 };
+    for (what, at) in sources.map(|at| ("source", at)).chain([("destination", 1)]) {
+        let label = string(arg(call, at)?)?;
+        if label.is_empty() || std::str::from_utf8(&label).is_err() {
+            let label = String::from_utf8_lossy(&label);
+            return Err(Error::invalid(format!("invalid {what} label name in {name}(): {label}")));
+        }
+    }
+    Ok(())
 }
 
 /// Where the first selector of a tree looks, subqueries around it included.

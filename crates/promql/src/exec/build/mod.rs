@@ -157,7 +157,7 @@ impl Builder {
             Read::Newest { place, what }
         };
         let select = self.select(selector, range, (0, grid));
-        let source = Source::Select { select, read, grid };
+        let source = Source::Select { select, read, stats_only: selector.stats_only, grid };
         Open { source, stages: Vec::new(), grid, names: self.names_of(selector), same_labels: SameLabels::Leave }
     }
 
@@ -263,8 +263,9 @@ impl Builder {
         let sink = match a.op {
             AggregateOp::CountValues => {
                 names = Names::Any;
-                let label = String::from_utf8(string(param()?)?)
-                    .map_err(|e| Error::invalid(format!("invalid label name {:?}", e.into_bytes())))?;
+                let label = label_name(string(param()?)?).map_err(|quoted| {
+                    Error::invalid(format!("invalid label name {quoted}"))
+                })?;
                 SinkSpec::CountValues(count_values::Spec { grouping, label })
             }
             AggregateOp::Quantile => {
@@ -286,6 +287,20 @@ impl Builder {
         }
         let id = self.end(input, sink);
         Ok(self.slot(id, grid, names))
+    }
+}
+
+/// A label's name; else the text in quotes, for a message.
+fn label_name(bytes: Vec<u8>) -> Result<String, String> {
+    let quoted = |bytes: &[u8]| {
+        let mut out = String::new();
+        crate::quote::push_quoted(&mut out, bytes);
+        out
+    };
+    match String::from_utf8(bytes) {
+        Ok(name) if !name.is_empty() => Ok(name),
+        Ok(_) => Err(quoted(b"")),
+        Err(e) => Err(quoted(e.as_bytes())),
     }
 }
 

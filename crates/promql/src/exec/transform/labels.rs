@@ -22,23 +22,14 @@ impl Relabel {
     pub(crate) fn replace(input: SlotId, [target, replacement, source, regex]: [&str; 4]) -> Result<Self> {
         let compiled = Regex::new(&format!("^(?s:{regex})$"))
             .map_err(|_| Error::invalid(format!("invalid regular expression in label_replace(): {regex}")))?;
-        if target.is_empty() {
-            return Err(Error::invalid(format!("invalid destination label name in label_replace(): {target}")));
-        }
         let (source, replacement) = (source.to_owned(), replacement.to_owned());
         let how = How::Replace { source, regex: Box::new(compiled), replacement };
         Ok(Relabel { input, target: target.to_owned(), how })
     }
 
-    pub(crate) fn join(input: SlotId, target: &str, separator: &str, sources: Vec<String>) -> Result<Self> {
-        if sources.iter().any(String::is_empty) {
-            return Err(Error::invalid("invalid source label name in label_join(): "));
-        }
-        if target.is_empty() {
-            return Err(Error::invalid("invalid destination label name in label_join(): "));
-        }
+    pub(crate) fn join(input: SlotId, target: &str, separator: &str, sources: Vec<String>) -> Self {
         let how = How::Join { separator: separator.to_owned(), sources };
-        Ok(Relabel { input, target: target.to_owned(), how })
+        Relabel { input, target: target.to_owned(), how }
     }
 
     /// The new value; `None` leaves the label.
