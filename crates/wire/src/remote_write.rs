@@ -10,9 +10,10 @@
 //! samples │ time, value, start │ …      histograms │ time, start, bytes │ …
 //! ```
 //!
-//! The **key** of a series is its labels in the one form that equal sets of labels have equal bytes in (see
-//! [`labels`]). Version 1.0 usually sends just that, so the key is a slice of the body; for 2.0 it is put
-//! together from the symbols. A hub looks the key up in a table and needs nothing else of the labels.
+//! The **key** of a series is its labels in the one form that equal sets of labels have equal bytes in (the
+//! head of `labels.rs` draws it). Version 1.0 usually sends just that, so the key is a slice of the body; for
+//! 2.0 it is put together from the symbols. A hub looks the key up in a table and needs nothing else of the
+//! labels.
 //!
 //! What is wrong with the message as protobuf refuses the whole request. What is wrong with one series or
 //! one exemplar (a reference to no symbol, say) is a [`Defect`] of that one, and with one histogram the error
