@@ -1,14 +1,165 @@
-//! Prometheus' HTTP API.
+//! Prometheus' HTTP API: what a dashboard asks.
 //!
-//! Each request that comes here carries a [`Caller`](crate::Caller) in its extensions, put there by
-//! `auth`, and may read. Queries are computed by [`QueryPool::run`](crate::QueryPool::run) over
-//! [`Hub::queryable`](crate::Hub::queryable).
+//! One file for each family of endpoints. Parameters are read by `params`, answers are written by `answer`
+//! and `json` byte for byte as Prometheus writes them, mistakes by `error`. Facts:
+//! <https://prometheus.io/docs/prometheus/latest/querying/api/> and, where that is silent, what a real one
+//! answers (`testdata/api`).
+//!
+//! Each request that comes here carries a [`Caller`] in its extensions, put there by `auth`, and may read.
+//! All that looks at data runs on the query pool.
 
-use crate::Hub;
+mod answer;
+mod data;
+mod error;
+mod exemplars;
+mod json;
+mod labels;
+mod metadata;
+mod params;
+mod query;
+mod series;
+mod status;
+mod syntax;
+mod text;
+mod time;
+
+pub(crate) use data::Data;
+
+use self::error::{ApiError, ApiResult, ErrorType};
+use crate::{BuildInfo, Caller, Hub, QueryOptions, QueryPool};
 use axum::Router;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, Request};
+use axum::http::{HeaderValue, Response, StatusCode, header, request};
+use axum::middleware::{Next, from_fn};
+use axum::response::IntoResponse;
+use axum::routing::get;
+use nilometer_access::ReadScope;
+use nilometer_env::Clock;
+use nilometer_promql::parse::ParseOptions;
+use nilometer_promql::{Engine, EngineOptions, Limits};
+use nilometer_storage::Queryable;
 use std::sync::Arc;
+use std::time::Duration;
+
+/// Evaluation steps of a subquery. Prometheus bounds only the samples; this bounds the steps without any.
+const MAX_SUBQUERY_STEPS: usize = 10_000_000;
+
+/// What the endpoints share.
+pub(crate) struct Api {
+    data: Arc<dyn Data>,
+    engine: Engine,
+    pool: QueryPool,
+    clock: Arc<dyn Clock>,
+    build: BuildInfo,
+    max_memory_bytes: usize,
+}
 
 /// The routes under `/api/v1` that read.
-pub(crate) fn routes(_hub: &Arc<Hub>) -> Router<Arc<Hub>> {
-    Router::new()
+pub(crate) fn routes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
+    let api = Api::new(hub.clone(), &hub.query, hub.query_pool.clone(), hub.clock.clone(), hub.build.clone());
+    router(Arc::new(api))
 }
+
+/// The routes over any data.
+fn router(api: Arc<Api>) -> Router<Arc<Hub>> {
+    Router::<Arc<Api>>::new()
+        .route("/query", get(query::instant).post(query::instant))
+        .route("/query_range", get(query::range).post(query::range))
+        .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
+        .route("/format_query", get(syntax::format).post(syntax::format))
+        .route("/parse_query", get(syntax::tree).post(syntax::tree))
+        .route("/series", get(series::series).post(series::series))
+        .route("/labels", get(labels::names).post(labels::names))
+        .route("/label/{name}/values", get(labels::values))
+        .route("/metadata", get(metadata::metadata))
+        .route("/status/buildinfo", get(status::build_info))
+        .route("/status/tsdb", get(status::tsdb))
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(from_fn(cross_origin))
+        .with_state(api)
+}
+
+impl Api {
+    fn new(
+        data: Arc<dyn Data>,
+        options: &QueryOptions,
+        pool: QueryPool,
+        clock: Arc<dyn Clock>,
+        build: BuildInfo,
+    ) -> Self {
+        let features = options.features;
+        let engine = Engine::new(EngineOptions {
+            lookback_ms: options.lookback_ms,
+            limits: Limits {
+                max_samples: options.max_samples,
+                max_memory_bytes: options.max_memory_bytes,
+                max_steps: MAX_SUBQUERY_STEPS,
+            },
+            parse: ParseOptions {
+                experimental_functions: features.experimental_functions,
+                duration_expressions: features.duration_expressions,
+                extended_range_selectors: features.extended_range_selectors,
+                binop_fill_modifiers: features.fill_modifiers,
+            },
+            delayed_name_removal: features.delayed_name_removal,
+            type_and_unit_labels: features.type_and_unit_labels,
+            start_timestamps: features.start_timestamps,
+            ..EngineOptions::default()
+        });
+        Api { data, engine, pool, clock, build, max_memory_bytes: options.max_memory_bytes }
+    }
+
+    /// Does `work` on the query pool.
+    async fn compute<T: Send + 'static>(
+        &self,
+        timeout: Option<Duration>,
+        work: impl Future<Output = ApiResult<T>> + Send + 'static,
+    ) -> ApiResult<T> {
+        self.pool.run(timeout, async { Ok(work.await) }).await?
+    }
+}
+
+/// Which tenants the caller sees.
+struct Reader(ReadScope);
+
+impl Reader {
+    fn queryable(&self, api: &Api) -> Arc<dyn Queryable> {
+        api.data.queryable(&self.0)
+    }
+}
+
+impl FromRequestParts<Arc<Api>> for Reader {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut request::Parts, _api: &Arc<Api>) -> ApiResult<Self> {
+        let caller = parts.extensions.get::<Caller>();
+        let scope = caller.map(|c| c.read_scope.clone());
+        let nobody = "the request came here without being authenticated: please report this";
+        scope.map(Reader).ok_or_else(|| ApiError::new(ErrorType::Internal, nobody))
+    }
+}
+
+/// Lets pages of other origins read answers, as Thanos does.
+async fn cross_origin(request: Request, next: Next) -> Response<Body> {
+    let mut response = match *request.method() {
+        axum::http::Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
+        _ => next.run(request).await,
+    };
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
+        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
+    ] {
+        response.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    response
+}
+
+async fn method_not_allowed() -> impl IntoResponse {
+    (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed\n")
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,66 @@
+//! `labels` and `label/<name>/values`.
+
+use super::answer::{Answer, texts};
+use super::error::{ApiError, ApiResult};
+use super::params::Params;
+use super::text::{quoted, unescaped_name};
+use super::{Api, Reader};
+use axum::extract::{Path, State};
+use nilometer_model::Result;
+use nilometer_storage::{BoxFuture, LabelQuery, Names};
+use std::sync::Arc;
+
+/// `GET` and `POST /labels`: all names of labels.
+pub(crate) async fn names(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
+    let asked = Asked::read(&params)?;
+    let queryable = reader.queryable(&api);
+    asked.answer(&api, move |query| queryable.label_names(query)).await
+}
+
+/// `GET /label/<name>/values`: all values of one label.
+pub(crate) async fn values(
+    State(api): State<Arc<Api>>,
+    reader: Reader,
+    Path(name): Path<String>,
+    params: Params,
+) -> ApiResult<Answer> {
+    let name = unescaped_name(&name);
+    if name.is_empty() {
+        return Err(ApiError::bad_data(format!("invalid label name: {}", quoted(&name))));
+    }
+    let asked = Asked::read(&params)?;
+    let queryable = reader.queryable(&api);
+    asked.answer(&api, move |query| queryable.label_values(&name, query)).await
+}
+
+struct Asked {
+    query: LabelQuery,
+    limit: usize,
+    warnings: Vec<String>,
+}
+
+impl Asked {
+    fn read(params: &Params) -> ApiResult<Self> {
+        let limit = params.limit()?;
+        let range = params.range()?;
+        let matcher_sets = params.matcher_sets()?;
+        // One more than asked for shows whether there are more.
+        let query = LabelQuery { matcher_sets, range, limit: limit.saturating_add(usize::from(limit > 0)) };
+        Ok(Asked { query, limit, warnings: params.thanos()? })
+    }
+
+    async fn answer(
+        self,
+        api: &Api,
+        ask: impl FnOnce(LabelQuery) -> BoxFuture<Result<Names>> + Send + 'static,
+    ) -> ApiResult<Answer> {
+        let Asked { query, limit, mut warnings } = self;
+        let mut found = api.compute(None, async move { Ok(ask(query).await?) }).await?;
+        warnings.append(&mut found.warnings);
+        if limit > 0 && found.names.len() > limit {
+            found.names.truncate(limit);
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        Ok(Answer::new(texts(found.names)).with_warnings(warnings))
+    }
+}

@@ -1,0 +1,312 @@
+//! The parameters of a request: from the address and, with POST, from a form in the body.
+
+use super::Api;
+use super::error::{ApiError, ApiResult, ErrorType};
+use super::text::quoted;
+use super::time::{Timestamp, duration_ns};
+use axum::body::Body;
+use axum::extract::{FromRequest, Request};
+use axum::http::{Method, header};
+use nilometer_model::{Matcher, TimeRange};
+use nilometer_promql::parse::{MAX_REGEXES, parse_selector};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// A form may be so large; as Go's limit.
+const MAX_FORM_BYTES: usize = 10 << 20;
+/// A request may have so many parameters.
+const MAX_PARAMETERS: usize = 10_000;
+
+/// All parameters in order, those of the body before those of the address.
+#[derive(Debug, Default)]
+pub(crate) struct Params(Vec<(String, String)>);
+
+impl FromRequest<Arc<Api>> for Params {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _api: &Arc<Api>) -> ApiResult<Self> {
+        let is_form = request.method() == Method::POST
+            && request.headers().get(header::CONTENT_TYPE).is_some_and(|v| is_form(v.as_bytes()));
+        let (parts, body) = request.into_parts();
+        let mut params = Params::default();
+        if is_form {
+            params.add(&read(body).await?)?;
+        }
+        params.add(parts.uri.query().unwrap_or_default().as_bytes())?;
+        Ok(params)
+    }
+}
+
+fn is_form(content_type: &[u8]) -> bool {
+    const FORM: &[u8] = b"application/x-www-form-urlencoded";
+    let kind = content_type.split(|b| *b == b';').next().unwrap_or_default();
+    kind.trim_ascii().eq_ignore_ascii_case(FORM)
+}
+
+async fn read(body: Body) -> ApiResult<Vec<u8>> {
+    match axum::body::to_bytes(body, MAX_FORM_BYTES).await {
+        Ok(bytes) => Ok(bytes.to_vec()),
+        Err(e) if is_too_long(&e) => Err(ApiError::new(
+            ErrorType::TooLarge,
+            format!("the form is larger than {} MiB: ask for less at a time", MAX_FORM_BYTES >> 20),
+        )),
+        Err(e) => Err(ApiError::bad_data(format!("error parsing form values: {e}"))),
+    }
+}
+
+fn is_too_long(error: &axum::Error) -> bool {
+    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
+    while let Some(e) = source {
+        if e.is::<http_body_util::LengthLimitError>() {
+            return true;
+        }
+        source = e.source();
+    }
+    false
+}
+
+impl Params {
+    /// Adds what a form says. A parameter that cannot be read is an error, not left out: the answer to what is
+    /// left would be one to another question.
+    fn add(&mut self, form: &[u8]) -> ApiResult<()> {
+        let malformed = |what: String| ApiError::bad_data(format!("error parsing form values: {what}"));
+        for pair in form.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
+            if self.0.len() == MAX_PARAMETERS {
+                return Err(malformed(format!("more than {MAX_PARAMETERS} parameters")));
+            }
+            if pair.contains(&b';') {
+                return Err(malformed("invalid semicolon separator in query".to_owned()));
+            }
+            let mut sides = pair.splitn(2, |b| *b == b'=');
+            let name = decoded(sides.next().unwrap_or_default()).map_err(malformed)?;
+            let value = decoded(sides.next().unwrap_or_default()).map_err(malformed)?;
+            self.0.push((name, value));
+        }
+        Ok(())
+    }
+
+    /// The first value, empty where there is none.
+    pub(crate) fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+    }
+
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+    }
+
+    /// A time that must be there.
+    pub(crate) fn time(&self, name: &str) -> ApiResult<Timestamp> {
+        Timestamp::parse(self.get(name)).map_err(|what| ApiError::parameter(name, what))
+    }
+
+    /// A time that may be left out.
+    pub(crate) fn time_or(&self, name: &str, default: Timestamp) -> ApiResult<Timestamp> {
+        match self.get(name) {
+            "" => Ok(default),
+            text => Timestamp::parse(text).map_err(|what| {
+                ApiError::parameter(name, format!("invalid time value for '{name}': {what}"))
+            }),
+        }
+    }
+
+    /// `start` and `end`, all times where they are left out.
+    pub(crate) fn range(&self) -> ApiResult<TimeRange> {
+        let start = self.time_or("start", Timestamp::MIN)?;
+        let end = self.time_or("end", Timestamp::MAX)?;
+        Ok(TimeRange::new(start.ms(), end.ms()))
+    }
+
+    /// `limit`: so many answers at most, 0 for all.
+    pub(crate) fn limit(&self) -> ApiResult<usize> {
+        match self.get("limit") {
+            "" => Ok(0),
+            text => match atoi(text) {
+                Ok(limit) => usize::try_from(limit)
+                    .map_err(|_| ApiError::parameter("limit", "limit must be non-negative")),
+                Err(what) => Err(ApiError::parameter("limit", what)),
+            },
+        }
+    }
+
+    /// `timeout`, where it is given.
+    pub(crate) fn timeout(&self) -> ApiResult<Option<Duration>> {
+        match self.get("timeout") {
+            "" => Ok(None),
+            text => match duration_ns(text) {
+                Ok(ns) => Ok(Some(Duration::from_nanos(u64::try_from(ns).unwrap_or(0)))),
+                Err(what) => Err(ApiError::parameter("timeout", what)),
+            },
+        }
+    }
+
+    /// The sets of matchers in `match[]`: a series is meant that all of one set match.
+    pub(crate) fn matcher_sets(&self) -> ApiResult<Vec<Vec<Matcher>>> {
+        let mut sets = Vec::new();
+        let mut matchers = 0;
+        for selector in self.all("match[]") {
+            let set = parse_selector(selector).map_err(|e| ApiError::bad_data(e.to_string()))?;
+            if set.iter().all(Matcher::matches_empty) {
+                return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
+            }
+            matchers += set.len();
+            if matchers > MAX_REGEXES {
+                return Err(ApiError::bad_data(format!(
+                    "match[] has more than {MAX_REGEXES} matchers in all: ask with fewer at a time"
+                )));
+            }
+            sets.push(set);
+        }
+        Ok(sets)
+    }
+
+    /// Checks what only Thanos knows. Returns a warning for each parameter that would change the answer
+    /// there and does not here.
+    pub(crate) fn thanos(&self) -> ApiResult<Vec<String>> {
+        for name in ["dedup", "partial_response"] {
+            if !matches!(
+                self.get(name),
+                "" | "1"
+                    | "t"
+                    | "T"
+                    | "TRUE"
+                    | "true"
+                    | "True"
+                    | "0"
+                    | "f"
+                    | "F"
+                    | "FALSE"
+                    | "false"
+                    | "False"
+            ) {
+                let text = quoted(self.get(name));
+                return Err(ApiError::bad_data(format!(
+                    "'{name}' parameter: strconv.ParseBool: parsing {text}: invalid syntax"
+                )));
+            }
+        }
+        let resolution = self.get("max_source_resolution");
+        if !matches!(resolution, "" | "auto") {
+            duration_ns(resolution)
+                .map_err(|what| ApiError::bad_data(format!("'max_source_resolution' parameter: {what}")))?;
+        }
+        let ignored =
+            ["replicaLabels[]", "storeMatch[]"].into_iter().filter(|name| !self.get(name).is_empty());
+        Ok(ignored.map(|name| format!("parameter {name} is not supported and was ignored")).collect())
+    }
+}
+
+/// Go's `strconv.Atoi`, errors included.
+pub(crate) fn atoi(text: &str) -> Result<i64, String> {
+    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
+    text.parse::<i64>().map_err(|e| {
+        let what = match e.kind() {
+            PosOverflow | NegOverflow => "value out of range",
+            _ => "invalid syntax",
+        };
+        format!("strconv.Atoi: parsing {}: {what}", quoted(text))
+    })
+}
+
+/// Undoes `%41` and `+`.
+fn decoded(text: &[u8]) -> Result<String, String> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, tail)) = rest.split_first() {
+        rest = tail;
+        match byte {
+            b'+' => out.push(b' '),
+            b'%' => {
+                let hex = |at: usize| tail.get(at).and_then(|b| char::from(*b).to_digit(16));
+                let (Some(high), Some(low)) = (hex(0), hex(1)) else {
+                    let escape = String::from_utf8_lossy(&tail[..tail.len().min(2)]);
+                    return Err(format!("invalid URL escape {}", quoted(&format!("%{escape}"))));
+                };
+                out.push((high * 16 + low) as u8);
+                rest = &tail[2..];
+            }
+            _ => out.push(byte),
+        }
+    }
+    String::from_utf8(out).map_err(|_| "a parameter is not UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn params(form: &str) -> ApiResult<Params> {
+        let mut params = Params::default();
+        params.add(form.as_bytes()).map(|()| params)
+    }
+
+    #[test]
+    fn forms_are_read() {
+        let p = params("a=1&&a=2&b=x+y%2Bz%c3%a9&c&=d&e=1=2").unwrap();
+        assert_eq!(p.get("a"), "1");
+        assert_eq!(p.all("a").collect::<Vec<_>>(), ["1", "2"]);
+        assert_eq!(p.get("b"), "x y+zé");
+        assert_eq!(p.get("c"), "");
+        assert_eq!(p.get(""), "d");
+        assert_eq!(p.get("e"), "1=2");
+        assert_eq!(p.get("none"), "");
+    }
+
+    #[test]
+    fn malformed_forms_are_refused() {
+        for (form, want) in [
+            ("a=%zz", "error parsing form values: invalid URL escape \"%zz\""),
+            ("a=%4", "error parsing form values: invalid URL escape \"%4\""),
+            ("a=%", "error parsing form values: invalid URL escape \"%\""),
+            ("a=1;b=2", "error parsing form values: invalid semicolon separator in query"),
+            ("a=%ff", "error parsing form values: a parameter is not UTF-8"),
+        ] {
+            assert_eq!(params(form).unwrap_err().message, want);
+        }
+        assert!(params(&"a&".repeat(MAX_PARAMETERS)).is_ok());
+        assert!(params(&"a&".repeat(MAX_PARAMETERS + 1)).is_err());
+    }
+
+    #[test]
+    fn only_forms_count_as_forms() {
+        assert!(is_form(b"application/x-www-form-urlencoded"));
+        assert!(is_form(b"Application/X-WWW-Form-Urlencoded ; charset=UTF-8"));
+        assert!(!is_form(b"application/json"));
+        assert!(!is_form(b""));
+    }
+
+    #[test]
+    fn what_thanos_knows_is_checked() {
+        assert_eq!(
+            params("dedup=true&partial_response=0&max_source_resolution=auto").unwrap().thanos().unwrap(),
+            [""; 0]
+        );
+        assert_eq!(params("max_source_resolution=1h&engine=thanos").unwrap().thanos().unwrap(), [""; 0]);
+        assert_eq!(params("storeMatch[]={a=\"b\"}").unwrap().thanos().unwrap().len(), 1);
+        assert_eq!(
+            params("dedup=maybe").unwrap().thanos().unwrap_err().message,
+            "'dedup' parameter: strconv.ParseBool: parsing \"maybe\": invalid syntax"
+        );
+        assert!(params("max_source_resolution=often").unwrap().thanos().is_err());
+    }
+
+    #[test]
+    fn too_many_matchers_are_refused() {
+        let selector = format!("match[]=%7B{}%7D", vec!["a=\"b\""; 1000].join(","));
+        assert!(params(&[&*selector; 2].join("&")).unwrap().matcher_sets().is_ok());
+        assert!(params(&[&*selector; 3].join("&")).unwrap().matcher_sets().is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn any_form_is_read_or_refused(form: Vec<u8>) {
+            let _ = Params::default().add(&form);
+        }
+
+        #[test]
+        fn every_value_comes_back(value in ".*") {
+            let escaped: String = value.bytes().map(|b| format!("%{b:02x}")).collect();
+            prop_assert_eq!(params(&format!("a={escaped}")).unwrap().get("a"), value);
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! `query` and `query_range`.
+
+use super::answer::{self, Answer, Matrix, Wrapped, WriteJson, Written};
+use super::error::{ApiError, ApiResult, ErrorType};
+use super::json::{self, Escape};
+use super::params::Params;
+use super::text::quoted;
+use super::time::{Timestamp, duration_ns};
+use super::{Api, Reader};
+use axum::extract::State;
+use nilometer_env::Clock;
+use nilometer_promql::ast::{Expr, ValueType};
+use nilometer_promql::value::{QueryResult, QueryStats, Value};
+use nilometer_promql::{Interrupt, Range, Source, Stop};
+use std::io::Write;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// Steps of a range query: a week by minutes, a year by hours. As Prometheus.
+const MAX_STEPS: i128 = 11_000;
+
+/// `GET` and `POST /query`: the value at one time.
+pub(crate) async fn instant(
+    State(api): State<Arc<Api>>,
+    reader: Reader,
+    params: Params,
+) -> ApiResult<Answer> {
+    let limit = params.limit()?;
+    let time = params.time_or("time", Timestamp::from_ms(api.clock.wall_ms()))?;
+    Asked::read(&params, limit)?.answer(&api, &reader, Times::At(time.ms())).await
+}
+
+/// `GET` and `POST /query_range`: the values at each step.
+pub(crate) async fn range(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
+    let limit = params.limit()?;
+    let (start, end) = (params.time("start")?, params.time("end")?);
+    if end < start {
+        return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
+    }
+    let step_ns = duration_ns(params.get("step")).map_err(|what| ApiError::parameter("step", what))?;
+    // Steps are whole milliseconds: less than one would be none.
+    if step_ns < 1_000_000 {
+        return Err(ApiError::parameter(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive integer",
+        ));
+    }
+    if (end.0 - start.0) / i128::from(step_ns) > MAX_STEPS {
+        return Err(ApiError::bad_data(
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution \
+             (?step=XX)",
+        ));
+    }
+    let range = Range { start_ms: start.ms(), end_ms: end.ms(), step_ms: step_ns / 1_000_000 };
+    Asked::read(&params, limit)?.answer(&api, &reader, Times::Steps(range)).await
+}
+
+#[derive(Clone, Copy)]
+enum Times {
+    At(i64),
+    Steps(Range),
+}
+
+/// What both kinds of queries are asked with.
+struct Asked {
+    query: String,
+    limit: usize,
+    timeout: Option<Duration>,
+    lookback_ms: Option<i64>,
+    stats: bool,
+    warnings: Vec<String>,
+}
+
+impl Asked {
+    fn read(params: &Params, limit: usize) -> ApiResult<Self> {
+        let timeout = params.timeout()?;
+        let lookback_ms = match params.get("lookback_delta") {
+            "" => None,
+            text => match duration_ns(text) {
+                // Prometheus takes its default instead of what is not positive.
+                Ok(ns) => Some(ns / 1_000_000).filter(|ms| *ms > 0),
+                Err(what) => {
+                    return Err(ApiError::bad_data(format!("error parsing lookback delta duration: {what}")));
+                }
+            },
+        };
+        let mut warnings = params.thanos()?;
+        let stats = params.get("stats");
+        if !matches!(stats, "" | "true" | "all") {
+            warnings.push(format!(
+                "value {} for parameter \"stats\" is deprecated and will be rejected in the next major release, \
+                 use \"true\" or \"all\"",
+                quoted(stats)
+            ));
+        }
+        let query = params.get("query").to_owned();
+        Ok(Asked { query, limit, timeout, lookback_ms, stats: !stats.is_empty(), warnings })
+    }
+
+    async fn answer(self, api: &Arc<Api>, reader: &Reader, times: Times) -> ApiResult<Answer> {
+        let timeout = self.timeout.map_or(api.pool.timeout(), |t| t.min(api.pool.timeout()));
+        let began = api.clock.monotonic();
+        let watch = Arc::new(Watch {
+            clock: api.clock.clone(),
+            deadline: began.saturating_add(timeout),
+            left: AtomicBool::new(false),
+        });
+        let _leaves = LeavesOnDrop(watch.clone());
+        let source = Source {
+            queryable: reader.queryable(api),
+            lookback_ms: self.lookback_ms,
+            interrupt: Some(watch.clone()),
+        };
+        let (pool_api, query) = (api.clone(), self.query.clone());
+        let evaluated = api.compute(Some(timeout), async move {
+            let started = pool_api.clock.monotonic();
+            if watch.interrupted().is_some() {
+                return Err(ApiError::new(ErrorType::Timeout, "query timed out in query execution"));
+            }
+            let result = evaluate(&pool_api, &source, &query, times).await?;
+            let ended = pool_api.clock.monotonic();
+            Ok((
+                result,
+                Timings { queued: started.saturating_sub(began), computed: ended.saturating_sub(started) },
+            ))
+        });
+        let (result, timings) = evaluated.await?;
+        Ok(self.written(result, timings))
+    }
+
+    fn written(mut self, mut result: QueryResult, timings: Timings) -> Answer {
+        let mut warnings = std::mem::take(&mut result.warnings);
+        if self.limit > 0 && truncate(&mut result.value, self.limit) {
+            warnings.push("results truncated due to limit".to_owned());
+        }
+        warnings.append(&mut self.warnings);
+        let mut after = Vec::new();
+        if self.stats {
+            timings.write(&mut after, &result.stats);
+        }
+        after.push(b'}');
+        let mut answer = match result.value {
+            Value::Scalar { t_ms, v } => data("scalar", pair(t_ms, |out| json::push_scalar(out, v)), after),
+            Value::String { t_ms, v } => {
+                data("string", pair(t_ms, |out| json::push_text(out, &v, Escape::Html)), after)
+            }
+            Value::Vector(samples) => data("vector", answer::vector(samples), after),
+            Value::Matrix(series) => data("matrix", Matrix::new(series), after),
+        };
+        answer.warnings = warnings;
+        answer.infos = result.infos;
+        answer
+    }
+}
+
+/// What is wrong with the query itself is the request's fault; what comes up later is not.
+async fn evaluate(api: &Api, source: &Source, query: &str, times: Times) -> ApiResult<QueryResult> {
+    let wrong = |e: nilometer_model::Error| ApiError::parameter("query", e);
+    let expr: Expr = api.engine.parse(query).map_err(wrong)?;
+    Ok(match times {
+        Times::At(t_ms) => api.engine.instant_expr(source, (query, &expr), t_ms).await?,
+        Times::Steps(range) => {
+            let kind = expr.value_type();
+            if !matches!(kind, ValueType::Vector | ValueType::Scalar) {
+                return Err(ApiError::parameter(
+                    "query",
+                    format!(
+                        "invalid expression type {} for range query, must be Scalar or instant Vector",
+                        quoted(kind.documented())
+                    ),
+                ));
+            }
+            api.engine.range_expr(source, (query, &expr), range).await?
+        }
+    })
+}
+
+/// Cuts a list; scalars and strings are no lists.
+fn truncate(value: &mut Value, limit: usize) -> bool {
+    let len = match value {
+        Value::Vector(samples) => samples.len(),
+        Value::Matrix(series) => series.len(),
+        Value::Scalar { .. } | Value::String { .. } => 0,
+    };
+    match value {
+        Value::Vector(samples) => samples.truncate(limit),
+        Value::Matrix(series) => series.truncate(limit),
+        Value::Scalar { .. } | Value::String { .. } => {}
+    }
+    len > limit
+}
+
+/// `{"resultType":…,"result":…,"stats":…}`
+fn data(kind: &str, result: impl WriteJson, after: Vec<u8>) -> Answer {
+    let before = format!("{{\"resultType\":\"{kind}\",\"result\":");
+    Answer::new(Wrapped::new(before.into_bytes(), result, after))
+}
+
+fn pair(t_ms: i64, value: impl FnOnce(&mut Vec<u8>)) -> Written {
+    let mut out = vec![b'['];
+    json::push_time(&mut out, t_ms);
+    out.push(b',');
+    value(&mut out);
+    out.push(b']');
+    Written(out)
+}
+
+/// How long a query waited for its place, and how long it took then.
+#[derive(Clone, Copy)]
+struct Timings {
+    queued: Duration,
+    computed: Duration,
+}
+
+impl Timings {
+    /// `,"stats":{…}` with Prometheus' names. Its parts of an evaluation are not told apart here.
+    fn write(self, out: &mut Vec<u8>, stats: &QueryStats) {
+        let (queued, computed) = (self.queued.as_secs_f64(), self.computed.as_secs_f64());
+        let _ = write!(
+            out,
+            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{computed},\"resultSortTime\":0,\
+             \"queryPreparationTime\":0,\"innerEvalTime\":{computed},\"execQueueTime\":{queued},\
+             \"execTotalTime\":{}}},\"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\
+             \"peakSamples\":{}}}}}",
+            queued + computed,
+            stats.total_samples,
+            stats.samples_read,
+            stats.peak_samples
+        );
+    }
+}
+
+/// Ends a query whose time is over or whose client is gone, also where it never awaits.
+struct Watch {
+    clock: Arc<dyn Clock>,
+    deadline: Duration,
+    left: AtomicBool,
+}
+
+impl Interrupt for Watch {
+    fn interrupted(&self) -> Option<Stop> {
+        if self.left.load(Ordering::Relaxed) {
+            return Some(Stop::Canceled);
+        }
+        (self.clock.monotonic() >= self.deadline).then_some(Stop::TimedOut)
+    }
+}
+
+struct LeavesOnDrop(Arc<Watch>);
+
+impl Drop for LeavesOnDrop {
+    fn drop(&mut self) {
+        self.0.left.store(true, Ordering::Relaxed);
+    }
+}
