@@ -21,8 +21,10 @@ use std::path::Path;
 
 pub(crate) const DIR: &str = "chunks";
 pub(crate) const HEADER: [u8; 8] = [0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0];
-/// The longest `len` that Prometheus reads.
-pub(crate) const MAX_LEN_BYTES: usize = 5;
+/// The longest form of `len` that Prometheus reads.
+const MAX_LEN_BYTES: usize = 5;
+/// Far beyond any real chunk: a damaged length does not make a reader take the memory for it.
+pub(crate) const MAX_CHUNK_BYTES: usize = 64 << 20;
 
 /// The open segments of a block.
 pub(crate) struct Segments {
@@ -78,14 +80,11 @@ impl Segments {
             *window = ChunkWindow { segment, window: Window::default() };
         }
         let mut cursor = Cursor::new(window.window.get(source, offset, MAX_LEN_BYTES + 1)?);
-        let len = cursor.uvarint().and_then(|len| u32::try_from(len).ok()).map(|len| len as usize);
+        let len = cursor.uvarint().and_then(|len| usize::try_from(len).ok());
         let head = cursor.position();
-        let Some(len) = len.filter(|_| head <= MAX_LEN_BYTES) else {
+        let Some(len) = len.filter(|len| head <= MAX_LEN_BYTES && *len <= MAX_CHUNK_BYTES) else {
             return Err(source.corrupt(offset, "the length of a chunk is damaged"));
         };
-        if (len as u64) > source.len() {
-            return Err(source.corrupt(offset, "a chunk is longer than its file"));
-        }
         let mut cursor = Cursor::new(window.window.get(source, offset, head + 1 + len + CRC_BYTES)?);
         let content = cursor.take(head).and_then(|_| cursor.take(1 + len)).zip(cursor.be32());
         match content {

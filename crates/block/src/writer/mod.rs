@@ -10,6 +10,7 @@ mod symbols;
 
 use crate::dir::CREATION_SUFFIX;
 use crate::index::{ChunkMeta, Index};
+use crate::segments::MAX_CHUNK_BYTES;
 use crate::tombstones::Tombstones;
 use index::IndexWriter;
 use nilometer_chunk::Encoding;
@@ -51,7 +52,7 @@ pub struct BlockWriter {
 impl BlockWriter {
     pub const MAX_SEGMENT_BYTES: u64 = 512 << 20;
 
-    /// A block in the folder `parent`, to be described by `meta`: its ULID, range, compaction and `thanos`
+    /// A block in the folder `parent`, whose own name is durable, to be described by `meta`: its ULID, range, compaction and `thanos`
     /// section. Statistics are counted here; a block without sources is its own.
     pub fn create(fs: &Arc<dyn Fs>, parent: &Path, meta: BlockMeta) -> Result<Self> {
         Self::with_segment_bytes(fs, parent, meta, Self::MAX_SEGMENT_BYTES)
@@ -215,6 +216,10 @@ fn check(chunk: &ChunkRef<'_>, before: Option<&ChunkMeta>, within: TimeRange) ->
         return Err(Error::invalid(format!(
             "a chunk of {min_ms} to {max_ms} ms is not within its block: {within:?}"
         )));
+    }
+    if chunk.data.len() > MAX_CHUNK_BYTES {
+        let max = MAX_CHUNK_BYTES as u64;
+        return Err(Error::limit("chunk-bytes", max, format!("a chunk has {} bytes", chunk.data.len())));
     }
     if let Some(before) = before.filter(|b| b.range.max_ms >= min_ms) {
         return Err(Error::invalid(format!(
