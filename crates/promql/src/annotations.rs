@@ -19,28 +19,71 @@ pub(crate) enum Note<'a> {
     /// From storage, as it is.
     Storage(&'a str),
     InvalidQuantile(f64),
-    InvalidRatio { ratio: f64, capped_to: f64 },
-    BadBucketLabel { name: &'a str, label: &'a str },
-    MixedFloatsHistograms { name: &'a str },
+    InvalidRatio {
+        ratio: f64,
+        capped_to: f64,
+    },
+    BadBucketLabel {
+        name: &'a str,
+        label: &'a str,
+    },
+    MixedFloatsHistograms {
+        name: &'a str,
+    },
     MixedFloatsHistogramsInAggregation,
-    MixedClassicNative { name: &'a str },
-    NotCounter { name: &'a str },
-    NotGauge { name: &'a str },
-    MixedExponentialCustom { name: &'a str },
-    IncompatibleBuckets { op: &'a str },
+    MixedClassicNative {
+        name: &'a str,
+    },
+    NotCounter {
+        name: &'a str,
+    },
+    NotGauge {
+        name: &'a str,
+    },
+    MixedExponentialCustom {
+        name: &'a str,
+    },
+    IncompatibleBuckets {
+        op: &'a str,
+    },
     SortInRangeQuery,
-    CounterResetCollision { during: Operation },
-    StartTimeOverlap { name: &'a str },
-    PossibleNonCounter { name: &'a str },
-    PossibleNonCounterType { name: &'a str, kind: &'a str },
+    CounterResetCollision {
+        during: Operation,
+    },
+    StartTimeOverlap {
+        name: &'a str,
+    },
+    PossibleNonCounter {
+        name: &'a str,
+    },
+    PossibleNonCounterType {
+        name: &'a str,
+        kind: &'a str,
+    },
     ForcedMonotonicity(Monotonicity<'a>),
-    IncompatibleTypes { lhs: &'a str, op: &'a str, rhs: &'a str },
-    HistogramIgnored { aggregation: &'a str },
-    HistogramIgnoredInMixedRange { name: &'a str },
-    QuantileOfNan { name: &'a str },
-    QuantileSkewedByNan { name: &'a str },
-    FractionWithoutNan { name: &'a str },
-    MismatchedCustomBuckets { during: Operation },
+    IncompatibleTypes {
+        lhs: &'a str,
+        op: &'a str,
+        rhs: &'a str,
+    },
+    HistogramIgnored {
+        aggregation: &'a str,
+    },
+    HistogramIgnoredInMixedRange {
+        name: &'a str,
+    },
+    QuantileOfNan {
+        name: &'a str,
+    },
+    QuantileSkewedByNan {
+        name: &'a str,
+    },
+    FractionWithoutNan {
+        name: &'a str,
+    },
+    MismatchedCustomBuckets {
+        during: Operation,
+    },
 }
 
 /// Of what a histogram was part.
@@ -116,7 +159,9 @@ impl Note<'_> {
             Note::NotCounter { name } => {
                 format!("this native histogram metric is not a counter: {}", quoted(name))
             }
-            Note::NotGauge { name } => format!("this native histogram metric is not a gauge: {}", quoted(name)),
+            Note::NotGauge { name } => {
+                format!("this native histogram metric is not a gauge: {}", quoted(name))
+            }
             Note::MixedExponentialCustom { name } => format!(
                 "vector contains a mix of histograms with exponential and custom buckets schemas for metric name {}",
                 quoted(name)
@@ -162,7 +207,9 @@ impl Note<'_> {
                 "incompatible sample types encountered for binary operator {}: {lhs} {op} {rhs}",
                 quoted(op)
             ),
-            Note::HistogramIgnored { aggregation } => format!("ignored histogram in {aggregation} aggregation"),
+            Note::HistogramIgnored { aggregation } => {
+                format!("ignored histogram in {aggregation} aggregation")
+            }
             Note::HistogramIgnoredInMixedRange { name } => format!(
                 "ignored histograms in a range containing both floats and histograms for metric name {}",
                 quoted(name)

@@ -105,7 +105,12 @@ impl Engine {
         (query, expr): (&str, &Expr),
         t_ms: i64,
     ) -> Result<QueryResult> {
-        let times = Times { start_ms: t_ms, end_ms: t_ms, step_ms: 0, subquery_step_ms: self.options.subquery_step_ms };
+        let times = Times {
+            start_ms: t_ms,
+            end_ms: t_ms,
+            step_ms: 0,
+            subquery_step_ms: self.options.subquery_step_ms,
+        };
         let of = expr.value_type();
         self.evaluate(source, (query, expr), (times, Grid::single(t_ms)), move |output, cx| {
             result::instant(output, of, t_ms, cx)
@@ -136,7 +141,9 @@ impl Engine {
             )));
         }
         if range.step_ms <= 0 {
-            return Err(Error::invalid("zero or negative query resolution step widths are not accepted. Try a positive integer"));
+            return Err(Error::invalid(
+                "zero or negative query resolution step widths are not accepted. Try a positive integer",
+            ));
         }
         if range.end_ms < range.start_ms {
             return Err(Error::invalid("end timestamp must not be before start time"));
@@ -148,7 +155,8 @@ impl Engine {
             step_ms: range.step_ms,
             subquery_step_ms: self.options.subquery_step_ms,
         };
-        self.evaluate(source, (query, expr), (times, grid), move |output, cx| result::range(output, grid, cx)).await
+        self.evaluate(source, (query, expr), (times, grid), move |output, cx| result::range(output, grid, cx))
+            .await
     }
 
     async fn evaluate(

@@ -15,8 +15,14 @@ pub struct QueryResult {
 
 #[derive(Clone, Debug)]
 pub enum Value {
-    Scalar { t_ms: i64, v: f64 },
-    String { t_ms: i64, v: String },
+    Scalar {
+        t_ms: i64,
+        v: f64,
+    },
+    String {
+        t_ms: i64,
+        v: String,
+    },
     /// In the order of evaluation; `sort` and its kin rely on that.
     Vector(Vec<VectorSample>),
     /// Sorted by labels.

@@ -116,7 +116,11 @@ fn histogram_chunks<C: ChunkCount>(samples: &[(Stamp, Value)], of: fn(&Value) ->
         }
         match chunks.last_mut() {
             Some(chunk) if !matches!(appended, Appended::NewChunk(_)) => chunk.range.max_ms = at.t_ms,
-            _ => chunks.push(Chunk { range: TimeRange::new(at.t_ms, at.t_ms), encoding, data: Default::default() }),
+            _ => chunks.push(Chunk {
+                range: TimeRange::new(at.t_ms, at.t_ms),
+                encoding,
+                data: Default::default(),
+            }),
         }
     }
     if let Some(chunk) = chunks.last_mut() {

@@ -35,7 +35,8 @@ impl Info {
     ) -> Result<Output> {
         let base = slots.take_vector(self.base)?;
         let names = self.name_matchers()?;
-        let is_info: Vec<bool> = base.iter().map(|s| names.iter().all(|m| m.matches(s.labels.metric_name()))).collect();
+        let is_info: Vec<bool> =
+            base.iter().map(|s| names.iter().all(|m| m.matches(s.labels.metric_name()))).collect();
         let info = match self.select(&base, &is_info, &names)? {
             Some(select) => self.fetch(select, queryable, slots, cx).await?,
             None => Vec::new(),
@@ -45,7 +46,9 @@ impl Info {
 
     /// What the names of info metrics must match.
     fn name_matchers(&self) -> Result<Vec<Matcher>> {
-        let Some(matchers) = &self.matchers else { return Ok(vec![Matcher::equal(METRIC_NAME, "target_info")]) };
+        let Some(matchers) = &self.matchers else {
+            return Ok(vec![Matcher::equal(METRIC_NAME, "target_info")]);
+        };
         let mut names: Vec<Matcher> = matchers.iter().filter(|m| &*m.name == METRIC_NAME).cloned().collect();
         if names.is_empty() {
             return Ok(vec![Matcher::equal(METRIC_NAME, "target_info")]);
@@ -64,7 +67,8 @@ impl Info {
         let mut matchers: Vec<Matcher> = Vec::new();
         for label in IDENTIFYING {
             let described = base.iter().zip(is_info).filter(|(_, is_info)| !**is_info);
-            let values: BTreeSet<&str> = described.map(|(s, _)| s.labels.get(label)).filter(|v| !v.is_empty()).collect();
+            let values: BTreeSet<&str> =
+                described.map(|(s, _)| s.labels.get(label)).filter(|v| !v.is_empty()).collect();
             if !values.is_empty() {
                 let any: Vec<String> = values.into_iter().map(quote_meta).collect();
                 matchers.push(Matcher::new(MatchKind::Regex, label, &any.join("|"))?);
@@ -95,7 +99,8 @@ impl Info {
         select.range = TimeRange::new(min_ms, span.max_ms);
         let read = Read::Newest { place: self.place, what: What::TimestampMs };
         let source = Source::Select { select, read, stats_only: false, grid: self.grid };
-        let flow = Flow { source, stages: Vec::new(), sink: SinkSpec::Collect(SameLabels::Leave), grid: self.grid };
+        let flow =
+            Flow { source, stages: Vec::new(), sink: SinkSpec::Collect(SameLabels::Leave), grid: self.grid };
         match flow.run(queryable, slots, cx).await? {
             Output::Vector(series) => Ok(series),
             _ => Ok(Vec::new()),

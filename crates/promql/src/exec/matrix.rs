@@ -58,12 +58,16 @@ type Points = (Vec<Sample>, Vec<HistogramSample>);
 fn raw(w: &Window<'_>, mode: Option<RangeMode>) -> Result<Points> {
     if let Some(mode) = mode {
         if !w.ht().is_empty() {
-            return Err(Error::invalid(format!("{} modifier is not supported with histograms", mode.as_str())));
+            return Err(Error::invalid(format!(
+                "{} modifier is not supported with histograms",
+                mode.as_str()
+            )));
         }
         return Ok((extended::extend(w, mode), Vec::new()));
     }
     let floats = w.t().iter().zip(w.v()).map(|(t, v)| Sample { t_ms: *t, v: *v }).collect();
-    let histograms = w.ht().iter().zip(w.h()).map(|(t, h)| HistogramSample { t_ms: *t, h: h.clone() }).collect();
+    let histograms =
+        w.ht().iter().zip(w.h()).map(|(t, h)| HistogramSample { t_ms: *t, h: h.clone() }).collect();
     Ok((floats, histograms))
 }
 

@@ -29,6 +29,9 @@ pub(crate) mod table;
 pub(crate) mod transform;
 pub(crate) mod window;
 
+#[cfg(test)]
+mod tests;
+
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::value::QueryStats;

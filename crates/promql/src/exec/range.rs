@@ -10,7 +10,7 @@ use super::window::{RangeSpec, Window, each_window};
 use crate::annotations::{Annotations, Note};
 use crate::ast::PosRange;
 use crate::func::{extended, over_time, rate, regression, runs};
-use nilometer_model::{FloatHistogram, Labels, Result};
+use nilometer_model::{Error, FloatHistogram, Labels, Result};
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +96,46 @@ impl RangeContext<'_> {
     }
 }
 
+/// The windows of one series, and what comes of them.
+pub(crate) struct Steps<'a> {
+    samples: &'a Samples,
+    grid: Grid,
+    cx: RangeContext<'a>,
+    out: StepSeries,
+    /// Samples that were looked at, each as often as it was.
+    looked_at: usize,
+    /// Most samples of one window.
+    widest: usize,
+    failed: Option<Error>,
+}
+
+impl Steps<'_> {
+    /// Calls `f` with each window that has samples.
+    #[inline]
+    pub(crate) fn each(&mut self, mut f: impl FnMut(&Window<'_>, &mut RangeContext<'_>) -> Out) {
+        self.each_or_fail(|w, cx| Ok(f(w, cx)));
+    }
+
+    #[inline]
+    fn each_or_fail(&mut self, mut f: impl FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>) {
+        let spec = self.cx.spec;
+        each_window(self.samples, spec, self.grid, |window| {
+            let mut count = window.float_range.len();
+            if !window.histogram_range.is_empty() {
+                count += window.h().iter().map(|h| histogram_samples(h)).sum::<usize>();
+            }
+            self.looked_at += count;
+            self.widest = self.widest.max(count);
+            match f(&window, &mut self.cx) {
+                Ok(Out::None) => {}
+                Ok(Out::Float(v)) => self.out.floats[window.step] = v,
+                Ok(Out::Histogram(h)) => self.out.set_histogram(window.step, h),
+                Err(e) => self.failed = Some(e),
+            }
+        });
+    }
+}
+
 impl RangeCall {
     pub(crate) fn resolve(&mut self, slots: &mut Slots) -> Result<()> {
         self.scalars.iter_mut().try_for_each(|s| s.resolve(slots))
@@ -105,30 +145,20 @@ impl RangeCall {
     pub(crate) fn evaluate(
         &self,
         samples: &Samples,
-        labels: Labels,
+        labels: &Labels,
         grid: Grid,
         cx: &mut Context,
     ) -> Result<StepSeries> {
-        let mut out = StepSeries::new(labels.clone(), grid.len);
-        let (mut looked_at, mut widest) = (0, 0);
-        let mut range_cx =
-            RangeContext { notes: &mut cx.notes, name: labels.metric_name(), pos: self.pos, spec: &self.spec };
-        let mut failed = None;
-        let mut run = |f: &mut dyn FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>| {
-            each_window(samples, &self.spec, grid, |window| {
-                let count = window.float_range.len()
-                    + window.h().iter().map(|h| histogram_samples(h)).sum::<usize>();
-                looked_at += count;
-                widest = widest.max(count);
-                match f(&window, &mut range_cx) {
-                    Ok(Out::None) => {}
-                    Ok(Out::Float(v)) => out.floats[window.step] = v,
-                    Ok(Out::Histogram(h)) => out.set_histogram(window.step, h),
-                    Err(e) => failed = Some(e),
-                }
-            });
+        let range_cx = RangeContext {
+            notes: &mut cx.notes,
+            name: labels.metric_name(),
+            pos: self.pos,
+            spec: &self.spec,
         };
-        self.dispatch(samples, &mut run);
+        let out = StepSeries::new(labels.clone(), grid.len);
+        let mut steps = Steps { samples, grid, cx: range_cx, out, looked_at: 0, widest: 0, failed: None };
+        self.dispatch(&mut steps);
+        let Steps { mut out, looked_at, widest, failed, .. } = steps;
         if let Some(e) = failed {
             return Err(e);
         }
@@ -144,33 +174,29 @@ impl RangeCall {
         Ok(out)
     }
 
-    fn dispatch(
-        &self,
-        samples: &Samples,
-        run: &mut dyn FnMut(&mut dyn FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>),
-    ) {
+    fn dispatch(&self, steps: &mut Steps<'_>) {
         let scalar = |i: usize, step: usize| self.scalars.get(i).map_or(f64::NAN, |s| s.at(step));
         match self.func {
             RangeFunc::Rate(kind) if self.spec.mode.is_some() => {
-                run(&mut |w, cx| Ok(extended::rate(kind, w, cx)));
+                steps.each(|w, cx| extended::rate(kind, w, cx));
             }
             RangeFunc::Rate(kind) => {
-                let resets = rate::Resets::of(kind, samples);
-                run(&mut |w, cx| Ok(rate::extrapolated(kind, w, &resets, cx)));
+                let resets = rate::Resets::of(kind, steps.samples);
+                steps.each(|w, cx| rate::extrapolated(kind, w, &resets, cx));
             }
-            RangeFunc::Instant(kind) => run(&mut |w, cx| Ok(rate::instant(kind, w, cx))),
-            RangeFunc::Derivative => run(&mut |w, cx| Ok(regression::derivative(w, cx))),
+            RangeFunc::Instant(kind) => steps.each(|w, cx| rate::instant(kind, w, cx)),
+            RangeFunc::Derivative => steps.each(regression::derivative),
             RangeFunc::PredictLinear => {
-                run(&mut |w, cx| Ok(regression::predict(w, scalar(0, w.step), cx)));
+                steps.each(|w, cx| regression::predict(w, scalar(0, w.step), cx));
             }
             RangeFunc::DoubleExponentialSmoothing => {
-                run(&mut |w, cx| regression::smooth(w, (scalar(0, w.step), scalar(1, w.step)), cx));
+                steps.each_or_fail(|w, cx| regression::smooth(w, (scalar(0, w.step), scalar(1, w.step)), cx));
             }
-            RangeFunc::OverTime(kind) => over_time::run(kind, run),
-            RangeFunc::Quantile => run(&mut |w, cx| Ok(over_time::quantile(w, scalar(0, w.step), cx))),
-            RangeFunc::Changes => run(&mut |w, cx| Ok(runs::changes(w, cx.spec))),
-            RangeFunc::Resets => run(&mut |w, cx| Ok(runs::resets(w, cx.spec))),
-            RangeFunc::Present => run(&mut |_, _| Ok(Out::Float(1.0))),
+            RangeFunc::OverTime(kind) => over_time::run(kind, steps),
+            RangeFunc::Quantile => steps.each(|w, cx| over_time::quantile(w, scalar(0, w.step), cx)),
+            RangeFunc::Changes => steps.each(|w, cx| runs::changes(w, cx.spec)),
+            RangeFunc::Resets => steps.each(|w, cx| runs::resets(w, cx.spec)),
+            RangeFunc::Present => steps.each(|_, _| Out::Float(1.0)),
         }
     }
 

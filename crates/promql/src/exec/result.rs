@@ -2,7 +2,9 @@
 
 use super::grid::Grid;
 use super::matrix::to_matrix;
-use super::table::{Cell, StepSeries, has_same_labels, join_same_labels, same_labels_error, without_metadata};
+use super::table::{
+    Cell, StepSeries, has_same_labels, join_same_labels, same_labels_error, without_metadata,
+};
 use super::{Context, Output};
 use crate::ast::ValueType;
 use crate::value::{MatrixSeries, SampleValue, Value, VectorSample};
@@ -16,7 +18,8 @@ pub(crate) fn range(output: Output, grid: Grid, cx: &Context) -> Result<Value> {
             Value::Matrix(sorted(series.iter().map(|s| to_matrix(s, grid)).collect()))
         }
         Output::Scalar(scalars) => {
-            let floats = (0..grid.len).map(|step| Sample { t_ms: grid.time(step), v: scalars.at(step) }).collect();
+            let floats =
+                (0..grid.len).map(|step| Sample { t_ms: grid.time(step), v: scalars.at(step) }).collect();
             Value::Matrix(vec![MatrixSeries { labels: Labels::empty(), floats, histograms: Vec::new() }])
         }
         Output::Matrix(series) => Value::Matrix(sorted(series)),

@@ -102,7 +102,8 @@ impl Samples {
                 && !full.is_stale()
                 && let Some(before) = &before
             {
-                reset = if detect_reset(&full, before) { CounterReset::Reset } else { CounterReset::NotReset };
+                reset =
+                    if detect_reset(&full, before) { CounterReset::Reset } else { CounterReset::NotReset };
             }
             let (schema, count, sum) = (full.schema, full.count, full.sum);
             *h = Arc::new(FloatHistogram { reset, schema, count, sum, ..FloatHistogram::default() });
@@ -113,7 +114,8 @@ impl Samples {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        (self.t.len() + self.st.len()) * 16 + self.h.iter().map(|h| super::table::histogram_samples(h) * 16).sum::<usize>()
+        (self.t.len() + self.st.len()) * 16
+            + self.h.iter().map(|h| super::table::histogram_samples(h) * 16).sum::<usize>()
     }
 }
 

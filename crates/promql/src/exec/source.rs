@@ -72,7 +72,7 @@ impl Source {
                 for series in slots.take_vector(slot)? {
                     of_steps(&series, inner, &mut samples);
                     let drop_name = series.drop_name;
-                    let mut out = call.evaluate(&samples, series.labels, grid, cx)?;
+                    let mut out = call.evaluate(&samples, &series.labels, grid, cx)?;
                     out.drop_name |= drop_name;
                     line.push(out, cx)?;
                 }
@@ -110,16 +110,20 @@ async fn run_select(
             cx.stats.series += 1;
             cx.budget.check(0, samples.bytes())?;
             let out = match read {
-                Read::Newest { place, what } => {
-                    newest(&samples, (*place, *what), StepSeries::new(series.labels.clone(), grid.len), grid, cx)
-                }
+                Read::Newest { place, what } => newest(
+                    &samples,
+                    (*place, *what),
+                    StepSeries::new(series.labels.clone(), grid.len),
+                    grid,
+                    cx,
+                ),
                 Read::Range(call) => {
                     samples.drop_stale();
-                    call.evaluate(&samples, series.labels.clone(), grid, cx)?
+                    call.evaluate(&samples, &series.labels, grid, cx)?
                 }
                 Read::Smoothed { place, pos } => {
                     samples.drop_stale();
-                    crate::func::extended::smooth(&samples, (*place, *pos), series.labels.clone(), grid, cx)
+                    crate::func::extended::smooth(&samples, (*place, *pos), &series.labels, grid, cx)
                 }
             };
             line.push(out, cx)?;

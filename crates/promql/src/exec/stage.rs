@@ -40,8 +40,13 @@ impl ScalarRef {
 pub(crate) enum Stage {
     /// A function of one float.
     Math(fn(f64) -> f64),
-    Clamp { min: ScalarRef, max: ScalarRef },
-    Round { to: ScalarRef },
+    Clamp {
+        min: ScalarRef,
+        max: ScalarRef,
+    },
+    Round {
+        to: ScalarRef,
+    },
     /// A part of the date that a float is in seconds.
     Date(time::Part),
     /// The time of the step, for whatever has a value.
@@ -88,7 +93,9 @@ impl Stage {
     pub(crate) fn apply(&self, series: &mut StepSeries, grid: Grid, cx: &mut Context) {
         match self {
             Stage::Math(f) => map_floats(series, |_, v| f(v)),
-            Stage::Clamp { min, max } => map_floats(series, |step, v| math::clamp(v, min.at(step), max.at(step))),
+            Stage::Clamp { min, max } => {
+                map_floats(series, |step, v| math::clamp(v, min.at(step), max.at(step)))
+            }
             Stage::Round { to } => map_floats(series, |step, v| math::round(v, to.at(step))),
             Stage::Date(part) => map_floats(series, |_, v| part.of_seconds(v)),
             Stage::StepTime => {

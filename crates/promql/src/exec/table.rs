@@ -85,7 +85,10 @@ impl StepSeries {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        size_of::<Self>() + self.floats.capacity() * 8 + self.histograms.capacity() * 8 + self.labels.as_bytes().len()
+        size_of::<Self>()
+            + self.floats.capacity() * 8
+            + self.histograms.capacity() * 8
+            + self.labels.as_bytes().len()
     }
 }
 
@@ -99,7 +102,11 @@ pub(crate) fn histogram_samples(h: &FloatHistogram) -> usize {
 /// Labels without those that say what the metric is: the name, and the type and unit that may stand
 /// beside it.
 pub(crate) fn without_metadata(labels: &Labels) -> Labels {
-    if labels.iter().any(|(name, _)| is_metadata(name)) { labels.filter(|n| !is_metadata(n)) } else { labels.clone() }
+    if labels.iter().any(|(name, _)| is_metadata(name)) {
+        labels.filter(|n| !is_metadata(n))
+    } else {
+        labels.clone()
+    }
 }
 
 pub(crate) fn is_metadata(name: &str) -> bool {

@@ -52,7 +52,8 @@ fn floats(kind: Kind, w: &Window<'_>, ends: Ends, cx: &RangeContext<'_>) -> Out 
     let counter = kind.is_counter();
     let between = |i: usize, at: i64| line((t[i], v[i]), (t[i + 1], v[i + 1]), at, counter);
     let left = if smoothed && t[first] < w.start_ms { between(first, w.start_ms) } else { v[first] };
-    let right = if smoothed && last > 0 && t[last] > w.end_ms { between(last - 1, w.end_ms) } else { v[last] };
+    let right =
+        if smoothed && last > 0 && t[last] > w.end_ms { between(last - 1, w.end_ms) } else { v[last] };
     let mut result = right - left;
     if counter {
         let mut end = last + 1;
@@ -83,7 +84,12 @@ fn histograms(kind: Kind, w: &Window<'_>, ends: Ends, cx: &mut RangeContext<'_>)
     histogram_change(kind, w, ends, cx).map_or(Out::None, |h| Out::Histogram(Arc::new(h)))
 }
 
-fn histogram_change(kind: Kind, w: &Window<'_>, ends: Ends, cx: &mut RangeContext<'_>) -> Option<FloatHistogram> {
+fn histogram_change(
+    kind: Kind,
+    w: &Window<'_>,
+    ends: Ends,
+    cx: &mut RangeContext<'_>,
+) -> Option<FloatHistogram> {
     let (t, h) = (w.ht(), w.h());
     let Ends { first, last, smoothed } = ends;
     let counter = kind.is_counter();
@@ -101,10 +107,15 @@ fn histogram_change(kind: Kind, w: &Window<'_>, ends: Ends, cx: &mut RangeContex
         let (a, b) = ((t[i], &*h[i]), (t[i + 1], &*h[i + 1]));
         histogram_line(a, b, at, counter, &mut |note| cx.note(&note), name)
     };
-    let left = if smoothed && t[first] < w.start_ms { between(first, w.start_ms)? } else { (*h[first]).clone() };
-    let right =
-        if smoothed && last > 0 && t[last] > w.end_ms { between(last - 1, w.end_ms)? } else { (*h[last]).clone() };
-    if !counter && !(left.reset == CounterReset::Gauge && right.reset == CounterReset::Gauge) {
+    let left =
+        if smoothed && t[first] < w.start_ms { between(first, w.start_ms)? } else { (*h[first]).clone() };
+    let right = if smoothed && last > 0 && t[last] > w.end_ms {
+        between(last - 1, w.end_ms)?
+    } else {
+        (*h[last]).clone()
+    };
+    let gauges = left.reset == CounterReset::Gauge && right.reset == CounterReset::Gauge;
+    if !counter && !gauges {
         cx.note(&Note::NotGauge { name: cx.name });
     }
     let mut result = right.clone();
@@ -193,7 +204,7 @@ fn histogram_line(
 pub(crate) fn smooth(
     samples: &Samples,
     (place, pos): (Place, crate::ast::PosRange),
-    labels: Labels,
+    labels: &Labels,
     grid: Grid,
     cx: &mut Context,
 ) -> StepSeries {
@@ -211,10 +222,13 @@ pub(crate) fn smooth(
             if i < t.len() && t[i] == at {
                 out.floats[w.step] = v[i];
             } else if i > 0 {
-                let after = if i < t.len() { line((t[i - 1], v[i - 1]), (t[i], v[i]), at, false) } else { v[i - 1] };
+                let after =
+                    if i < t.len() { line((t[i - 1], v[i - 1]), (t[i], v[i]), at, false) } else { v[i - 1] };
                 out.floats[w.step] = after;
             }
-        } else if let Some(h) = smooth_histogram(w.ht(), w.h(), at, name, &mut |note| cx.notes.add(&note, pos)) {
+        } else if let Some(h) =
+            smooth_histogram(w.ht(), w.h(), at, name, &mut |note| cx.notes.add(&note, pos))
+        {
             out.set_histogram(w.step, Arc::new(h));
         }
     });
@@ -259,7 +273,8 @@ pub(crate) fn extend(w: &Window<'_>, mode: RangeMode) -> Vec<Sample> {
     }
     let between = |i: usize, at: i64| line((t[i], v[i]), (t[i + 1], v[i + 1]), at, false);
     let left = if smoothed && t[first] < w.start_ms { between(first, w.start_ms) } else { v[first] };
-    let right = if smoothed && last > 0 && t[last] > w.end_ms { between(last - 1, w.end_ms) } else { v[last] };
+    let right =
+        if smoothed && last > 0 && t[last] > w.end_ms { between(last - 1, w.end_ms) } else { v[last] };
     let inside = (first..=last).filter(|i| t[*i] > w.start_ms && t[*i] < w.end_ms);
     let inside = inside.map(|i| Sample { t_ms: t[i], v: v[i] });
     let ends = |t_ms, v| std::iter::once(Sample { t_ms, v });

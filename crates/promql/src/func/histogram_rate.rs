@@ -61,7 +61,12 @@ pub(crate) fn difference(
 }
 
 /// Whether all have the same sort of buckets. Notes gauges between the ends.
-fn all_alike(kind: Kind, first: &FloatHistogram, h: &[Arc<FloatHistogram>], cx: &mut RangeContext<'_>) -> bool {
+fn all_alike(
+    kind: Kind,
+    first: &FloatHistogram,
+    h: &[Arc<FloatHistogram>],
+    cx: &mut RangeContext<'_>,
+) -> bool {
     let custom = first.has_custom_buckets();
     if h[h.len() - 1].has_custom_buckets() != custom {
         return false;
@@ -81,7 +86,11 @@ fn all_alike(kind: Kind, first: &FloatHistogram, h: &[Arc<FloatHistogram>], cx: 
 }
 
 /// Adds; `None` where the two do not go together.
-pub(crate) fn add_noting(h: &mut FloatHistogram, other: &FloatHistogram, cx: &mut RangeContext<'_>) -> Option<()> {
+pub(crate) fn add_noting(
+    h: &mut FloatHistogram,
+    other: &FloatHistogram,
+    cx: &mut RangeContext<'_>,
+) -> Option<()> {
     noting(histogram::add(h, other), Operation::Addition, cx)
 }
 

@@ -46,7 +46,13 @@ pub(crate) fn greater(a: f64, b: f64) -> f64 {
     match (a, b) {
         _ if a == f64::INFINITY || b == f64::INFINITY => f64::INFINITY,
         _ if a.is_nan() || b.is_nan() => f64::NAN,
-        _ if a == 0.0 && b == 0.0 => if a.is_sign_negative() { b } else { a },
+        _ if a == 0.0 && b == 0.0 => {
+            if a.is_sign_negative() {
+                b
+            } else {
+                a
+            }
+        }
         _ => a.max(b),
     }
 }

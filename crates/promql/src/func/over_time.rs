@@ -5,7 +5,7 @@
 
 use super::quantile as quantiles;
 use crate::annotations::{Note, Operation};
-use crate::exec::range::{Out, RangeContext};
+use crate::exec::range::{Out, RangeContext, Steps};
 use crate::exec::window::Window;
 use crate::func::time::seconds;
 use crate::histogram::{How, Incompatible, Wide};
@@ -54,29 +54,27 @@ impl Kind {
     }
 }
 
-/// What calls a function with each window of a series.
-pub(crate) type EachWindow<'r> =
-    &'r mut dyn FnMut(&mut dyn FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>);
-
-pub(crate) fn run(kind: Kind, each: EachWindow<'_>) {
+pub(crate) fn run(kind: Kind, steps: &mut Steps<'_>) {
     match kind {
-        Kind::Avg => each(&mut |w, cx| Ok(average(w, cx))),
-        Kind::Sum => each(&mut |w, cx| Ok(sum(w, cx))),
-        Kind::Count => each(&mut |w, _| Ok(Out::Float((w.t().len() + w.ht().len()) as f64))),
-        Kind::First => each(&mut |w, _| Ok(first(w))),
-        Kind::Last => each(&mut |w, _| Ok(last(w))),
-        Kind::Stdvar => each(&mut |w, cx| Ok(of_floats(w, cx, variance))),
-        Kind::Stddev => each(&mut |w, cx| Ok(of_floats(w, cx, |v| variance(v).sqrt()))),
-        Kind::Mad => each(&mut |w, cx| Ok(of_floats(w, cx, median_deviation))),
-        Kind::TimeOfFirst => {
-            each(&mut |w, _| Ok(Out::Float(seconds(w.t().first().into_iter().chain(w.ht().first()).copied().min().unwrap_or(0)))));
-        }
-        Kind::TimeOfLast => {
-            each(&mut |w, _| Ok(Out::Float(seconds(w.t().last().copied().max(w.ht().last().copied()).unwrap_or(0)))));
-        }
+        Kind::Avg => steps.each(average),
+        Kind::Sum => steps.each(sum),
+        Kind::Count => steps.each(|w, _| Out::Float((w.t().len() + w.ht().len()) as f64)),
+        Kind::First => steps.each(|w, _| first(w)),
+        Kind::Last => steps.each(|w, _| last(w)),
+        Kind::Stdvar => steps.each(|w, cx| of_floats(w, cx, variance)),
+        Kind::Stddev => steps.each(|w, cx| of_floats(w, cx, |v| variance(v).sqrt())),
+        Kind::Mad => steps.each(|w, cx| of_floats(w, cx, median_deviation)),
+        Kind::TimeOfFirst => steps.each(|w, _| {
+            let first = w.t().first().into_iter().chain(w.ht().first()).min();
+            first.map_or(Out::None, |t| Out::Float(seconds(*t)))
+        }),
+        Kind::TimeOfLast => steps.each(|w, _| {
+            let last = w.t().last().into_iter().chain(w.ht().last()).max();
+            last.map_or(Out::None, |t| Out::Float(seconds(*t)))
+        }),
         Kind::Min | Kind::Max | Kind::TimeOfMin | Kind::TimeOfMax => {
             let mut extreme = Extreme::new(kind);
-            each(&mut |w, cx| Ok(extreme.of(w, cx)));
+            steps.each(|w, cx| extreme.of(w, cx));
         }
     }
 }

@@ -241,11 +241,11 @@ pub(crate) fn instant(kind: Instant, w: &Window<'_>, cx: &mut RangeContext<'_>) 
             Out::Float(per(if reset { b.v } else { b.v - a.v }))
         }
         (Some(before), Some(now)) => {
-            let gauges = (before.reset == CounterReset::Gauge, now.reset == CounterReset::Gauge);
-            if is_rate && (gauges.0 || gauges.1) {
+            let gauges = [before, now].map(|h| h.reset == CounterReset::Gauge);
+            if is_rate && gauges.contains(&true) {
                 cx.note(&Note::NotCounter { name: cx.name });
             }
-            if !is_rate && !(gauges.0 && gauges.1) {
+            if !is_rate && gauges.contains(&false) {
                 cx.note(&Note::NotGauge { name: cx.name });
             }
             let mut h = (**now).clone();

@@ -50,7 +50,8 @@ impl Part {
             Part::DayOfMonth => date.day,
             Part::DayOfYear => day - day_of(date.year, 1, 1) + 1,
             Part::DaysInMonth => {
-                let (year, month) = if date.month == 12 { (date.year + 1, 1) } else { (date.year, date.month + 1) };
+                let (year, month) =
+                    if date.month == 12 { (date.year + 1, 1) } else { (date.year, date.month + 1) };
                 day_of(year, month, 1) - day_of(date.year, date.month, 1)
             }
             Part::Month => date.month,
@@ -107,7 +108,10 @@ mod tests {
     fn dates() {
         assert_eq!(rfc3339(951_868_799_000), "2000-02-29T23:59:59Z");
         assert_eq!(rfc3339(-1000), "1969-12-31T23:59:59Z");
-        let parts = |t| [Part::Year, Part::Month, Part::DayOfMonth, Part::DayOfYear, Part::DayOfWeek].map(|p| p.of_seconds(t));
+        let parts = |t| {
+            [Part::Year, Part::Month, Part::DayOfMonth, Part::DayOfYear, Part::DayOfWeek]
+                .map(|p| p.of_seconds(t))
+        };
         assert_eq!(parts(1_709_164_800.0), [2024.0, 2.0, 29.0, 60.0, 4.0]);
         assert_eq!(parts(0.0), [1970.0, 1.0, 1.0, 1.0, 4.0]);
         assert_eq!(Part::DaysInMonth.of_seconds(1_709_164_800.0), 29.0);

@@ -46,7 +46,11 @@ pub(crate) fn quantile<'a>(q: f64, h: &FloatHistogram, name: &'a str) -> (f64, O
     }
     count = count.min(h.count);
     if count < rank {
-        return if h.sum.is_nan() { (f64::NAN, Some(Note::QuantileOfNan { name })) } else { (bucket.upper, None) };
+        return if h.sum.is_nan() {
+            (f64::NAN, Some(Note::QuantileOfNan { name }))
+        } else {
+            (bucket.upper, None)
+        };
     }
     rank = if forward { rank - (count - bucket.count) } else { count - rank };
     let mut note = None;

@@ -37,8 +37,15 @@ fn falls_to(before: &FloatHistogram, now: &FloatHistogram) -> bool {
     } else if now.zero_count < before.zero_count {
         return true;
     }
-    side_falls((&before.positive_spans, &before.positive, before.schema), (&now.positive_spans, &now.positive), now)
-        || side_falls((&before.negative_spans, &before.negative, before.schema), (&now.negative_spans, &now.negative), now)
+    side_falls(
+        (&before.positive_spans, &before.positive, before.schema),
+        (&now.positive_spans, &now.positive),
+        now,
+    ) || side_falls(
+        (&before.negative_spans, &before.negative, before.schema),
+        (&now.negative_spans, &now.negative),
+        now,
+    )
 }
 
 type Side<'a> = (&'a [Span], &'a [f64]);

@@ -105,7 +105,9 @@ fn cut_endless(b: &Bucket<f64>, at: f64, above: bool) -> (f64, f64) {
         if above {
             return match () {
                 () if at >= b.upper => (b.count, 0.0),
-                () if at > 0.0 && b.upper > 0.0 && b.upper != f64::INFINITY => (b.count * at / b.upper, at / 2.0),
+                () if at > 0.0 && b.upper > 0.0 && b.upper != f64::INFINITY => {
+                    (b.count * at / b.upper, at / 2.0)
+                }
                 () if b.upper <= 0.0 => (b.count, at),
                 () => (0.0, finite(b.upper)),
             };
@@ -122,7 +124,12 @@ fn cut_endless(b: &Bucket<f64>, at: f64, above: bool) -> (f64, f64) {
 }
 
 /// The zero bucket reaches to 0 only on a side where there are no buckets.
-fn trim_zero(zero: &Bucket<f64>, at: f64, (has_negative, has_positive): (bool, bool), above: bool) -> (f64, f64) {
+fn trim_zero(
+    zero: &Bucket<f64>,
+    at: f64,
+    (has_negative, has_positive): (bool, bool),
+    above: bool,
+) -> (f64, f64) {
     let upper = if has_negative && !has_positive { 0.0 } else { zero.upper };
     let lower = if has_positive && !has_negative { 0.0 } else { zero.lower };
     let whole = (zero.count, (lower + upper) / 2.0);

@@ -201,7 +201,8 @@ impl Wide {
         let shared: Vec<f64> =
             self.custom_values.iter().copied().filter(|b| other.custom_values.contains(b)).collect();
         let mut target = vec![Sum::default(); shared.len() + 1];
-        let place = |index: i32, bounds: &[f64]| match usize::try_from(index).ok().and_then(|i| bounds.get(i)) {
+        let place = |index: i32, bounds: &[f64]| match usize::try_from(index).ok().and_then(|i| bounds.get(i))
+        {
             Some(bound) => shared.partition_point(|s| s < bound),
             None => shared.len(),
         };

@@ -42,7 +42,10 @@ fn vector(eval: &Eval, samples: &[VectorSample]) -> Result<(), String> {
             .remove(&sample.labels)
             .ok_or_else(|| format!("unexpected metric {} in result, has value {shown}", sample.labels))?;
         if eval.ordered && expected_pos != pos {
-            return Err(format!("expected metric {} at position {expected_pos} but was at {pos}", sample.labels));
+            return Err(format!(
+                "expected metric {} at position {expected_pos} but was at {pos}",
+                sample.labels
+            ));
         }
         let wrong = |what: &str| Err(format!("expected {what} for {} but got {shown}", sample.labels));
         match (points.first(), &sample.value) {
@@ -69,7 +72,11 @@ fn none_missing(missing: &Expected<'_>) -> Result<(), String> {
     }
 }
 
-fn matrix(eval: &Eval, series: &[MatrixSeries], (start_ms, end_ms, step_ms): (i64, i64, i64)) -> Result<(), String> {
+fn matrix(
+    eval: &Eval,
+    series: &[MatrixSeries],
+    (start_ms, end_ms, step_ms): (i64, i64, i64),
+) -> Result<(), String> {
     if eval.ordered || eval.scalar.is_some() {
         return Err("expected another type of result, but got a matrix".to_owned());
     }
@@ -135,6 +142,7 @@ fn show(value: &SampleValue) -> String {
 
 fn show_series(series: &MatrixSeries) -> String {
     let floats = series.floats.iter().map(|s| format!("{}@{}", plain(s.v), s.t_ms));
-    let histograms = series.histograms.iter().map(|s| format!("{} ({:?})@{}", describe(&s.h), s.h.reset, s.t_ms));
+    let histograms =
+        series.histograms.iter().map(|s| format!("{} ({:?})@{}", describe(&s.h), s.h.reset, s.t_ms));
     floats.chain(histograms).collect::<Vec<_>>().join(" ")
 }

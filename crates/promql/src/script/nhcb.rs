@@ -22,7 +22,9 @@ pub(super) fn convert(load: &Load) -> Result<BTreeMap<Labels, Vec<(usize, FloatH
     for series in &load.series {
         let name = series.labels.metric_name();
         let suffixes = ["_bucket", "_count", "_sum"];
-        let Some((base, suffix)) = suffixes.iter().find_map(|s| Some((name.strip_suffix(s)?, *s))) else { continue };
+        let Some((base, suffix)) = suffixes.iter().find_map(|s| Some((name.strip_suffix(s)?, *s))) else {
+            continue;
+        };
         let bound: Option<f64> = series.labels.get("le").parse().ok();
         if suffix == "_bucket" && bound.is_none_or(f64::is_nan) {
             continue;
@@ -41,7 +43,10 @@ pub(super) fn convert(load: &Load) -> Result<BTreeMap<Labels, Vec<(usize, FloatH
         }
     }
     let native = |steps: BTreeMap<usize, Classic>| {
-        steps.into_iter().map(|(step, classic)| Ok((step, classic.into_native()?))).collect::<Result<Vec<_>>>()
+        steps
+            .into_iter()
+            .map(|(step, classic)| Ok((step, classic.into_native()?)))
+            .collect::<Result<Vec<_>>>()
     };
     all.into_iter().map(|(labels, steps)| Ok((labels, native(steps)?))).collect()
 }

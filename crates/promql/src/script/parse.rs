@@ -191,7 +191,11 @@ fn signed_duration(text: &str) -> Option<(i64, &str)> {
 }
 
 fn eval(word: &str, rest: &str, lines: &mut Lines<'_>) -> Result<Eval> {
-    let wrong = || Error::invalid("invalid evaluation command: eval instant at TIME QUERY, or eval range from TIME to TIME step DURATION QUERY");
+    let wrong = || {
+        Error::invalid(
+            "invalid evaluation command: eval instant at TIME QUERY, or eval range from TIME to TIME step DURATION QUERY",
+        )
+    };
     let line = lines.next;
     let (mode, rest) = split_word(rest);
     let (times, query) = match mode {
@@ -248,9 +252,11 @@ fn expectation(eval: &mut Eval, line: &str) -> Result<()> {
             let (to, rest) = timed(rest, "to")?;
             Some((from, to, timed(rest, "step")?.0))
         });
-        eval.matrix_times = Some(parts.ok_or_else(|| Error::invalid("expect range vector from TIME to TIME step DURATION"))?);
+        eval.matrix_times =
+            Some(parts.ok_or_else(|| Error::invalid("expect range vector from TIME to TIME step DURATION"))?);
     } else if let Some(text) = line.strip_prefix("expect string") {
-        let text = unquote(text.trim()).ok_or_else(|| Error::invalid("expect string takes a quoted string"))?;
+        let text =
+            unquote(text.trim()).ok_or_else(|| Error::invalid("expect string takes a quoted string"))?;
         eval.string = Some(String::from_utf8_lossy(&text).into_owned());
     } else if let Some(expected) = line.strip_prefix("expect ") {
         expect(eval, expected.trim())?;

@@ -6,7 +6,7 @@ use super::series::Point;
 use super::{nhcb, variants};
 use crate::engine::{Engine, EngineOptions, Range, Source};
 use crate::parse::ParseOptions;
-use crate::value::{QueryResult, Value, VectorSample, SampleValue};
+use crate::value::{QueryResult, SampleValue, Value, VectorSample};
 use futures::executor::block_on;
 use nilometer_chunk::Stamp;
 use nilometer_model::{Result, Value as Sample};
@@ -100,7 +100,8 @@ fn add(load: &Load, held: &mut MemoryQueryable) -> Result<()> {
     }
     if load.with_nhcb {
         for (labels, steps) in nhcb::convert(load)? {
-            let sample = |(step, h)| (Stamp::at(step as i64 * load.step_ms), Sample::FloatHistogram(Arc::new(h)));
+            let sample =
+                |(step, h)| (Stamp::at(step as i64 * load.step_ms), Sample::FloatHistogram(Arc::new(h)));
             held.push(labels, &steps.into_iter().map(sample).collect::<Vec<_>>());
         }
     }
@@ -119,7 +120,8 @@ fn evaluate(eval: &Eval, engine: &Engine, source: &Source) -> Result<(), String>
             let Ok(expr) = engine.parse(&eval.query) else { return Ok(()) };
             let Some((query, times)) = variants::pinned(&expr, t_ms) else { return Ok(()) };
             times.into_iter().try_for_each(|t_ms| {
-                instant(eval, engine, source, (&query, t_ms)).map_err(|e| format!("as {query} at {t_ms}: {e}"))
+                instant(eval, engine, source, (&query, t_ms))
+                    .map_err(|e| format!("as {query} at {t_ms}: {e}"))
             })
         }
     }
@@ -133,7 +135,8 @@ fn instant(eval: &Eval, engine: &Engine, source: &Source, (query, t_ms): (&str, 
         return Ok(());
     }
     let range = Range { start_ms: t_ms - 60_000, end_ms: t_ms + 60_000, step_ms: 60_000 };
-    let in_range = block_on(engine.range(source, query, range)).map_err(|e| format!("in a range: {}", e.message()))?;
+    let in_range =
+        block_on(engine.range(source, query, range)).map_err(|e| format!("in a range: {}", e.message()))?;
     if eval.ordered {
         return Ok(());
     }
@@ -147,7 +150,8 @@ fn middle(value: &Value, t_ms: i64, scalar: bool) -> Value {
     let mut samples = Vec::new();
     for one in series {
         let float = one.floats.iter().find(|s| s.t_ms == t_ms).map(|s| SampleValue::Float(s.v));
-        let histogram = || one.histograms.iter().find(|s| s.t_ms == t_ms).map(|s| SampleValue::Histogram(s.h.clone()));
+        let histogram =
+            || one.histograms.iter().find(|s| s.t_ms == t_ms).map(|s| SampleValue::Histogram(s.h.clone()));
         if let Some(value) = float.or_else(histogram) {
             samples.push(VectorSample { labels: one.labels.clone(), t_ms, value });
         }
@@ -159,7 +163,11 @@ fn middle(value: &Value, t_ms: i64, scalar: bool) -> Value {
 }
 
 /// The result, unless failing was right.
-fn check(eval: &Eval, result: Result<QueryResult>, times: (i64, i64, i64)) -> Result<Option<QueryResult>, String> {
+fn check(
+    eval: &Eval,
+    result: Result<QueryResult>,
+    times: (i64, i64, i64),
+) -> Result<Option<QueryResult>, String> {
     let of = |kind: ExpectKind| eval.expects.iter().filter(move |(k, _)| *k == kind).map(|(_, e)| e);
     let fail = of(ExpectKind::Fail).next();
     let result = match (result, fail) {
@@ -169,8 +177,8 @@ fn check(eval: &Eval, result: Result<QueryResult>, times: (i64, i64, i64)) -> Re
         (Ok(_), Some(_)) => return Err("expected an error but got none".to_owned()),
         (Ok(result), None) => result,
     };
-    annotations("warn", of(ExpectKind::Warn).collect(), &result.warnings)?;
-    annotations("info", of(ExpectKind::Info).collect(), &result.infos)?;
+    annotations("warn", &of(ExpectKind::Warn).collect::<Vec<_>>(), &result.warnings)?;
+    annotations("info", &of(ExpectKind::Info).collect::<Vec<_>>(), &result.infos)?;
     for (kind, said) in [(ExpectKind::NoWarn, &result.warnings), (ExpectKind::NoInfo, &result.infos)] {
         if of(kind).next().is_some() && !said.is_empty() {
             return Err(format!("unexpected annotations: {said:?}"));
@@ -180,7 +188,7 @@ fn check(eval: &Eval, result: Result<QueryResult>, times: (i64, i64, i64)) -> Re
     Ok(Some(result))
 }
 
-fn annotations(kind: &str, expected: Vec<&Expect>, said: &[String]) -> Result<(), String> {
+fn annotations(kind: &str, expected: &[&Expect], said: &[String]) -> Result<(), String> {
     if expected.is_empty() {
         return Ok(());
     }

@@ -42,16 +42,17 @@ fn end_of_labels(line: &str) -> usize {
             (None, '"' | '\'' | '`') => quote = Some(c),
             (None, '{') => depth += 1,
             (None, '}') => depth -= 1,
-            (None, c) if c.is_whitespace() && depth == 0 => {
-                // A space may stand between the name and its labels.
-                if !line[at..].trim_start().starts_with('{') || line[at..].trim_start().starts_with("{{") {
-                    return at;
-                }
-            }
+            (None, c) if c.is_whitespace() && depth == 0 && !labels_follow(&line[at..]) => return at,
             _ => {}
         }
     }
     line.len()
+}
+
+/// A space may stand between the name and its labels.
+fn labels_follow(text: &str) -> bool {
+    let text = text.trim_start();
+    text.starts_with('{') && !text.starts_with("{{")
 }
 
 fn labels(text: &str) -> Result<Labels> {
@@ -82,7 +83,9 @@ fn points(text: &str) -> Result<Vec<Point>> {
 }
 
 fn wrong(item: &str) -> Error {
-    Error::invalid(format!("{item:?} is no point: give a number, _, stale or a histogram, perhaps with x and a count"))
+    Error::invalid(format!(
+        "{item:?} is no point: give a number, _, stale or a histogram, perhaps with x and a count"
+    ))
 }
 
 /// `1`, `1x3`, `1+2x3`, `_`, `_x3`, `stale`
@@ -143,7 +146,8 @@ pub(super) fn number(text: &str) -> Option<f64> {
 }
 
 fn count(text: &str) -> Result<usize> {
-    let count: usize = text.parse().map_err(|_| Error::invalid(format!("{text:?} is not how often to repeat")))?;
+    let count: usize =
+        text.parse().map_err(|_| Error::invalid(format!("{text:?} is not how often to repeat")))?;
     if count > 1_000_000 {
         return Err(Error::limit("script.max-points", 1_000_000, "a point is repeated too often"));
     }
@@ -179,7 +183,9 @@ fn histogram_item<'a>(text: &'a str, out: &mut Vec<Point>) -> Result<&'a str> {
             )));
         }
         let done = if sign == '+' { add(&mut h, &step) } else { subtract(&mut h, &step) };
-        done.map_err(|_| Error::invalid("histograms with exponential and with custom buckets do not add up"))?;
+        done.map_err(|_| {
+            Error::invalid("histograms with exponential and with custom buckets do not add up")
+        })?;
         out.push(point(&h, hint_given));
     }
     Ok(rest)
@@ -196,7 +202,10 @@ mod tests {
 
     #[test]
     fn expanding() {
-        assert_eq!(floats("a 1 2+3x2 _ 1-1x1 0x2 -3x1"), [1.0, 2.0, 5.0, 8.0, f64::INFINITY, 1.0, 0.0, 0.0, 0.0, 0.0, -3.0, -3.0]);
+        assert_eq!(
+            floats("a 1 2+3x2 _ 1-1x1 0x2 -3x1"),
+            [1.0, 2.0, 5.0, 8.0, f64::INFINITY, 1.0, 0.0, 0.0, 0.0, 0.0, -3.0, -3.0]
+        );
         assert_eq!(floats("a 1e3-5e-1x1 _x2"), [1000.0, 999.5, f64::INFINITY, f64::INFINITY]);
         assert_eq!(describe_series(r#"{__name__="x y", l="} {"} 1"#).unwrap().labels.get("l"), "} {");
         assert!(describe_series("a 1x").is_err());
@@ -205,7 +214,10 @@ mod tests {
 
     #[test]
     fn histograms() {
-        let series = describe_series("{} {{schema:1 sum:4 count:3 buckets:[1 2]}}+{{count:1 schema:1 buckets:[0 1]}}x2").unwrap();
+        let series = describe_series(
+            "{} {{schema:1 sum:4 count:3 buckets:[1 2]}}+{{count:1 schema:1 buckets:[0 1]}}x2",
+        )
+        .unwrap();
         let Point::Histogram { h, .. } = &series.points[2] else { panic!("no histogram") };
         assert_eq!((h.count, &h.positive[..]), (5.0, &[1.0, 4.0][..]));
     }

@@ -62,7 +62,9 @@ impl Histograms {
             Total::Mean(mean) => mean.add(h),
         };
         match reconciled {
-            Ok(true) => cx.notes.add(&Note::MismatchedCustomBuckets { during: Operation::Aggregation }, self.pos),
+            Ok(true) => {
+                cx.notes.add(&Note::MismatchedCustomBuckets { during: Operation::Aggregation }, self.pos)
+            }
             Ok(false) => {}
             Err(Incompatible) => {
                 cx.notes.add(&Note::MixedExponentialCustom { name }, self.pos);

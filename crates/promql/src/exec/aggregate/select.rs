@@ -120,7 +120,9 @@ impl Select {
             let group = &mut groups[self.group_of[at]];
             match (self.spec.op, series.cell(step)) {
                 (_, Cell::None) => {}
-                (AggregateOp::LimitRatio, _) if in_ratio(param.clamp(-1.0, 1.0), &series.labels) => group.push(at),
+                (AggregateOp::LimitRatio, _) if in_ratio(param.clamp(-1.0, 1.0), &series.labels) => {
+                    group.push(at)
+                }
                 (AggregateOp::LimitRatio, _) => {}
                 (AggregateOp::Limitk, _) if group.len() < k => group.push(at),
                 (AggregateOp::Limitk, _) => {}

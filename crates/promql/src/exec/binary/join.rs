@@ -140,7 +140,10 @@ impl Join<'_> {
             return party.many.len() <= 1;
         }
         let mut seen = HashSet::new();
-        party.many.iter().all(|many| seen.insert(self.labels(&self.many[*many].labels, &self.one[one].labels)))
+        party
+            .many
+            .iter()
+            .all(|many| seen.insert(self.labels(&self.many[*many].labels, &self.one[one].labels)))
     }
 
     fn columns(&mut self, many: usize, one: usize, cx: &mut Context) {
@@ -248,12 +251,18 @@ impl Join<'_> {
         }
         let one_to_one = self.binary.matching.card == Cardinality::OneToOne;
         if one_to_one && !matched.is_empty() {
-            return Err((1, Error::invalid(
-                "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
-            )));
+            return Err((
+                1,
+                Error::invalid(
+                    "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)",
+                ),
+            ));
         }
         if !matched.insert(labels) {
-            return Err((1, Error::invalid("multiple matches for labels: grouping labels must ensure unique matches")));
+            return Err((
+                1,
+                Error::invalid("multiple matches for labels: grouping labels must ensure unique matches"),
+            ));
         }
         Ok(())
     }

@@ -69,8 +69,12 @@ impl Builder {
             ("clamp", [_, min, max]) => {
                 Stage::Clamp { min: self.scalar(min, grid)?, max: self.scalar(max, grid)? }
             }
-            ("clamp_min", [_, min]) => Stage::Clamp { min: self.scalar(min, grid)?, max: same(f64::INFINITY) },
-            ("clamp_max", [_, max]) => Stage::Clamp { min: same(f64::NEG_INFINITY), max: self.scalar(max, grid)? },
+            ("clamp_min", [_, min]) => {
+                Stage::Clamp { min: self.scalar(min, grid)?, max: same(f64::INFINITY) }
+            }
+            ("clamp_max", [_, max]) => {
+                Stage::Clamp { min: same(f64::NEG_INFINITY), max: self.scalar(max, grid)? }
+            }
             ("round", [_]) => Stage::Round { to: same(1.0) },
             ("round", [_, to]) => Stage::Round { to: self.scalar(to, grid)? },
             _ => return Ok(None),
@@ -89,7 +93,8 @@ impl Builder {
 
     fn range_call(&mut self, call: &Call, func: RangeFunc, grid: Grid) -> Result<Open> {
         let name = call.func.name;
-        let over = call.args.iter().find(|a| a.value_type() == ValueType::Matrix).ok_or_else(|| bug("a range"))?;
+        let over =
+            call.args.iter().find(|a| a.value_type() == ValueType::Matrix).ok_or_else(|| bug("a range"))?;
         let mut scalars = Vec::new();
         for arg in call.args.iter().filter(|a| a.value_type() == ValueType::Scalar) {
             scalars.push(self.scalar(arg, grid)?);
@@ -147,7 +152,13 @@ impl Builder {
             // Only selectors know when a series began.
             self.close(open);
             let source = self.nothing(grid);
-            return Ok(Open { source, stages: Vec::new(), grid, names: Names::Gone, same_labels: SameLabels::Leave });
+            return Ok(Open {
+                source,
+                stages: Vec::new(),
+                grid,
+                names: Names::Gone,
+                same_labels: SameLabels::Leave,
+            });
         }
         Ok(self.with_stage(open, Stage::StepTime))
     }
@@ -230,7 +241,11 @@ impl Builder {
 struct Nothing;
 
 impl super::Operator for Nothing {
-    fn run(&self, _slots: &mut super::super::Slots, _cx: &mut super::super::Context) -> Result<super::super::Output> {
+    fn run(
+        &self,
+        _slots: &mut super::super::Slots,
+        _cx: &mut super::super::Context,
+    ) -> Result<super::super::Output> {
         Ok(super::super::Output::Vector(Vec::<table::StepSeries>::new()))
     }
 }

@@ -86,7 +86,11 @@ impl Builder {
     /// All series in a slot.
     fn close(&mut self, open: Open) -> SlotId {
         match open {
-            Open { source: Source::Slot(id), stages, same_labels: SameLabels::Leave, .. } if stages.is_empty() => id,
+            Open { source: Source::Slot(id), stages, same_labels: SameLabels::Leave, .. }
+                if stages.is_empty() =>
+            {
+                id
+            }
             open => {
                 let same_labels = open.same_labels;
                 self.end(open, SinkSpec::Collect(same_labels))
@@ -158,7 +162,13 @@ impl Builder {
         };
         let select = self.select(selector, range, (0, grid));
         let source = Source::Select { select, read, stats_only: selector.stats_only, grid };
-        Open { source, stages: Vec::new(), grid, names: self.names_of(selector), same_labels: SameLabels::Leave }
+        Open {
+            source,
+            stages: Vec::new(),
+            grid,
+            names: self.names_of(selector),
+            same_labels: SameLabels::Leave,
+        }
     }
 
     fn names_of(&self, selector: &Selector) -> Names {
@@ -188,7 +198,20 @@ impl Builder {
         if start_ms <= oldest {
             start_ms = start_ms.saturating_add(step_ms);
         }
-        Ok(Grid::new(start_ms, span.max_ms, step_ms))
+        let inner = Grid::new(start_ms, span.max_ms, step_ms);
+        // One column of it has to fit.
+        let max_steps = match self.limits.max_memory_bytes {
+            0 => u32::MAX as usize,
+            bytes => bytes / size_of::<f64>(),
+        };
+        if inner.len > max_steps {
+            return Err(Error::limit(
+                "query.max-memory-bytes",
+                self.limits.max_memory_bytes as u64,
+                "a subquery has too many steps to fit into memory: make its step larger or its range shorter",
+            ));
+        }
+        Ok(inner)
     }
 
     /// The inside of a subquery, in a slot.
@@ -250,7 +273,16 @@ impl Builder {
         } else {
             let delayed_name_removal = self.options.delayed_name_removal;
             let return_bool = b.return_bool;
-            self.op(VectorBinary { op: b.op, lhs, rhs, matching, return_bool, pos, grid, delayed_name_removal })
+            self.op(VectorBinary {
+                op: b.op,
+                lhs,
+                rhs,
+                matching,
+                return_bool,
+                pos,
+                grid,
+                delayed_name_removal,
+            })
         };
         Ok(self.slot(id, grid, Names::Any))
     }
@@ -263,9 +295,8 @@ impl Builder {
         let sink = match a.op {
             AggregateOp::CountValues => {
                 names = Names::Any;
-                let label = label_name(string(param()?)?).map_err(|quoted| {
-                    Error::invalid(format!("invalid label name {quoted}"))
-                })?;
+                let label = label_name(string(param()?)?)
+                    .map_err(|quoted| Error::invalid(format!("invalid label name {quoted}")))?;
                 SinkSpec::CountValues(count_values::Spec { grouping, label })
             }
             AggregateOp::Quantile => {

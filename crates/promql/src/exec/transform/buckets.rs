@@ -23,10 +23,19 @@ pub(crate) struct OverBuckets {
 }
 
 pub(crate) enum BucketFunc {
-    Quantile { q: ScalarRef, pos: PosRange },
+    Quantile {
+        q: ScalarRef,
+        pos: PosRange,
+    },
     /// The quantile is also a label.
-    Quantiles { label: String, qs: Vec<(ScalarRef, PosRange)> },
-    Fraction { lower: ScalarRef, upper: ScalarRef },
+    Quantiles {
+        label: String,
+        qs: Vec<(ScalarRef, PosRange)>,
+    },
+    Fraction {
+        lower: ScalarRef,
+        upper: ScalarRef,
+    },
 }
 
 /// One number asked of all histograms at one step.

@@ -14,8 +14,15 @@ pub(crate) struct Relabel {
 
 pub(crate) enum How {
     /// `$1` and the like in `replacement` stand for what the expression matched in label `source`.
-    Replace { source: String, regex: Box<Regex>, replacement: String },
-    Join { separator: String, sources: Vec<String> },
+    Replace {
+        source: String,
+        regex: Box<Regex>,
+        replacement: String,
+    },
+    Join {
+        separator: String,
+        sources: Vec<String>,
+    },
 }
 
 impl Relabel {

@@ -1,0 +1,176 @@
+//! Windows and folds against models that do the obvious.
+
+use super::grid::Grid;
+use super::samples::Samples;
+use super::window::{Place, RangeSpec, Seen, each_seen, each_window};
+use crate::engine::{Engine, EngineOptions, Range, Source};
+use crate::value::Value;
+use futures::executor::block_on;
+use nilometer_model::{Labels, STALE_NAN_BITS};
+use nilometer_storage::MemoryQueryable;
+use proptest::prelude::*;
+use std::sync::Arc;
+
+const STALE: f64 = f64::from_bits(STALE_NAN_BITS);
+
+/// Times that ascend, with values that now and then are special.
+fn points() -> impl Strategy<Value = Vec<(i64, f64)>> {
+    let value = prop_oneof![
+        8 => (-5i8..20).prop_map(f64::from),
+        1 => Just(f64::NAN),
+        1 => Just(f64::INFINITY),
+        1 => Just(-0.0),
+        1 => Just(STALE),
+        2 => -1e9..1e9f64,
+    ];
+    prop::collection::vec((1..90i64, value), 0..60).prop_map(|gaps| {
+        let mut t = -200;
+        gaps.into_iter()
+            .map(|(gap, v)| {
+                t += gap;
+                (t, v)
+            })
+            .collect()
+    })
+}
+
+fn grids() -> impl Strategy<Value = Grid> {
+    (-300..800i64, 1..200i64, 1..30usize).prop_map(|(start_ms, step_ms, len)| Grid { start_ms, step_ms, len })
+}
+
+fn places() -> impl Strategy<Value = Place> {
+    (prop::option::of(-300..800i64), -100..100i64).prop_map(|(at_ms, offset_ms)| Place { at_ms, offset_ms })
+}
+
+fn columns(points: &[(i64, f64)]) -> Samples {
+    let (t, v) = points.iter().copied().unzip();
+    Samples { t, v, ..Samples::default() }
+}
+
+proptest! {
+    #[test]
+    fn a_window_holds_what_lies_in_it(
+        points in points(),
+        grid in grids(),
+        place in places(),
+        range_ms in 0..400i64,
+    ) {
+        let samples = columns(&points);
+        let spec = RangeSpec { place, range_ms, mode: None, lookback_ms: 0 };
+        let mut found = Vec::new();
+        each_window(&samples, &spec, grid, |w| found.push((w.step, w.t().to_vec())));
+        let mut expected = Vec::new();
+        for step in 0..grid.len {
+            let end = place.at_ms.unwrap_or(grid.start_ms + step as i64 * grid.step_ms) - place.offset_ms;
+            let inside: Vec<i64> =
+                points.iter().map(|p| p.0).filter(|t| *t > end - range_ms && *t <= end).collect();
+            if !inside.is_empty() {
+                expected.push((step, inside));
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+
+    #[test]
+    fn an_instant_selector_sees_the_newest(
+        points in points(),
+        grid in grids(),
+        place in places(),
+        lookback_ms in 1..400i64,
+    ) {
+        let samples = columns(&points);
+        let mut found = Vec::new();
+        each_seen(&samples, (place, lookback_ms), grid, |step, seen| {
+            let Seen::Float { t_ms, v, .. } = seen else { panic!("no histograms here") };
+            found.push((step, t_ms, v.to_bits()));
+        });
+        let mut expected = Vec::new();
+        for step in 0..grid.len {
+            let at = place.at_ms.unwrap_or(grid.start_ms + step as i64 * grid.step_ms) - place.offset_ms;
+            let newest = points.iter().rev().find(|p| p.0 <= at);
+            if let Some((t, v)) = newest.filter(|(t, v)| *t > at - lookback_ms && v.to_bits() != STALE_NAN_BITS) {
+                expected.push((step, *t, v.to_bits()));
+            }
+        }
+        prop_assert_eq!(found, expected);
+    }
+
+    /// Every function over a range, for all steps at once, is what it is for each step alone.
+    #[test]
+    fn steps_do_not_depend_on_each_other(points in points(), grid in grids(), which in 0..QUERIES.len()) {
+        let engine = Engine::new(EngineOptions { parse: crate::parse::ParseOptions::ALL, ..Default::default() });
+        let mut memory = MemoryQueryable::default();
+        memory.push_floats(Labels::from_pairs([("__name__", "m")]), &points);
+        memory.push_floats(Labels::from_pairs([("__name__", "m"), ("l", "1")]), &points);
+        let source = Source::new(Arc::new(memory));
+        let query = QUERIES[which];
+        let range = Range { start_ms: grid.start_ms, end_ms: grid.end_ms(), step_ms: grid.step_ms };
+        let together = bits(&block_on(engine.range(&source, query, range)).unwrap().value);
+        let mut alone = Vec::new();
+        for t_ms in grid.times() {
+            let one = Range { start_ms: t_ms, end_ms: t_ms, step_ms: 1 };
+            alone.extend(bits(&block_on(engine.range(&source, query, one)).unwrap().value));
+        }
+        let mut together = together;
+        together.sort();
+        alone.sort();
+        prop_assert_eq!(together, alone, "{}", query);
+    }
+}
+
+/// All samples of a matrix: labels, time, bits of the value.
+fn bits(value: &Value) -> Vec<(Labels, i64, u64)> {
+    let Value::Matrix(series) = value else { panic!("no matrix") };
+    let of = |s: &crate::value::MatrixSeries| {
+        let labels = s.labels.clone();
+        // The payload of a NaN that arithmetic made is the processor's.
+        let canonical = |v: f64| if v.is_nan() { f64::NAN.to_bits() } else { v.to_bits() };
+        s.floats.iter().map(move |p| (labels.clone(), p.t_ms, canonical(p.v))).collect::<Vec<_>>()
+    };
+    series.iter().flat_map(of).collect()
+}
+
+const QUERIES: [&str; 34] = [
+    "rate(m[300ms])",
+    "increase(m[150ms])",
+    "delta(m[300ms])",
+    "irate(m[300ms])",
+    "idelta(m[300ms])",
+    "deriv(m[300ms])",
+    "predict_linear(m[300ms], 60)",
+    "avg_over_time(m[300ms])",
+    "sum_over_time(m[200ms])",
+    "min_over_time(m[200ms])",
+    "max_over_time(m[500ms])",
+    "ts_of_max_over_time(m[500ms])",
+    "ts_of_min_over_time(m[100ms])",
+    "count_over_time(m[200ms])",
+    "first_over_time(m[200ms])",
+    "last_over_time(m[200ms])",
+    "stddev_over_time(m[200ms])",
+    "stdvar_over_time(m[200ms])",
+    "mad_over_time(m[200ms])",
+    "quantile_over_time(0.3, m[200ms])",
+    "changes(m[300ms])",
+    "resets(m[300ms])",
+    "present_over_time(m[100ms])",
+    "absent_over_time(m[100ms])",
+    "absent(m)",
+    "sum(m)",
+    "avg by (l) (m)",
+    "count(m > 3)",
+    "topk(1, m)",
+    "quantile(0.4, m)",
+    "m - on (l) m",
+    "m > bool 2 or m offset 50ms",
+    "max_over_time(m[300ms:50ms])",
+    "count_values(\"v\", round(m))",
+];
+
+#[test]
+fn a_subquery_of_too_many_steps_is_refused() {
+    let engine = Engine::new(EngineOptions::default());
+    let source = Source::new(Arc::new(MemoryQueryable::default()));
+    let error = block_on(engine.instant(&source, "sum_over_time(m[200y:1ms])", 0)).unwrap_err();
+    assert!(error.to_string().contains("query.max-memory-bytes"), "{error}");
+}
