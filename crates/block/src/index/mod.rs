@@ -66,15 +66,15 @@ impl Index {
         Ok(refs)
     }
 
-    /// The references of all series whose entries are readable, where their list is not.
-    pub(crate) fn all_series_by_walk(&self) -> Result<Vec<u32>> {
+    /// The references of all series whose entries are readable, where their list is not; `damage` gets what
+    /// the others suffer from.
+    pub(crate) fn all_series_by_walk(&self, damage: &mut Vec<Error>) -> Result<Vec<u32>> {
         let (mut refs, mut walk) = (Vec::new(), self.walk());
         loop {
             match walk.next() {
                 Ok(Some((reference, _))) => refs.push(reference),
                 Ok(None) => return Ok(refs),
-                // Told when a list refers to it.
-                Err(e) if is_corrupt(&e) => {}
+                Err(e) if is_corrupt(&e) => damage.push(e),
                 Err(e) => return Err(e),
             }
         }

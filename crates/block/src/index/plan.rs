@@ -3,7 +3,7 @@
 //! A series matches if all matchers do, where a missing label is empty. So a matcher that refuses the empty
 //! value picks from the lists of the values it takes; one that takes it removes what the lists of the other
 //! values have. What names its values comes first, smallest list first; what has to look through all values
-//! comes last, and not at all where so few series are left that it is cheaper to look at their labels.
+//! comes last. Where so few series are left that it is cheaper, their labels are looked at instead.
 
 use super::offsets::{Name, Offsets};
 use super::{Index, is_corrupt, postings};
@@ -11,12 +11,15 @@ use crate::source::Window;
 use nilometer_model::{Error, MatchKind, Matcher, Result};
 use std::ops::ControlFlow;
 
+/// So many references of a list are read in the time that the labels of one series take.
+const REFS_PER_ENTRY: u64 = 64;
+
 /// Series that can match, as rising references.
 pub(crate) struct Plan {
     pub(crate) refs: Vec<u32>,
     /// What is still to be checked on the labels of each.
     pub(crate) filter: Vec<Matcher>,
-    /// Damage that only costs time.
+    /// Damage that was read around.
     pub(crate) warnings: Vec<Error>,
 }
 
@@ -24,8 +27,9 @@ pub(crate) fn plan(index: &Index, matchers: &[Matcher]) -> Result<Plan> {
     let offsets = match &index.offsets {
         Ok(offsets) => offsets,
         Err(damage) => {
-            let (refs, filter) = (index.all_series_by_walk()?, matchers.to_vec());
-            return Ok(Plan { refs, filter, warnings: vec![damage.clone()] });
+            let mut warnings = vec![damage.clone()];
+            let refs = index.all_series_by_walk(&mut warnings)?;
+            return Ok(Plan { refs, filter: matchers.to_vec(), warnings });
         }
     };
     let mut planner = Planner {
@@ -128,6 +132,11 @@ impl<'a> Planner<'a> {
 
     fn run_exact(&mut self, steps: Vec<Exact<'_>>) -> Result<()> {
         for step in steps {
+            // Whoever has few series left need not read that almost all of them are in one cluster.
+            if self.refs.as_ref().is_some_and(|refs| REFS_PER_ENTRY * refs.len() as u64 <= step.size) {
+                self.filter.push(step.matcher.clone());
+                continue;
+            }
             match self.read_lists(step.lists) {
                 Ok(refs) => self.apply(&refs, step.pick),
                 Err(e) => self.look_at_labels(step.matcher, e)?,
@@ -189,7 +198,7 @@ impl<'a> Planner<'a> {
         match self.index.all_series(&mut self.window) {
             Err(damage) if is_corrupt(&damage) => {
                 self.warnings.push(damage);
-                self.index.all_series_by_walk()
+                self.index.all_series_by_walk(&mut self.warnings)
             }
             all => all,
         }

@@ -124,7 +124,7 @@ fn a_bad_series_takes_only_itself() {
     let (sim, written) = block(&data);
     let files = files_of(&sim);
     let (path, bytes) = files.iter().find(|(path, _)| path.ends_with("index")).unwrap();
-    let refs = written.open().unwrap().index.all_series_by_walk().unwrap();
+    let refs = written.open().unwrap().index.all_series_by_walk(&mut Vec::new()).unwrap();
     let mut flipped = bytes.clone();
     // The length of the fourth, and the table of contents, so that the others are found by walking.
     flipped[refs[3] as usize * 16] ^= 0x7f;

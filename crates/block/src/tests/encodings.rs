@@ -126,7 +126,7 @@ fn all_encodings_go_through() {
     // Two parts are deleted of each.
     let mut tombstones = Tombstones::default();
     let deleted = [TimeRange::new(0, t_ms(3)), TimeRange::new(t_ms(10), t_ms(20) - 1)];
-    for reference in block.open().unwrap().index.all_series_by_walk().unwrap() {
+    for reference in block.open().unwrap().index.all_series_by_walk(&mut Vec::new()).unwrap() {
         deleted.iter().for_each(|range| tombstones.add(reference, *range));
     }
     tombstones.write(&*fs, block.path()).unwrap();

@@ -11,7 +11,7 @@ fn large_data() -> Data {
         .map(|n| {
             let (pod, node) = (format!("pod-{n:05}"), format!("node-{}", n % 70));
             let name = format!("metric_{}", n % 11);
-            let mut set = vec![("__name__", name.as_str()), ("pod", &pod), ("node", &node)];
+            let mut set = vec![("__name__", name.as_str()), ("pod", &pod), ("node", &node), ("cluster", "x")];
             if n % 500 == 3 {
                 set.push(("long", "x"));
             }
@@ -28,12 +28,14 @@ fn a_large_block_answers_as_the_model() {
     let block = BlockDir::new(fs, DIR).open(meta.ulid).unwrap();
     let report = verify(&block);
     assert!(report.is_clean(), "{:?}", report.problems);
-    assert_eq!((report.stats, report.label_pairs), (meta.stats, 6000 + 70 + 11 + 1));
+    assert_eq!((report.stats, report.label_pairs), (meta.stats, 6000 + 70 + 11 + 1 + 1));
 
     let m = |kind, name, value| Matcher::new(kind, name, value).unwrap();
     let queries = [
         vec![],
         vec![Matcher::equal("pod", "pod-03999")],
+        vec![Matcher::equal("cluster", "x"), Matcher::equal("pod", "pod-03999")],
+        vec![m(MatchKind::NotEqual, "node", "node-1"), Matcher::equal("pod", "pod-03999")],
         vec![Matcher::equal("__name__", "metric_3"), Matcher::equal("node", "node-13")],
         vec![m(MatchKind::Regex, "pod", "pod-0[12]...")],
         vec![m(MatchKind::Regex, "pod", "pod-0(1234|5678|9999)"), m(MatchKind::NotEqual, "node", "node-1")],

@@ -12,7 +12,8 @@ fn deleted_samples_are_gone() {
     let (_, fs) = disk(1);
     let meta = write(&fs, DIR, meta(1), &data).unwrap();
     let (dir, path) = (BlockDir::new(fs.clone(), DIR), Path::new(DIR).join(meta.ulid.to_string()));
-    let refs = dir.open(meta.ulid).unwrap().open().unwrap().index.all_series_by_walk().unwrap();
+    let refs =
+        dir.open(meta.ulid).unwrap().open().unwrap().index.all_series_by_walk(&mut Vec::new()).unwrap();
 
     let mut tombstones = Tombstones::default();
     // All of the first series, a chunk and a half of the second, the middle of a chunk of the third.
