@@ -92,6 +92,7 @@ fn main() {
     drop(symbols);
 
     let block = Block::new(fs.clone(), &path).unwrap();
+    assert!(block.check().unwrap().is_empty());
     laps.lap("opening");
     read(&block, &mut laps);
     assert!(verify(&block).is_clean());
