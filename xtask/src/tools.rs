@@ -6,8 +6,8 @@
 //! └── <package>_<version>/                                        as unpacked
 //! ```
 //!
-//! `NILOMETER_TOOLS` names another folder with such a `bin/`, for machines without Debian's packages; then
-//! nothing is unpacked, and the programs there are only looked at.
+//! `NILOMETER_TOOLS`, an absolute path, names another folder with such a `bin/`, for machines without
+//! Debian's packages; then nothing is unpacked, and the programs there are only looked at.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -76,7 +76,10 @@ pub(crate) fn run() -> Result<()> {
     let own = std::env::var_os("NILOMETER_TOOLS").is_none();
     // A folder that was moved has links into nowhere: it is unpacked again.
     if own && !(is_complete(&folder) && check_all(&folder).is_ok()) {
-        unpack(&folder).or_else(|error| link_installed(&folder).map_err(|also| error.context(also)))?;
+        match download(&folder.join("downloads")) {
+            Ok(()) => unpack(&folder)?,
+            Err(error) => link_installed(&folder).map_err(|also| error.context(also))?,
+        }
     }
     check_all(&folder)?;
     println!("tools: {} programs in {}", PROGRAMS.len(), folder.join("bin").display());
@@ -93,16 +96,18 @@ pub(crate) fn path(program: &str) -> PathBuf {
     folder().join("bin").join(program)
 }
 
-/// Names of the packages and versions, so that a changed pin unpacks again.
+/// Written last, with what was unpacked: a changed pin unpacks again.
 fn is_complete(folder: &Path) -> bool {
-    let wanted: Vec<String> = PACKAGES.iter().map(|p| format!("{}={}\n", p.name, p.version)).collect();
-    fs::read_to_string(folder.join("complete")).is_ok_and(|text| text == wanted.concat())
+    fs::read_to_string(folder.join("complete")).is_ok_and(|text| text == pins())
+}
+
+/// Each package as apt names it, one a line.
+fn pins() -> String {
+    PACKAGES.iter().map(|p| format!("{}={}\n", p.name, p.version)).collect()
 }
 
 fn unpack(folder: &Path) -> Result<()> {
     let downloads = folder.join("downloads");
-    fs::create_dir_all(&downloads).with_context(|| format!("cannot make {}", downloads.display()))?;
-    download(&downloads)?;
     for package in PACKAGES {
         let deb = downloads.join(format!("{}_{}_amd64.deb", package.name, package.version));
         verify(&deb, package)?;
@@ -121,16 +126,16 @@ fn unpack(folder: &Path) -> Result<()> {
         }
     }
     remove(&downloads)?;
-    let complete: Vec<String> = PACKAGES.iter().map(|p| format!("{}={}\n", p.name, p.version)).collect();
-    fs::write(folder.join("complete"), complete.concat()).context("cannot write target/tools/complete")
+    fs::write(folder.join("complete"), pins()).context("cannot write target/tools/complete")
 }
 
 /// A fresh machine has no package lists, or old ones: then they are fetched, once.
 fn download(into: &Path) -> Result<()> {
+    fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let fetch = || {
         let mut apt = Command::new("apt-get");
         apt.current_dir(into).args(["-qq", "-o", "APT::Sandbox::User=root", "download"]);
-        apt.args(PACKAGES.iter().map(|p| format!("{}={}", p.name, p.version)));
+        apt.args(pins().lines());
         shell::output(&mut apt)
     };
     if fetch().is_ok() {
