@@ -90,7 +90,7 @@ fn start(group: &mut Group, folder: &Path, hub: &Path) -> Result<()> {
     command.arg(format!("--remote-write.address=127.0.0.1:{WRITE_PORT}"));
     command.arg(format!("--tenants.config-file={}", folder.join("tenants.yaml").display()));
     group.start("hub", &mut command)?;
-    if !group.wait(MAX_POLLS, || matches!(process::get(HUB_PORT, "/-/ready", ""), Some((200, _))))? {
+    if !group.wait(MAX_POLLS, || matches!(process::get(HUB_PORT, "/-/ready", None), Some((200, _))))? {
         return Ok(());
     }
 
@@ -110,7 +110,7 @@ fn start(group: &mut Group, folder: &Path, hub: &Path) -> Result<()> {
 /// Whether the hub answers with samples of this cluster, through the credential that reads all.
 fn has_arrived(cluster: &str) -> bool {
     let path = format!("/api/v1/query?query=up%7Bcluster%3D%22{cluster}%22%7D");
-    process::get(HUB_PORT, &path, &basic(&OPERATOR))
+    process::get(HUB_PORT, &path, Some(&basic(&OPERATOR)))
         .is_some_and(|(status, body)| status == 200 && body.contains(cluster))
 }
 

@@ -126,11 +126,12 @@ pub(crate) fn check_free(ports: &[u16]) -> Result<()> {
 }
 
 /// The status and body of a GET, or nothing while nobody answers.
-pub(crate) fn get(port: u16, path: &str, authorization: &str) -> Option<(u16, String)> {
+pub(crate) fn get(port: u16, path: &str, authorization: Option<&str>) -> Option<(u16, String)> {
     let timeout = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&local(port), timeout).ok()?;
     stream.set_read_timeout(Some(timeout)).ok()?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\nAuthorization: {authorization}\r\n\r\n");
+    let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{authorization}\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;
