@@ -1,1 +1,29 @@
-fn main() {}
+//! `nilometer`: one module for each sub-command, which wires the rooms together.
+
+mod flags;
+mod log;
+mod serve;
+mod threads;
+
+use std::process::ExitCode;
+
+#[cfg(feature = "jemalloc")]
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
+fn main() -> ExitCode {
+    let raw = match flags::parse(std::env::args_os()) {
+        Ok(raw) => raw,
+        // Help, the version, or a mistake: the text says which, and so does the code.
+        Err(e) => e.exit(),
+    };
+    let flags::Command::Serve(raw, ignored) = raw;
+    match flags::resolve(&raw).and_then(|options| serve::run(options, &ignored)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            // Whoever starts it by hand reads the last line.
+            eprintln!("nilometer: {e:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

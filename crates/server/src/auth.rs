@@ -1,12 +1,105 @@
 //! Who calls, and whether it may: every route but the two probes is behind one of these.
 
-use nilometer_access::{Identity, ReadScope};
+use crate::{Hub, answer};
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, Response, header};
+use axum::middleware::Next;
+use nilometer_access::{Identity, Outcome, ReadScope, Refusal, Scope};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
-/// Put into the extensions of each request that passed.
+/// Put into the extensions of each request to a route that reads.
 #[derive(Clone)]
 pub struct Caller {
     pub identity: Arc<Identity>,
     /// Which tenants a query of this request sees.
     pub read_scope: ReadScope,
+}
+
+/// The other end of a connection, put into the extensions of each request by `listen`.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer(pub(crate) SocketAddr);
+
+/// Header of the tenant that Thanos' senders know.
+pub(crate) const THANOS_TENANT: &str = "THANOS-TENANT";
+
+/// For routes that write: they find their tenant themselves.
+pub(crate) async fn known(State(hub): State<Arc<Hub>>, mut request: Request, next: Next) -> Response<Body> {
+    match authenticate(&hub, &request).await {
+        Ok(identity) => {
+            request.extensions_mut().insert(identity);
+            next.run(request).await
+        }
+        Err(refusal) => answer::refusal(&refusal),
+    }
+}
+
+/// For routes that query: they find a [`Caller`].
+pub(crate) async fn reads(State(hub): State<Arc<Hub>>, mut request: Request, next: Next) -> Response<Body> {
+    match reader(&hub, &request).await {
+        Ok(caller) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => answer::refusal(&refusal),
+    }
+}
+
+/// For what changes the hub itself.
+pub(crate) async fn administers(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
+    let allowed = authenticate(&hub, &request).await.and_then(|who| hub.access.require(&who, Scope::Admin));
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => answer::refusal(&refusal),
+    }
+}
+
+/// For what tells of all tenants: either of the scopes of operators will do.
+pub(crate) async fn oversees(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
+    let allowed = authenticate(&hub, &request).await.and_then(|who| match who.require(Scope::Admin) {
+        Ok(()) => Ok(()),
+        Err(_) => hub.access.require(&who, Scope::ReadAll),
+    });
+    match allowed {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => answer::refusal(&refusal),
+    }
+}
+
+/// Takes what it needs from the request at once: a body cannot be shared while a password is hashed.
+fn reader(hub: &Arc<Hub>, request: &Request) -> impl Future<Output = Result<Caller, Refusal>> + Send + use<> {
+    let (hub, outcome) = (hub.clone(), authenticate(hub, request));
+    let header = tenant_header(&hub, request.headers());
+    async move {
+        let identity = outcome.await?;
+        let read_scope = hub.access.resolve_read(&identity, header.as_deref(), hub.query.enforce_tenancy)?;
+        Ok(Caller { identity, read_scope })
+    }
+}
+
+fn authenticate(
+    hub: &Hub,
+    request: &Request,
+) -> impl Future<Output = Result<Arc<Identity>, Refusal>> + Send + use<> {
+    let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
+    let outcome = hub.access.authenticate(authorization, peer(request));
+    async move {
+        match outcome {
+            Outcome::Known(identity) => Ok(identity),
+            Outcome::Refused(refusal) => Err(refusal),
+            Outcome::Pending(pending) => pending.await,
+        }
+    }
+}
+
+fn peer(request: &Request) -> IpAddr {
+    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+}
+
+/// The tenant that a request names, if it does. What is not text becomes a name that no tenant can have.
+pub(crate) fn tenant_header(hub: &Hub, headers: &HeaderMap) -> Option<String> {
+    let of = |name: &str| headers.get(name).filter(|value| !value.is_empty());
+    let value = of(&hub.receive.tenant_header).or_else(|| of(THANOS_TENANT))?;
+    Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

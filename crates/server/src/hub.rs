@@ -1,13 +1,21 @@
 //! What every handler shares.
 
-use crate::{QueryOptions, QueryPool, ReceiveOptions};
+use crate::body::BodyBudget;
+use crate::census::{Census, CensusMetrics};
+use crate::metrics::Metrics;
+use crate::process::Process;
+use crate::receive::Decoders;
+use crate::{QueryOptions, QueryPool, ReceiveOptions, TlsKeys};
 use nilometer_access::{Access, ReadScope};
-use nilometer_env::Clock;
+use nilometer_env::{Clock, Random};
 use nilometer_head::Head;
-use nilometer_model::Tenant;
+use nilometer_model::{Error, Result, Tenant};
 use nilometer_storage::{Merged, Queryable};
 use parking_lot::RwLock;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -24,7 +32,23 @@ pub struct Hub {
     pub registry: RwLock<Registry>,
     /// Wall-clock time of the start, in milliseconds.
     pub started_ms: i64,
+    pub(crate) random: Arc<dyn Random>,
+    pub(crate) dirs: Dirs,
+    pub(crate) metrics: Metrics,
+    pub(crate) bodies: BodyBudget,
+    pub(crate) decoders: Decoders,
+    pub(crate) census: Arc<Census>,
+    tls: Vec<Arc<TlsKeys>>,
     ready: AtomicBool,
+}
+
+/// Where things lie on disk.
+#[derive(Clone, Debug)]
+pub struct Dirs {
+    /// `--tsdb.path`, with a folder of blocks for each tenant.
+    pub tsdb: PathBuf,
+    /// Each snapshot becomes a folder in it.
+    pub snapshots: PathBuf,
 }
 
 /// What [`Hub::new`] takes.
@@ -37,6 +61,10 @@ pub struct HubParts {
     pub query_pool: QueryPool,
     pub build: BuildInfo,
     pub registry: Registry,
+    pub random: Arc<dyn Random>,
+    pub dirs: Dirs,
+    /// The keys of all listeners, to be read again on a reload.
+    pub tls: Vec<Arc<TlsKeys>>,
 }
 
 #[derive(Clone, Debug)]
@@ -47,20 +75,42 @@ pub struct BuildInfo {
     pub rustc: &'static str,
 }
 
+impl BuildInfo {
+    fn register(&self, registry: &mut Registry) {
+        let labels = [("version", self.version), ("revision", self.revision), ("rustc", self.rustc)];
+        let info = Family::<Vec<(&'static str, &'static str)>, Gauge>::default();
+        info.get_or_create(&labels.to_vec()).set(1);
+        registry.register("nilometer_build_info", "What this was built from", info);
+    }
+}
+
 impl Hub {
     pub fn new(parts: HubParts) -> Arc<Hub> {
-        let HubParts { head, access, clock, query, receive, query_pool, build, registry } = parts;
+        let HubParts { mut registry, clock, build, receive, .. } = parts;
         let started_ms = clock.wall_ms();
+        let metrics = Metrics::register(&mut registry);
+        let census = Arc::new(Census::default());
+        census.take(&parts.head);
+        registry.register_collector(Box::new(CensusMetrics(census.clone())));
+        registry.register_collector(Box::new(Process { started_ms }));
+        build.register(&mut registry);
         Arc::new(Hub {
-            head,
-            access,
+            head: parts.head,
+            access: parts.access,
             clock,
-            query,
-            receive,
-            query_pool,
+            query: parts.query,
+            query_pool: parts.query_pool,
             build,
             registry: RwLock::new(registry),
             started_ms,
+            random: parts.random,
+            dirs: parts.dirs,
+            metrics,
+            bodies: BodyBudget::new(receive.max_body_bytes_in_flight),
+            receive,
+            decoders: Decoders::default(),
+            census,
+            tls: parts.tls,
             ready: AtomicBool::new(false),
         })
     }
@@ -72,6 +122,40 @@ impl Hub {
 
     pub fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::Release);
+        self.metrics.ready.set(i64::from(ready));
+    }
+
+    /// How many listeners ask for no credentials although others can reach them.
+    pub fn set_insecure_listeners(&self, count: usize) {
+        self.metrics.insecure_listeners.set(count as i64);
+    }
+
+    /// Counts what every tenant has: called about once a second.
+    pub fn count_tenants(&self) {
+        self.census.take(&self.head);
+    }
+
+    /// Reads the tenants file and the certificates again. What is wrong stays as it was; all mistakes are in
+    /// the error.
+    pub fn reload(&self) -> Result<()> {
+        let mut wrong: Vec<String> =
+            self.reload_certificates().err().into_iter().map(|e| e.to_string()).collect();
+        match self.access.reload() {
+            Ok(true) => tracing::info!("the tenants file was reloaded"),
+            Ok(false) => {}
+            Err(e) => wrong.push(e.to_string()),
+        }
+        if wrong.is_empty() {
+            return Ok(());
+        }
+        let wrong = wrong.join("\n");
+        tracing::error!(error = wrong, "a reload failed; what was in use stays in use");
+        Err(Error::invalid(wrong))
+    }
+
+    /// Reads the certificates again, as whoever renews them does not tell.
+    pub fn reload_certificates(&self) -> Result<()> {
+        self.tls.iter().try_for_each(|keys| keys.reload().map(drop))
     }
 
     /// The tenants that a reader sees and that have data, by name.

@@ -8,14 +8,33 @@
 //! What all handlers share is one [`Hub`]. Statuses are decided in one place (`answer`), metrics beside the
 //! code that moves them. Nothing here reads flags or starts a process: the binary does.
 
+mod admin;
 mod answer;
 mod api;
+mod app;
 mod auth;
+mod body;
+mod census;
+mod exposition;
+mod home;
 mod hub;
+mod listen;
+mod metrics;
 mod options;
+mod pages;
+mod process;
 mod query_pool;
+mod receive;
+mod self_metrics;
+mod series_policy;
+mod socket;
+mod tls;
 
+pub use app::{main_routes, write_routes};
 pub use auth::Caller;
-pub use hub::{BuildInfo, Hub, HubParts};
+pub use hub::{BuildInfo, Dirs, Hub, HubParts};
+pub use listen::{Listener, Server};
 pub use options::{QueryFeatures, QueryOptions, ReceiveOptions};
 pub use query_pool::QueryPool;
+pub use self_metrics::SelfMetrics;
+pub use tls::{TlsFiles, TlsKeys};

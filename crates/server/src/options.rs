@@ -56,10 +56,12 @@ pub struct QueryFeatures {
 pub struct ReceiveOptions {
     /// `--receive.tenant-header`; `THANOS-TENANT` is read too where this one is absent.
     pub tenant_header: String,
+    /// Bodies that are being received, of all requests together, may take so much memory.
+    pub max_body_bytes_in_flight: usize,
 }
 
 impl Default for ReceiveOptions {
     fn default() -> Self {
-        ReceiveOptions { tenant_header: "THANOS-TENANT".to_owned() }
+        ReceiveOptions { tenant_header: "THANOS-TENANT".to_owned(), max_body_bytes_in_flight: 256 << 20 }
     }
 }

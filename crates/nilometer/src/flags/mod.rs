@@ -1,0 +1,69 @@
+//! Flags: read as they are written (`raw`), then checked (`resolved`).
+//!
+//! The syntax is kingpin's, as Thanos' users know it: `--flag=value` or `--flag value`, `--x` and `--no-x`,
+//! lists by repetition. A flag that Thanos has and that means nothing here is accepted, and a warning says
+//! so; an unknown one is a mistake, and the nearest name is shown.
+
+mod ignored;
+mod raw;
+mod resolved;
+mod values;
+
+pub(crate) use raw::{LogFormat, LogLevel, ServeFlags};
+pub(crate) use resolved::{Serve, resolve};
+
+use clap::{ArgAction, Args, Error, FromArgMatches};
+use std::ffi::OsString;
+
+pub(crate) enum Command {
+    /// With the flags that were given and mean nothing.
+    Serve(Box<ServeFlags>, Vec<&'static str>),
+}
+
+/// Reads the command line. Touches nothing else.
+pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
+    let mut matches = command().try_get_matches_from(args)?;
+    let Some((_, serve)) = matches.remove_subcommand() else {
+        return Err(command().error(clap::error::ErrorKind::MissingSubcommand, "say what to do: serve"));
+    };
+    let flags = ServeFlags::from_arg_matches(&serve)?;
+    Ok(Command::Serve(Box::new(flags), ignored::given(&serve)))
+}
+
+fn command() -> clap::Command {
+    let serve = clap::Command::new("serve")
+        .about("Receives samples by remote write, keeps them, and answers queries: all in one process")
+        .long_about(None);
+    let serve = ignored::accept(negatable(ServeFlags::augment_args(serve)));
+    clap::Command::new("nilometer")
+        .about("A metrics hub: remote write from many clusters in, exact PromQL out")
+        .version(env!("CARGO_PKG_VERSION"))
+        .propagate_version(true)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand(serve)
+}
+
+/// Gives each switch its opposite: `--no-x` for `--x`. The last one counts.
+fn negatable(command: clap::Command) -> clap::Command {
+    let switches: Vec<(String, String)> = command
+        .get_arguments()
+        .filter(|arg| matches!(arg.get_action(), ArgAction::SetTrue))
+        .filter_map(|arg| Some((arg.get_id().to_string(), arg.get_long()?.to_owned())))
+        .collect();
+    switches.into_iter().fold(command, |command, (id, long)| {
+        let opposite = match long.strip_prefix("no-") {
+            Some(positive) => positive.to_owned(),
+            None => format!("no-{long}"),
+        };
+        let opposite_arg = clap::Arg::new(opposite.clone())
+            .long(opposite.clone())
+            .action(ArgAction::SetTrue)
+            .hide(true)
+            .overrides_with(id.clone());
+        command.mut_arg(&id, |arg| arg.overrides_with(&opposite)).arg(opposite_arg)
+    })
+}
+
+#[cfg(test)]
+mod tests;

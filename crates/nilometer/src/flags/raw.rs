@@ -1,0 +1,179 @@
+//! The flags of `serve` as they are written.
+
+use super::values::{Bytes, LabelPair, Millis};
+use clap::{Args, ValueEnum};
+use std::path::PathBuf;
+
+/// Durations are in Prometheus' form (15d, 2h, 90s), sizes in bytes or like 512MiB.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Addresses")]
+pub(crate) struct ServeFlags {
+    /// Where everything is served: queries, the page at /, metrics, and writes
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:10902")]
+    pub(crate) http_address: String,
+    /// Where writes are taken, at /api/v1/receive
+    #[arg(long = "remote-write.address", value_name = "HOST:PORT", default_value = "127.0.0.1:19291")]
+    pub(crate) remote_write_address: String,
+    /// At the end, requests that are being answered get so long
+    #[arg(long, value_name = "DURATION", default_value = "15s")]
+    pub(crate) http_grace_period: Millis,
+    /// Certificate (PEM) of the HTTP address; read again when it changes
+    #[arg(long = "http-server-tls-cert", value_name = "FILE", requires = "http_server_tls_key")]
+    pub(crate) http_server_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long = "http-server-tls-key", value_name = "FILE", requires = "http_server_tls_cert")]
+    pub(crate) http_server_tls_key: Option<PathBuf>,
+    /// Certificate (PEM) of the remote-write address; read again when it changes
+    #[arg(
+        long = "remote-write.server-tls-cert",
+        value_name = "FILE",
+        requires = "remote_write_server_tls_key"
+    )]
+    pub(crate) remote_write_server_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(
+        long = "remote-write.server-tls-key",
+        value_name = "FILE",
+        requires = "remote_write_server_tls_cert"
+    )]
+    pub(crate) remote_write_server_tls_key: Option<PathBuf>,
+    /// Senders must have a certificate that one of these (PEM) signed
+    #[arg(
+        long = "remote-write.server-tls-client-ca",
+        value_name = "FILE",
+        requires = "remote_write_server_tls_cert"
+    )]
+    pub(crate) remote_write_server_tls_client_ca: Option<PathBuf>,
+
+    /// Tenants, their credentials and limits (docs/tenants.md); read again on SIGHUP and POST /-/reload
+    #[arg(long = "tenants.config-file", value_name = "FILE", help_heading = "Tenants")]
+    pub(crate) tenants_config_file: Option<PathBuf>,
+    /// Listen beyond loopback without a tenants file: whoever reaches it writes and reads everything
+    #[arg(long, help_heading = "Tenants")]
+    pub(crate) insecure_no_auth: bool,
+    /// Header that names the tenant of a write
+    #[arg(
+        long = "receive.tenant-header",
+        value_name = "NAME",
+        default_value = "THANOS-TENANT",
+        help_heading = "Tenants"
+    )]
+    pub(crate) receive_tenant_header: String,
+    /// Tenant of writes that name none
+    #[arg(
+        long = "receive.default-tenant-id",
+        value_name = "TENANT",
+        default_value = "default-tenant",
+        help_heading = "Tenants"
+    )]
+    pub(crate) receive_default_tenant_id: String,
+    /// Label by which queries see the tenant
+    #[arg(
+        long = "receive.tenant-label-name",
+        value_name = "LABEL",
+        default_value = "tenant_id",
+        help_heading = "Tenants"
+    )]
+    pub(crate) receive_tenant_label_name: String,
+
+    /// Everything lies in here
+    #[arg(long, value_name = "DIR", default_value = "./data", help_heading = "Storage")]
+    pub(crate) data_dir: PathBuf,
+    /// Blocks and log lie in here [default: <data-dir>/receive]
+    #[arg(long = "tsdb.path", value_name = "DIR", help_heading = "Storage")]
+    pub(crate) tsdb_path: Option<PathBuf>,
+    /// Blocks older than this are deleted; 0d keeps all
+    #[arg(long = "tsdb.retention", value_name = "DURATION", default_value = "15d", help_heading = "Storage")]
+    pub(crate) tsdb_retention: Millis,
+    /// Samples may be so much older than the tenant's newest one
+    #[arg(
+        long = "tsdb.out-of-order.time-window",
+        value_name = "DURATION",
+        default_value = "10m",
+        help_heading = "Storage"
+    )]
+    pub(crate) out_of_order_window: Millis,
+    /// Samples may be so much ahead of this machine's clock
+    #[arg(
+        long = "tsdb.too-far-in-future.time-window",
+        value_name = "DURATION",
+        default_value = "10m",
+        help_heading = "Storage"
+    )]
+    pub(crate) too_far_in_future_window: Millis,
+    /// Width of the blocks that are cut
+    #[arg(long = "tsdb.min-block-duration", value_name = "DURATION", default_value = "2h", hide = true)]
+    pub(crate) min_block_duration: Millis,
+    #[arg(long = "tsdb.max-block-duration", value_name = "DURATION", default_value = "2h", hide = true)]
+    pub(crate) max_block_duration: Millis,
+    /// Writes are refused while less is free on the disk
+    #[arg(long = "tsdb.reserve", value_name = "SIZE", default_value = "256MiB", help_heading = "Storage")]
+    pub(crate) reserve: Bytes,
+    /// Label of all blocks and series of this process, like replica="a"; may be repeated
+    #[arg(long = "label", value_name = "NAME=\"VALUE\"", help_heading = "Storage")]
+    pub(crate) labels: Vec<LabelPair>,
+    /// At the end, cut everything into blocks, so that Thanos or Prometheus can go on with them
+    #[arg(long, help_heading = "Storage")]
+    pub(crate) flush_on_shutdown: bool,
+
+    /// The longest that a query may take, waiting included
+    #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", help_heading = "Queries")]
+    pub(crate) query_timeout: Millis,
+    /// So many queries are computed at a time; others wait
+    #[arg(long = "query.max-concurrent", value_name = "N", default_value_t = 20, help_heading = "Queries")]
+    pub(crate) query_max_concurrent: usize,
+    /// How old the newest sample of a series may be to count
+    #[arg(
+        long = "query.lookback-delta",
+        value_name = "DURATION",
+        default_value = "5m",
+        help_heading = "Queries"
+    )]
+    pub(crate) query_lookback_delta: Millis,
+    /// Samples that one query may hold at once
+    #[arg(
+        long = "query.max-samples",
+        value_name = "N",
+        default_value_t = 50_000_000,
+        help_heading = "Queries"
+    )]
+    pub(crate) query_max_samples: usize,
+    /// Memory that one query may hold at once
+    #[arg(long = "query.max-memory", value_name = "SIZE", default_value = "1GiB", help_heading = "Queries")]
+    pub(crate) query_max_memory: Bytes,
+    /// Without a tenants file: the tenant header says which tenant a query sees
+    #[arg(long = "query.enforce-tenancy", help_heading = "Queries")]
+    pub(crate) query_enforce_tenancy: bool,
+    /// Experimental parts, by Prometheus' names, with commas between; may be repeated
+    #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',', help_heading = "Queries")]
+    pub(crate) enable_feature: Vec<String>,
+
+    /// What is logged at least
+    #[arg(long = "log.level", value_enum, default_value_t = LogLevel::Info, help_heading = "Itself")]
+    pub(crate) log_level: LogLevel,
+    #[arg(long = "log.format", value_enum, default_value_t = LogFormat::Logfmt, help_heading = "Itself")]
+    pub(crate) log_format: LogFormat,
+    /// Do not keep the hub's own metrics under tenant `nilometer`
+    #[arg(long, help_heading = "Itself")]
+    pub(crate) no_self_metrics: bool,
+    /// How often they are stored
+    #[arg(long, value_name = "DURATION", default_value = "15s", help_heading = "Itself")]
+    pub(crate) self_metrics_interval: Millis,
+    /// Connections that may be open, where no tenants file says
+    #[arg(long, value_name = "N", default_value_t = 20_000, help_heading = "Itself")]
+    pub(crate) max_connections: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogLevel {
+    Error,
+    Warn,
+    Info,
+    Debug,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum LogFormat {
+    Logfmt,
+    Json,
+}

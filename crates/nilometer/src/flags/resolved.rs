@@ -1,0 +1,189 @@
+//! Flags checked against each other, with what follows from them.
+
+use super::raw::{LogFormat, LogLevel, ServeFlags};
+use super::values::Millis;
+use anyhow::{Context, Result, bail, ensure};
+use nilometer_access::HubLimits;
+use nilometer_head::HeadOptions;
+use nilometer_model::{Labels, Tenant};
+use nilometer_server::{Dirs, QueryFeatures, QueryOptions, ReceiveOptions, TlsFiles};
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Everything that `serve` needs to know.
+pub(crate) struct Serve {
+    pub(crate) http: Address,
+    pub(crate) remote_write: Address,
+    pub(crate) grace: Duration,
+    pub(crate) tenants_file: Option<PathBuf>,
+    /// How many listeners ask for no credentials although others can reach them.
+    pub(crate) insecure_listeners: usize,
+    pub(crate) default_tenant: Tenant,
+    pub(crate) hub_limits: HubLimits,
+    pub(crate) head: HeadOptions,
+    pub(crate) dirs: Dirs,
+    pub(crate) flush_on_shutdown: bool,
+    pub(crate) query: QueryOptions,
+    pub(crate) receive: ReceiveOptions,
+    pub(crate) log_level: LogLevel,
+    pub(crate) log_format: LogFormat,
+    /// `None`: not at all.
+    pub(crate) self_metrics_interval: Option<Duration>,
+    /// What is odd about the flags without being wrong.
+    pub(crate) warnings: Vec<String>,
+}
+
+pub(crate) struct Address {
+    pub(crate) socket: SocketAddr,
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
+    let mut warnings = Vec::new();
+    let http = Address {
+        socket: address("http-address", &flags.http_address)?,
+        tls: tls(&flags.http_server_tls_cert, &flags.http_server_tls_key, None),
+    };
+    let client_ca = flags.remote_write_server_tls_client_ca.clone();
+    let remote_write = Address {
+        socket: address("remote-write.address", &flags.remote_write_address)?,
+        tls: tls(&flags.remote_write_server_tls_cert, &flags.remote_write_server_tls_key, client_ca),
+    };
+    let insecure_listeners = check_exposure(flags, [&http, &remote_write])?;
+    let default_tenant =
+        Tenant::new(&flags.receive_default_tenant_id).context("--receive.default-tenant-id")?;
+    let tenant_header = flags.receive_tenant_header.clone();
+    let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(&b);
+    ensure!(
+        !tenant_header.is_empty() && tenant_header.bytes().all(is_token),
+        "--receive.tenant-header={tenant_header}: this cannot be a header's name"
+    );
+    let head = head(flags)?;
+    let interval = duration("self-metrics-interval", flags.self_metrics_interval, Duration::from_secs(1))?;
+    Ok(Serve {
+        insecure_listeners,
+        http,
+        remote_write,
+        grace: flags.http_grace_period.duration(),
+        tenants_file: flags.tenants_config_file.clone(),
+        default_tenant,
+        hub_limits: HubLimits { connections: flags.max_connections, ..HubLimits::default() },
+        dirs: Dirs { tsdb: head.dir.clone(), snapshots: flags.data_dir.join("snapshots") },
+        head,
+        flush_on_shutdown: flags.flush_on_shutdown,
+        query: query(flags, &mut warnings)?,
+        receive: ReceiveOptions { tenant_header, ..ReceiveOptions::default() },
+        log_level: flags.log_level,
+        log_format: flags.log_format,
+        self_metrics_interval: (!flags.no_self_metrics).then_some(interval),
+        warnings,
+    })
+}
+
+fn address(flag: &str, text: &str) -> Result<SocketAddr> {
+    // Go's short form for all addresses of this machine.
+    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+    let mut found = text
+        .to_socket_addrs()
+        .with_context(|| format!("--{flag}={text}: an address is like 127.0.0.1:10902"))?;
+    found.next().with_context(|| format!("--{flag}={text}: this name has no address"))
+}
+
+fn tls(cert: &Option<PathBuf>, key: &Option<PathBuf>, client_ca: Option<PathBuf>) -> Option<TlsFiles> {
+    // clap has seen to it that there are both or none.
+    let (Some(cert), Some(key)) = (cert.clone(), key.clone()) else { return None };
+    Some(TlsFiles { cert, key, client_ca })
+}
+
+/// Refuses to be open to others by accident. Gives the number of listeners that are, knowingly.
+fn check_exposure(flags: &ServeFlags, addresses: [&Address; 2]) -> Result<usize> {
+    if flags.tenants_config_file.is_some() {
+        return Ok(0);
+    }
+    let exposed: Vec<String> = addresses
+        .iter()
+        .map(|address| address.socket)
+        .filter(|socket| !socket.ip().is_loopback())
+        .map(|socket| socket.to_string())
+        .collect();
+    if !exposed.is_empty() && !flags.insecure_no_auth {
+        bail!(
+            "{} can be reached from other machines, and nobody would be asked for a credential.\n\
+             Give each tenant a credential with --tenants.config-file (docs/tenants.md),\n\
+             or listen on 127.0.0.1, or, where something in front asks for credentials, add --insecure-no-auth.",
+            exposed.join(" and ")
+        );
+    }
+    Ok(exposed.len())
+}
+
+fn head(flags: &ServeFlags) -> Result<HeadOptions> {
+    const MINUTE: Duration = Duration::from_secs(60);
+    let block = duration("tsdb.min-block-duration", flags.min_block_duration, MINUTE)?;
+    ensure!(
+        flags.min_block_duration == flags.max_block_duration,
+        "--tsdb.min-block-duration and --tsdb.max-block-duration must be equal: blocks are not compacted here"
+    );
+    let tenant_label = flags.receive_tenant_label_name.clone();
+    let mut labels = Labels::empty().to_builder();
+    for pair in &flags.labels {
+        ensure!(
+            pair.name != tenant_label,
+            "--label={}: this label is the tenant's (--receive.tenant-label-name)",
+            pair.name
+        );
+        labels.set(&pair.name, &pair.value);
+    }
+    Ok(HeadOptions {
+        dir: flags.tsdb_path.clone().unwrap_or_else(|| flags.data_dir.join("receive")),
+        block_ms: block.as_millis() as i64,
+        out_of_order_window_ms: flags.out_of_order_window.0,
+        too_far_in_future_ms: flags.too_far_in_future_window.0,
+        retention_ms: flags.tsdb_retention.0,
+        reserve_bytes: flags.reserve.0,
+        labels: labels.build(),
+        tenant_label,
+        ..HeadOptions::default()
+    })
+}
+
+fn query(flags: &ServeFlags, warnings: &mut Vec<String>) -> Result<QueryOptions> {
+    ensure!(flags.query_max_concurrent > 0, "--query.max-concurrent=0: no query would ever be computed");
+    ensure!(flags.query_lookback_delta.0 > 0, "--query.lookback-delta=0s: no sample would ever count");
+    let max_memory = usize::try_from(flags.query_max_memory.0).context("--query.max-memory")?;
+    Ok(QueryOptions {
+        timeout: duration("query.timeout", flags.query_timeout, Duration::from_millis(1))?,
+        max_concurrent: flags.query_max_concurrent,
+        lookback_ms: flags.query_lookback_delta.0,
+        max_samples: flags.query_max_samples,
+        max_memory_bytes: max_memory,
+        enforce_tenancy: flags.query_enforce_tenancy,
+        features: features(&flags.enable_feature, warnings),
+    })
+}
+
+/// Unknown features are warned about, as Prometheus does: what is experimental in one version is gone in the
+/// next.
+fn features(names: &[String], warnings: &mut Vec<String>) -> QueryFeatures {
+    let mut features = QueryFeatures::default();
+    for name in names {
+        match name.as_str() {
+            "promql-experimental-functions" => features.experimental_functions = true,
+            "promql-delayed-name-removal" => features.delayed_name_removal = true,
+            "promql-duration-expr" => features.duration_expressions = true,
+            "promql-extended-range-selectors" => features.extended_range_selectors = true,
+            "promql-binop-fill-modifiers" => features.fill_modifiers = true,
+            "type-and-unit-labels" => features.type_and_unit_labels = true,
+            "use-start-timestamps" => features.start_timestamps = true,
+            other => warnings.push(format!("--enable-feature={other}: there is no such feature here")),
+        }
+    }
+    features
+}
+
+fn duration(flag: &str, value: Millis, at_least: Duration) -> Result<Duration> {
+    let duration = value.duration();
+    ensure!(duration >= at_least, "--{flag} must be at least {} ms", at_least.as_millis());
+    Ok(duration)
+}

@@ -1,0 +1,112 @@
+use super::*;
+use std::time::Duration;
+
+fn serve(args: &[&str]) -> Result<(Box<ServeFlags>, Vec<&'static str>), Error> {
+    let args = ["nilometer", "serve"].iter().chain(args).map(OsString::from);
+    parse(args).map(|Command::Serve(flags, ignored)| (flags, ignored))
+}
+
+fn resolved(args: &[&str]) -> Serve {
+    resolve(&serve(args).unwrap().0).unwrap()
+}
+
+fn refused(args: &[&str]) -> String {
+    match serve(args) {
+        Err(e) => e.to_string(),
+        Ok((flags, _)) => resolve(&flags).err().expect("this must be refused").to_string(),
+    }
+}
+
+#[test]
+fn defaults_are_safe() {
+    let options = resolved(&[]);
+    assert!(options.http.socket.ip().is_loopback());
+    assert!(options.remote_write.socket.ip().is_loopback());
+    assert_eq!(options.insecure_listeners, 0);
+    assert_eq!(options.head.dir, std::path::Path::new("./data/receive"));
+    assert_eq!(options.dirs.snapshots, std::path::Path::new("./data/snapshots"));
+    assert_eq!(options.head.retention_ms, 15 * 86_400_000);
+    assert_eq!(options.head.out_of_order_window_ms, 600_000);
+    assert_eq!(options.head.too_far_in_future_ms, 600_000);
+    assert_eq!(options.self_metrics_interval, Some(Duration::from_secs(15)));
+    assert!(!options.flush_on_shutdown);
+}
+
+#[test]
+fn open_addresses_need_credentials_or_a_word() {
+    let refusal = refused(&["--http-address=0.0.0.0:10902"]);
+    assert!(refusal.contains("0.0.0.0:10902 can be reached from other machines"), "{refusal}");
+    assert!(refusal.contains("--tenants.config-file") && refusal.contains("--insecure-no-auth"), "{refusal}");
+    let both = ["--http-address=:1", "--remote-write.address=[::]:2"];
+    assert!(refused(&both).contains("0.0.0.0:1 and [::]:2"));
+    assert_eq!(resolved(&["--http-address=:1", "--insecure-no-auth"]).insecure_listeners, 1);
+    assert_eq!(resolved(&["--http-address=:1", "--tenants.config-file=f"]).insecure_listeners, 0);
+}
+
+#[test]
+fn kingpin_syntax() {
+    assert_eq!(resolved(&["--http-address", "127.0.0.1:7"]).http.socket.port(), 7);
+    assert!(resolved(&["--no-self-metrics"]).self_metrics_interval.is_none());
+    assert!(resolved(&["--no-self-metrics", "--self-metrics"]).self_metrics_interval.is_some());
+    assert!(resolved(&["--flush-on-shutdown"]).flush_on_shutdown);
+    assert!(!resolved(&["--flush-on-shutdown", "--no-flush-on-shutdown"]).flush_on_shutdown);
+    assert!(resolved(&["--no-flush-on-shutdown", "--flush-on-shutdown"]).flush_on_shutdown);
+    let labels = resolved(&["--label=b=\"2\"", "--label", "a=\"1\""]).head.labels;
+    assert_eq!(labels.to_string(), r#"{a="1", b="2"}"#);
+    assert!(refused(&["--log.level=info", "--log.level=warn"]).contains("cannot be used multiple times"));
+}
+
+#[test]
+fn unknown_flags_show_the_nearest() {
+    let refusal = refused(&["--tsdb.retentoin=1d"]);
+    assert!(refusal.contains("--tsdb.retention"), "{refusal}");
+    // They would promise what is not there.
+    for flag in ["--objstore.config-file=x", "--receive.hashrings-file=x", "--receive.replication-factor=3"] {
+        assert!(refused(&[flag]).contains("unexpected argument"), "{flag}");
+    }
+}
+
+#[test]
+fn flags_without_meaning_are_named() {
+    let (_, ignored) =
+        serve(&["--grpc-address=0.0.0.0:1", "--no-tsdb.wal-compression", "--tsdb.no-lockfile"]).unwrap();
+    assert_eq!(ignored, ["grpc-address", "tsdb.no-lockfile", "tsdb.wal-compression"]);
+    assert!(serve(&[]).unwrap().1.is_empty());
+}
+
+#[test]
+fn mistakes() {
+    for (args, says) in [
+        (&["--tsdb.retention=15"][..], "a duration is like"),
+        (&["--label=tenant_id=\"x\""], "is the tenant's"),
+        (&["--label=a=b"], "with the quotes"),
+        (&["--receive.default-tenant-id=../x"], "--receive.default-tenant-id"),
+        (&["--receive.tenant-header=a b"], "cannot be a header's name"),
+        (&["--http-address=nonsense"], "an address is like 127.0.0.1:10902"),
+        (&["--query.max-concurrent=0"], "no query would ever be computed"),
+        (&["--tsdb.min-block-duration=1h"], "must be equal"),
+        (&["--http-server-tls-cert=x"], "--http-server-tls-key"),
+        (&["--self-metrics-interval=1ms"], "at least 1000 ms"),
+    ] {
+        let refusal = refused(args);
+        assert!(refusal.contains(says), "{args:?}: {refusal}");
+    }
+}
+
+#[test]
+fn features_by_prometheus_names() {
+    let options =
+        resolved(&["--enable-feature=promql-duration-expr,use-start-timestamps", "--enable-feature=x"]);
+    assert!(options.query.features.duration_expressions && options.query.features.start_timestamps);
+    assert!(!options.query.features.experimental_functions);
+    assert_eq!(options.warnings, ["--enable-feature=x: there is no such feature here"]);
+}
+
+#[test]
+fn help_is_well_formed() {
+    command().debug_assert();
+    let help = serve(&["--help"]).err().expect("help is no command").to_string();
+    for said in ["--tsdb.retention <DURATION>", "[default: 15d]", "Addresses:", "Queries:"] {
+        assert!(help.contains(said), "{said} in\n{help}");
+    }
+}

@@ -1,0 +1,80 @@
+//! The threads and runtimes of the process.
+//!
+//! Writes, queries, the log and the upkeep have threads of their own, so that none waits for another's work.
+
+use nilometer_head::Head;
+use nilometer_server::Hub;
+use parking_lot::{Condvar, Mutex};
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
+use tokio::runtime::Runtime;
+
+/// How often the head is kept in order.
+const UPKEEP: Duration = Duration::from_secs(1);
+/// How often certificates are looked at; whoever renews them does not tell.
+const CERTIFICATES_EVERY: u32 = 60;
+
+/// A runtime with as many threads as there are cores.
+pub(crate) fn runtime(name: &'static str) -> std::io::Result<Runtime> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    tokio::runtime::Builder::new_multi_thread().worker_threads(cores).thread_name(name).enable_all().build()
+}
+
+/// As many open files as the system lets: each connection takes one.
+pub(crate) fn raise_file_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    if current != maximum
+        && let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
+    {
+        tracing::warn!(error = %e, "the limit of open files stays as it is");
+    }
+}
+
+/// Flushes what is appended, until the head is told to stop.
+pub(crate) fn log(head: Arc<Head>) -> std::io::Result<JoinHandle<()>> {
+    Builder::new().name("log".to_owned()).spawn(move || head.run_log())
+}
+
+/// The thread that keeps house.
+pub(crate) struct Upkeep {
+    stop: Arc<(Mutex<bool>, Condvar)>,
+    thread: JoinHandle<()>,
+}
+
+impl Upkeep {
+    pub(crate) fn start(hub: Arc<Hub>) -> std::io::Result<Upkeep> {
+        let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
+        let theirs = stop.clone();
+        let thread = Builder::new().name("upkeep".to_owned()).spawn(move || {
+            for round in 1u32.. {
+                hub.head.maintain();
+                hub.count_tenants();
+                if round.is_multiple_of(CERTIFICATES_EVERY)
+                    && let Err(e) = hub.reload_certificates()
+                {
+                    tracing::error!(error = %e, "the certificates could not be read again; the old ones stay");
+                }
+                let (stop, told) = &*theirs;
+                let mut stop = stop.lock();
+                if !*stop {
+                    told.wait_for(&mut stop, UPKEEP);
+                }
+                if *stop {
+                    return;
+                }
+            }
+        })?;
+        Ok(Upkeep { stop, thread })
+    }
+
+    /// Returns when what it is doing is done.
+    pub(crate) fn stop(self) {
+        *self.stop.0.lock() = true;
+        self.stop.1.notify_all();
+        if self.thread.join().is_err() {
+            tracing::error!("the upkeep thread ended in a panic");
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! All routes, and what every request passes on its way to one.
+
+use crate::{Hub, admin, answer, api, auth, body, home, pages, receive};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{Method, Response, StatusCode};
+use axum::middleware::{Next, from_fn_with_state};
+use axum::routing::{get, post};
+use std::sync::Arc;
+
+/// What the HTTP address serves: everything, so that one port is enough.
+pub fn main_routes(hub: &Arc<Hub>) -> Router {
+    let layer = || hub.clone();
+    let reads =
+        Router::new().nest("/api/v1", api::routes(hub).route_layer(from_fn_with_state(layer(), auth::reads)));
+    let known =
+        Router::new().route("/", get(home::home)).route_layer(from_fn_with_state(layer(), auth::known));
+    let oversees = Router::new()
+        .route("/metrics", get(pages::metrics))
+        .route_layer(from_fn_with_state(layer(), auth::oversees));
+    let administers = Router::new()
+        .route("/-/reload", post(admin::reload).put(admin::reload))
+        .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
+        .route_layer(from_fn_with_state(layer(), auth::administers));
+    let all = reads.merge(known).merge(oversees).merge(administers).merge(writes(hub)).merge(probes());
+    finished(all, hub)
+}
+
+/// What the remote-write address serves.
+pub fn write_routes(hub: &Arc<Hub>) -> Router {
+    finished(writes(hub).merge(probes()), hub)
+}
+
+fn writes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
+    Router::new()
+        .route("/api/v1/receive", post(receive::receive))
+        .route("/api/v1/write", post(receive::receive))
+        .route_layer(from_fn_with_state(hub.clone(), auth::known))
+}
+
+fn probes() -> Router<Arc<Hub>> {
+    Router::new().route("/-/healthy", get(pages::healthy)).route("/-/ready", get(pages::ready))
+}
+
+fn finished(routes: Router<Arc<Hub>>, hub: &Arc<Hub>) -> Router {
+    // An unknown path tells nothing to who has no credential either.
+    let unknown = Router::new()
+        .fallback(|| async { answer::text(StatusCode::NOT_FOUND, "no such page; / says what there is") })
+        .layer(from_fn_with_state(hub.clone(), auth::known));
+    routes
+        .fallback_service(unknown.with_state(hub.clone()))
+        .layer(from_fn_with_state(hub.clone(), around))
+        .with_state(hub.clone())
+}
+
+/// Measures each request, gives its body a deadline, and answers for a handler that panics.
+async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
+    let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
+    let (handler, method) = (handler_name(path), method_name(request.method()));
+    let started = hub.clock.monotonic();
+    let _in_flight = hub.metrics.begin(handler, method);
+    let response = next.run(request.map(body::patient)).await;
+    let took = hub.clock.monotonic().saturating_sub(started);
+    hub.metrics.answered(handler, method, response.status().as_u16(), took);
+    response
+}
+
+/// By the names that Thanos' dashboards and alerts know.
+fn handler_name(path: &str) -> &'static str {
+    match path {
+        "/api/v1/receive" | "/api/v1/write" => "receive",
+        "/api/v1/query" => "query",
+        "/api/v1/query_range" => "query_range",
+        "/api/v1/query_exemplars" => "exemplars",
+        "/api/v1/series" => "series",
+        "/api/v1/labels" => "label_names",
+        "/api/v1/label/{name}/values" => "label_values",
+        "/api/v1/metadata" => "metadata",
+        "/api/v1/admin/tsdb/snapshot" => "snapshot",
+        "/metrics" => "metrics",
+        "/-/healthy" => "healthy",
+        "/-/ready" => "ready",
+        "/-/reload" => "reload",
+        "/" => "home",
+        other if other.starts_with("/api/v1/status/") => "status",
+        other if other.starts_with("/api/v1/") => "api",
+        _ => "unknown",
+    }
+}
+
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "get",
+        Method::POST => "post",
+        Method::PUT => "put",
+        Method::HEAD => "head",
+        Method::OPTIONS => "options",
+        _ => "other",
+    }
+}

@@ -1,0 +1,214 @@
+//! Request bodies that neither take for ever nor take more memory than there is for them.
+
+use axum::BoxError;
+use axum::body::Body;
+use axum::http::{HeaderMap, header};
+use bytes::Bytes;
+use http_body_util::BodyExt;
+use hyper::body::{Body as _, Frame, SizeHint};
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// A sender may pause for so long.
+const IDLE: Duration = Duration::from_secs(30);
+/// A whole body must have come within this.
+const OVERALL: Duration = Duration::from_secs(120);
+
+/// The sender was too slow.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct TooSlow;
+
+impl fmt::Display for TooSlow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (idle, overall) = (IDLE.as_secs(), OVERALL.as_secs());
+        write!(f, "the body did not come in time: pauses may last {idle} s, all of it {overall} s")
+    }
+}
+
+impl std::error::Error for TooSlow {}
+
+/// Ends with [`TooSlow`] where the sender dawdles.
+pub(crate) fn patient(body: Body) -> Body {
+    if body.is_end_stream() {
+        return body;
+    }
+    let now = Instant::now();
+    let patient = Patient { body, deadline: now + OVERALL, sleep: Box::pin(sleep_until(now + IDLE)) };
+    Body::new(patient)
+}
+
+struct Patient {
+    body: Body,
+    deadline: Instant,
+    sleep: Pin<Box<Sleep>>,
+}
+
+impl hyper::body::Body for Patient {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
+            let next = (Instant::now() + IDLE).min(self.deadline);
+            self.sleep.as_mut().reset(next);
+            return Poll::Ready(frame.map(|f| f.map_err(axum::Error::into_inner)));
+        }
+        self.sleep.as_mut().poll(cx).map(|()| Some(Err(TooSlow.into())))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// Memory for bodies that are being received, of all requests together.
+#[derive(Clone)]
+pub(crate) struct BodyBudget {
+    free: Arc<Semaphore>,
+    max_bytes: u64,
+}
+
+/// What the semaphore counts in.
+const UNIT_BYTES: usize = 1 << 10;
+
+/// A body, and its share of the budget.
+pub(crate) struct Received {
+    pub(crate) bytes: Vec<u8>,
+    _share: Option<OwnedSemaphorePermit>,
+}
+
+/// Why there is no body.
+#[derive(Debug)]
+pub(crate) enum NoBody {
+    TooLarge {
+        max: u64,
+    },
+    /// All bodies together take what there is for them.
+    NoMemory {
+        max: u64,
+    },
+    TooSlow,
+    /// The sender went away, or what came is not HTTP.
+    Broken(String),
+}
+
+impl BodyBudget {
+    pub(crate) fn new(max_bytes: usize) -> Self {
+        BodyBudget { free: Arc::new(Semaphore::new(max_bytes / UNIT_BYTES)), max_bytes: max_bytes as u64 }
+    }
+
+    /// Reads a body of at most `max` bytes. Says no by the announced length where that is known, before a
+    /// byte is read.
+    pub(crate) async fn receive(
+        &self,
+        headers: &HeaderMap,
+        mut body: Body,
+        max: u64,
+    ) -> Result<Received, NoBody> {
+        let announced = headers.get(header::CONTENT_LENGTH);
+        let announced = announced.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+        if announced.is_some_and(|len| len > max) {
+            return Err(NoBody::TooLarge { max });
+        }
+        let mut received = Received { bytes: Vec::new(), _share: None };
+        let mut shared = 0;
+        while let Some(frame) = body.frame().await {
+            let frame = frame.map_err(broken)?;
+            let Some(data) = frame.data_ref() else { continue };
+            let len = received.bytes.len() + data.len();
+            if len as u64 > max {
+                return Err(NoBody::TooLarge { max });
+            }
+            // The vector doubles as it grows, and so does its share.
+            if len > shared {
+                let announced = announced.unwrap_or(0).min(1 << 20) as usize;
+                let want = len.max(shared * 2).max(announced).min(max as usize);
+                received.grow(&self.free, want - shared).ok_or(NoBody::NoMemory { max: self.max_bytes })?;
+                received.bytes.reserve_exact(want - received.bytes.len());
+                shared = want;
+            }
+            received.bytes.extend_from_slice(data);
+        }
+        Ok(received)
+    }
+}
+
+impl Received {
+    fn grow(&mut self, free: &Arc<Semaphore>, bytes: usize) -> Option<()> {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok()?;
+        let more = free.clone().try_acquire_many_owned(units).ok()?;
+        match &mut self._share {
+            Some(share) => share.merge(more),
+            none => *none = Some(more),
+        }
+        Some(())
+    }
+}
+
+fn broken(e: axum::Error) -> NoBody {
+    let inner = e.into_inner();
+    if inner.is::<TooSlow>() { NoBody::TooSlow } else { NoBody::Broken(inner.to_string()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use futures::executor::block_on;
+    use futures::stream;
+
+    fn body(frames: &[&'static [u8]]) -> Body {
+        let frames: Vec<_> = frames.iter().map(|f| Ok::<_, std::io::Error>(Bytes::from_static(f))).collect();
+        Body::from_stream(stream::iter(frames))
+    }
+
+    fn receive(budget: &BodyBudget, headers: &HeaderMap, body: Body, max: u64) -> Result<Received, NoBody> {
+        block_on(budget.receive(headers, body, max))
+    }
+
+    #[test]
+    fn a_body_up_to_the_limit() {
+        let budget = BodyBudget::new(1 << 20);
+        let headers = HeaderMap::new();
+        let got =
+            receive(&budget, &headers, body(&[b"ab", b"", b"cde"]), 5).unwrap_or_else(|e| panic!("{e:?}"));
+        assert_eq!(got.bytes, b"abcde");
+        assert!(matches!(
+            receive(&budget, &headers, body(&[b"ab", b"cdef"]), 5),
+            Err(NoBody::TooLarge { max: 5 })
+        ));
+    }
+
+    #[test]
+    fn an_announced_length_is_believed_only_for_refusing() {
+        let budget = BodyBudget::new(1 << 20);
+        let mut headers = HeaderMap::new();
+        headers.insert(header::CONTENT_LENGTH, 6.into());
+        assert!(matches!(receive(&budget, &headers, Body::empty(), 5), Err(NoBody::TooLarge { .. })));
+        headers.insert(header::CONTENT_LENGTH, 3.into());
+        assert!(matches!(receive(&budget, &headers, body(&[b"abcdef"]), 5), Err(NoBody::TooLarge { .. })));
+    }
+
+    #[test]
+    fn all_bodies_together_are_bounded_and_give_back() {
+        let budget = BodyBudget::new(4 * UNIT_BYTES);
+        let headers = HeaderMap::new();
+        let large: &'static [u8] = &[7; 3 * UNIT_BYTES];
+        let first = receive(&budget, &headers, body(&[large]), 1 << 20).unwrap_or_else(|e| panic!("{e:?}"));
+        assert!(matches!(receive(&budget, &headers, body(&[large]), 1 << 20), Err(NoBody::NoMemory { .. })));
+        drop(first);
+        assert!(receive(&budget, &headers, body(&[large]), 1 << 20).is_ok());
+        assert_eq!(budget.free.available_permits(), 4);
+    }
+}

@@ -1,0 +1,223 @@
+//! The page at `/`: what this is, what it holds, and where to go. It loads nothing from anywhere.
+
+use crate::Hub;
+use crate::auth::tenant_header;
+use axum::Extension;
+use axum::body::Body;
+use axum::extract::State;
+use axum::http::{HeaderMap, HeaderValue, Response, header};
+use nilometer_access::{Identity, ReadScope};
+use nilometer_head::TenantInfo;
+use std::fmt::Write;
+use std::sync::Arc;
+use std::time::Duration;
+
+const TEMPLATE: &str = include_str!("home.html");
+
+/// So many tenants are listed.
+const MAX_LISTED: usize = 500;
+
+pub(crate) async fn home(
+    State(hub): State<Arc<Hub>>,
+    Extension(identity): Extension<Arc<Identity>>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let named = tenant_header(&hub, &headers);
+    let scope = hub.access.resolve_read(&identity, named.as_deref(), hub.query.enforce_tenancy);
+    let secured = hub.access.has_tenants_file();
+    let uptime_ms = hub.clock.wall_ms().saturating_sub(hub.started_ms).max(0) as u64;
+    let page = Page {
+        tenants: scope.ok().map(|scope| visible(&hub, &scope)),
+        base: base(&headers),
+        secured,
+        version: hub.build.version,
+        uptime: Duration::from_millis(uptime_ms),
+        who: &identity.name,
+    };
+    let mut response = Response::new(Body::from(page.html()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/html; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let policy = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'";
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    response
+}
+
+fn visible(hub: &Hub, scope: &ReadScope) -> Vec<TenantInfo> {
+    let sees = |tenant: &&TenantInfo| match scope {
+        ReadScope::All => true,
+        ReadScope::Only(one) => tenant.name == *one,
+    };
+    hub.census.tenants().iter().filter(sees).cloned().collect()
+}
+
+/// How the reader reached this page, so that what is to be copied fits. A proxy in front says so by the usual
+/// header.
+fn base(headers: &HeaderMap) -> String {
+    let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+    let scheme = text("x-forwarded-proto").filter(|scheme| *scheme == "https").unwrap_or("http");
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    let host = text("host").filter(|host| !host.is_empty() && host.bytes().all(plain));
+    format!("{scheme}://{}", host.unwrap_or("127.0.0.1:10902"))
+}
+
+struct Page<'a> {
+    /// `None`: the reader may not see any.
+    tenants: Option<Vec<TenantInfo>>,
+    base: String,
+    secured: bool,
+    version: &'a str,
+    uptime: Duration,
+    who: &'a str,
+}
+
+impl Page<'_> {
+    fn html(&self) -> String {
+        let (hint, credential) = if self.secured {
+            let hint = "User name and password are those of its tenant, see the tenants file.";
+            (hint, "    basic_auth:\n      username: …\n      password_file: …\n")
+        } else {
+            let hint = "Nobody is asked for a credential; the header <code>THANOS-TENANT</code> says whose the \
+                        samples are.";
+            (hint, "    headers:\n      THANOS-TENANT: my-cluster\n")
+        };
+        let own = "; also kept here, as tenant <code>nilometer</code>";
+        TEMPLATE
+            .replace("{{tenants}}", &self.tenants())
+            .replace("{{base}}", &escaped(&self.base))
+            .replace("{{credential_hint}}", hint)
+            .replace("{{credential}}", credential)
+            .replace("{{self_metrics}}", own)
+            .replace("{{version}}", &escaped(self.version))
+            .replace("{{uptime}}", &uptime(self.uptime))
+            .replace("{{who}}", &escaped(self.who))
+    }
+
+    fn tenants(&self) -> String {
+        let Some(tenants) = &self.tenants else {
+            return "<p class=\"dim\">This credential may not read, so none are shown.</p>".to_owned();
+        };
+        if tenants.is_empty() {
+            return "<p class=\"dim\">None has sent anything yet. Below it says how to connect the first.</p>"
+                .to_owned();
+        }
+        let mut html = String::from(
+            "<div class=\"card\"><table>\n<tr><th>Name</th><th class=\"n\">Series in memory</th>\
+             <th class=\"n\">Blocks on disk</th><th>Oldest sample (UTC)</th><th>Newest sample (UTC)</th></tr>\n",
+        );
+        for tenant in tenants.iter().take(MAX_LISTED) {
+            let _ = writeln!(
+                html,
+                "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td></tr>",
+                escaped(tenant.name.as_str()),
+                grouped(tenant.series),
+                grouped(tenant.blocks as u64),
+                time(tenant.min_ms),
+                time(tenant.max_ms),
+            );
+        }
+        html.push_str("</table></div>");
+        if tenants.len() > MAX_LISTED {
+            let _ = write!(html, "<p class=\"dim\">and {} more</p>", tenants.len() - MAX_LISTED);
+        }
+        html
+    }
+}
+
+/// `2026-11-22 19:12:05`
+fn time(ms: Option<i64>) -> String {
+    let time = ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    match time {
+        Some(time) => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        None => "<span class=\"dim\">–</span>".to_owned(),
+    }
+}
+
+/// Digits in groups of three.
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// The two largest units: `3 d 4 h`.
+fn uptime(uptime: Duration) -> String {
+    let s = uptime.as_secs();
+    let units = [(s / 86_400, "d"), (s / 3_600 % 24, "h"), (s / 60 % 60, "min"), (s % 60, "s")];
+    let largest = units.iter().position(|(n, _)| *n > 0).unwrap_or(3);
+    let shown: Vec<String> = units[largest..].iter().take(2).map(|(n, unit)| format!("{n} {unit}")).collect();
+    shown.join(" ")
+}
+
+fn escaped(text: &str) -> String {
+    let mut out = String::new();
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use nilometer_model::Tenant;
+
+    fn page(tenants: Option<Vec<TenantInfo>>, secured: bool) -> String {
+        let (base, uptime) = ("http://hub:10902".to_owned(), Duration::from_secs(93_784));
+        Page { tenants, base, secured, version: "0.1.0", uptime, who: "<b>" }.html()
+    }
+
+    #[test]
+    fn tells_what_there_is() {
+        let tenant = TenantInfo {
+            name: Tenant::new("wc-1").unwrap(),
+            series: 1_234_567,
+            blocks: 3,
+            min_ms: Some(1_700_000_000_000),
+            max_ms: None,
+        };
+        let html = page(Some(vec![tenant]), true);
+        for said in [
+            "<td>wc-1</td><td class=\"n\">1,234,567</td><td class=\"n\">3</td><td>2023-11-14 22:13:20</td>",
+            "url: http://hub:10902/api/v1/receive",
+            "basic_auth:",
+            "retry_on_http_429: true",
+            "up 1 d 2 h",
+            "you are &lt;b&gt;",
+        ] {
+            assert!(html.contains(said), "{said} in\n{html}");
+        }
+        assert!(!html.contains("{{"), "a placeholder is left:\n{html}");
+        assert_eq!(html.matches("://").count(), html.matches("http://hub:10902").count(), "it loads nothing");
+    }
+
+    #[test]
+    fn hides_what_may_not_be_read() {
+        assert!(page(None, true).contains("may not read"));
+        assert!(page(Some(Vec::new()), false).contains("THANOS-TENANT: my-cluster"));
+    }
+
+    #[test]
+    fn a_host_that_is_none_is_not_repeated() {
+        let mut headers = HeaderMap::new();
+        headers.insert("host", HeaderValue::from_static("hub.example:1"));
+        assert_eq!(base(&headers), "http://hub.example:1");
+        headers.insert("x-forwarded-proto", HeaderValue::from_static("https"));
+        assert_eq!(base(&headers), "https://hub.example:1");
+        headers.insert("host", HeaderValue::from_static("\"><script>"));
+        assert_eq!(base(&headers), "https://127.0.0.1:10902");
+    }
+}
