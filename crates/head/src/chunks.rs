@@ -78,7 +78,6 @@ pub(crate) struct ChunkFiles {
     files: BTreeMap<u32, ChunkFile>,
     /// The file that takes chunks of a range, by the range's start.
     taking: BTreeMap<i64, u32>,
-    next_file: u32,
     /// New names in the folder are not durable yet.
     unnamed: bool,
 }
@@ -99,17 +98,15 @@ impl ChunkFiles {
     pub(crate) fn open(fs: Arc<dyn Fs>, random: Arc<dyn Random>, dir: &Path) -> Result<Self> {
         fs.create_dir_all(dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
         let mut files = BTreeMap::new();
-        let mut next_file = 1;
         for entry in fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))? {
             let Some((number, range_start_ms)) = parse_name(&entry.name) else { continue };
-            next_file = next_file.max(number + 1);
             let path = dir.join(&entry.name);
             if let Some(file) = open_file(&*fs, &path, range_start_ms)? {
                 files.insert(number, file);
             }
         }
         let (taking, dir) = (BTreeMap::new(), dir.to_owned());
-        Ok(ChunkFiles { fs, random, dir, files, taking, next_file, unnamed: false })
+        Ok(ChunkFiles { fs, random, dir, files, taking, unnamed: false })
     }
 
     /// Takes a chunk of the range that starts at `range_start_ms`.
@@ -142,8 +139,7 @@ impl ChunkFiles {
         {
             return number;
         }
-        let number = self.next_file;
-        self.next_file += 1;
+        let number = self.new_number();
         let framing = Framing::new(&*self.random);
         let waiting = framing.file_head(MAGIC);
         let len = waiting.len() as u64;
@@ -151,6 +147,17 @@ impl ChunkFiles {
         self.files.insert(number, file);
         self.taking.insert(range_start_ms, number);
         number
+    }
+
+    /// Numbers are drawn, not counted: older chunks may name files that are gone, and those must not come
+    /// again with other contents.
+    fn new_number(&self) -> u32 {
+        loop {
+            let number = self.random.u64() as u32;
+            if number != 0 && !self.files.contains_key(&number) {
+                return number;
+            }
+        }
     }
 
     /// Bytes that are in memory only, since they could not be written yet.
@@ -305,14 +312,14 @@ fn open_file(fs: &dyn Fs, path: &Path, range_start_ms: i64) -> Result<Option<Chu
     }))
 }
 
-/// `00000007.1700000000000.chunks`: its number, and the start of its range in milliseconds.
+/// `9f3c01aa.1700000000000.chunks`: its number, and the start of its range in milliseconds.
 fn name(number: u32, range_start_ms: i64) -> String {
-    format!("{number:08}.{range_start_ms}.chunks")
+    format!("{number:08x}.{range_start_ms}.chunks")
 }
 
 fn parse_name(name: &str) -> Option<(u32, i64)> {
     let (number, range) = name.strip_suffix(".chunks")?.split_once('.')?;
-    Some((number.parse().ok()?, range.parse().ok()?))
+    Some((u32::from_str_radix(number, 16).ok()?, range.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -9,7 +9,6 @@
 use crate::head::Head;
 use crate::open::{Packed, pack};
 use crate::record;
-use crate::series::closed_chunks;
 use crate::state::{Ended, State};
 use crate::tenant::TenantHead;
 use nilometer_block::{BlockWriter, ChunkRef};
@@ -138,8 +137,7 @@ fn chunks_of(state: &State, slot: usize, cut: Ended, range: TimeRange) -> (Vec<P
     let series = &state.series[slot];
     let (mut chunks, mut damaged) = (Vec::new(), Vec::new());
     chunks.extend(series.open.range().filter(|r| r.overlaps(&range)).and_then(|_| series.open.packed()));
-    let in_order = TimeRange::new(range.min_ms.max(state.dropped_through_ms), range.max_ms);
-    for closed in closed_chunks(series.chain, in_order, &state.files) {
+    for closed in series.closed(range, state.dropped_through_ms, &state.files) {
         match closed {
             Ok(closed) => chunks.push(closed.packed),
             Err(e) => damaged.push(e.to_string()),

@@ -1,7 +1,7 @@
 //! A tenant's series in memory as a `Queryable`.
 
 use crate::open::Packed;
-use crate::series::{Series, closed_chunks};
+use crate::series::Series;
 use crate::state::{Ended, State};
 use crate::tenant::TenantHead;
 use futures::{future, stream};
@@ -150,8 +150,7 @@ impl Walk {
         if let Some(packed) = open.and_then(|_| series.open.packed()) {
             chunks.push(chunk(packed));
         }
-        let in_order = TimeRange::new(self.range.min_ms.max(skipped_ms), self.range.max_ms);
-        for closed in closed_chunks(series.chain, in_order, files) {
+        for closed in series.closed(self.range, skipped_ms, files) {
             match closed {
                 Ok(closed) => chunks.push(chunk(closed.packed)),
                 Err(e) => warnings.push(format!("a part of a series is damaged: {e}")),

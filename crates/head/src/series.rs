@@ -5,7 +5,7 @@ use crate::late::Late;
 use crate::open::OpenChunk;
 use crate::ranges::Ranges;
 use nilometer_chunk::Stamp;
-use nilometer_model::{Result, TimeRange, Value};
+use nilometer_model::{Error, Result, TimeRange, Value};
 
 /// Every active series costs one of these, so its size is counted.
 pub(crate) struct Series {
@@ -56,7 +56,7 @@ impl Series {
         since_ms: i64,
         files: &'f ChunkFiles,
     ) -> ClosedIter<'f> {
-        closed_chunks(self.chain, TimeRange::new(range.min_ms.max(since_ms), range.max_ms), files)
+        closed_chunks(self, TimeRange::new(range.min_ms.max(since_ms), range.max_ms), files)
     }
 
     /// The value at a time, wherever it is in the head.
@@ -84,15 +84,21 @@ impl Series {
 
 pub(crate) type ClosedIter<'a> = Box<dyn Iterator<Item = Result<ClosedChunk>> + 'a>;
 
-/// The chunks from `newest` back that overlap `range`, newest first. A damaged one ends the walk with its error.
-pub(crate) fn closed_chunks(newest: ChunkPos, range: TimeRange, files: &ChunkFiles) -> ClosedIter<'_> {
-    let mut pos = newest;
+/// The chunks of a series that overlap `range`, newest first. A damaged one ends the walk with its error.
+fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -> ClosedIter<'f> {
+    let (mut pos, id) = (series.chain, series.id);
     let walk = std::iter::from_fn(move || {
         // A file that is gone was cut, with all that is before it.
         if pos.is_none() || files.range_start_ms(pos).is_none() {
             return None;
         }
-        let closed = files.get(pos);
+        let closed = files.get(pos).and_then(|closed| match closed.series == id {
+            true => Ok(closed),
+            false => Err(Error::invalid(format!(
+                "a closed chunk of series {} stands where one of {id} should",
+                closed.series
+            ))),
+        });
         pos = closed.as_ref().map_or(ChunkPos::NONE, |c| c.previous);
         Some(closed)
     });

@@ -42,6 +42,8 @@ pub(crate) fn write(
         // Positions in the snapshot point into these files.
         tenant.lock().state.files.sync()?;
     }
+    // It must not hold what a crash could take from the log: numbers would be given twice.
+    log.flush()?;
     parts.close().map_err(io)?;
     fs.sync_dir(&tmp).map_err(io)?;
     let before = list(fs, dir)?;

@@ -42,6 +42,9 @@ impl Life {
     fn step(&mut self) {
         self.steps += 1;
         let action = self.random.below(100);
+        if std::env::var_os("NILOMETER_TRACE").is_some() {
+            eprintln!("step {} action {action} at {}", self.steps, self.world.now());
+        }
         match action {
             0..60 => self.write(),
             60..75 => self.world.advance(self.random.below(40) as i64 * MINUTE),
@@ -144,11 +147,23 @@ fn live(seed: u64) {
     life.come_back(|world| world.crash());
 }
 
+/// Says which seed it was, wherever it went wrong.
+struct Named(u64);
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("with NILOMETER_SEED={} NILOMETER_SEEDS=1", self.0);
+        }
+    }
+}
+
 #[test]
 fn two_hundred_lives() {
     let first: u64 = std::env::var("NILOMETER_SEED").ok().and_then(|s| s.parse().ok()).unwrap_or(0);
     let count: u64 = std::env::var("NILOMETER_SEEDS").ok().and_then(|s| s.parse().ok()).unwrap_or(200);
     for seed in first..first + count {
+        let _named = Named(seed);
         live(seed);
     }
 }
