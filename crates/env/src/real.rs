@@ -56,7 +56,7 @@ struct RealFile {
 }
 
 impl RealFile {
-    fn new(file: std::fs::File) -> io::Result<Arc<dyn File>> {
+    fn open(file: std::fs::File) -> io::Result<Arc<dyn File>> {
         let end = AtomicU64::new(file.metadata()?.len());
         Ok(Arc::new(RealFile { file, end }))
     }
@@ -64,7 +64,7 @@ impl RealFile {
 
 impl Fs for RealFs {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        RealFile::new(OpenOptions::new().read(true).write(true).create_new(true).open(path)?)
+        RealFile::open(OpenOptions::new().read(true).write(true).create_new(true).open(path)?)
     }
 
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
@@ -76,9 +76,9 @@ impl Fs for RealFs {
                     io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
                 ) =>
             {
-                RealFile::new(std::fs::File::open(path)?)
+                RealFile::open(std::fs::File::open(path)?)
             }
-            opened => RealFile::new(opened?),
+            opened => RealFile::open(opened?),
         }
     }
 

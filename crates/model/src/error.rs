@@ -16,9 +16,15 @@ pub enum Kind {
     /// Works again later: retry.
     Unavailable,
     /// Stored bytes are not what was written.
-    Corrupt { path: String, offset: u64 },
+    Corrupt {
+        path: String,
+        offset: u64,
+    },
     /// A named limit was reached.
-    Limit { name: &'static str, max: u64 },
+    Limit {
+        name: &'static str,
+        max: u64,
+    },
     NotFound,
     /// It clashes with what is stored.
     Conflict,

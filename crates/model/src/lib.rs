@@ -15,7 +15,8 @@ pub mod time;
 pub mod ulid;
 
 pub use block_meta::{
-    BlockCompaction, BlockDesc, BlockFile, BlockMeta, BlockStats, Downsample, FileHash, IndexStats, ThanosMeta,
+    BlockCompaction, BlockDesc, BlockFile, BlockMeta, BlockStats, Downsample, FileHash, IndexStats,
+    ThanosMeta,
 };
 pub use error::{Error, Kind, Result};
 pub use histogram::{Count, CounterReset, FloatHistogram, Histogram, IntHistogram, Span};

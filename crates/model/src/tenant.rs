@@ -13,7 +13,12 @@ impl Tenant {
 
     pub fn new(name: &str) -> Result<Self> {
         let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-');
-        if name.is_empty() || name.len() > Self::MAX_BYTES || !name.bytes().all(ok) || name == "." || name == ".." {
+        if name.is_empty()
+            || name.len() > Self::MAX_BYTES
+            || !name.bytes().all(ok)
+            || name == "."
+            || name == ".."
+        {
             let shown: String = name.chars().take(Self::MAX_BYTES).collect();
             return Err(Error::invalid(format!(
                 "{shown:?} is not a tenant's name: 1 to 128 of A-Z a-z 0-9 _ . - are, but not \".\" or \"..\""
@@ -48,7 +53,8 @@ mod tests {
         for good in ["a", "wc-1", "A.b_c", "...", &"x".repeat(128)] {
             assert!(Tenant::new(good).is_ok(), "{good}");
         }
-        for bad in ["", ".", "..", "a/b", "../a", "a\\b", "é", "a b", "@nilometer", "a\0", &"x".repeat(129)] {
+        for bad in ["", ".", "..", "a/b", "../a", "a\\b", "é", "a b", "@nilometer", "a\0", &"x".repeat(129)]
+        {
             assert!(Tenant::new(bad).is_err(), "{bad}");
         }
     }

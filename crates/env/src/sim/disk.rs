@@ -338,7 +338,10 @@ impl File for SimFile {
         let content = self.content.lock();
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         match from.checked_add(out.len()).and_then(|to| content.bytes.get(from..to)) {
-            Some(bytes) => Ok(out.copy_from_slice(bytes)),
+            Some(bytes) => {
+                out.copy_from_slice(bytes);
+                Ok(())
+            }
             None => Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the file is shorter")),
         }
     }
