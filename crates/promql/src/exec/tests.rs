@@ -174,3 +174,70 @@ fn a_subquery_of_too_many_steps_is_refused() {
     let error = block_on(engine.instant(&source, "sum_over_time(m[200y:1ms])", 0)).unwrap_err();
     assert!(error.to_string().contains("query.max-memory-bytes"), "{error}");
 }
+
+/// The parser refuses what is deeper; all else has to fit a thread's usual stack.
+#[test]
+fn the_deepest_queries_fit_the_stack() {
+    let deep = crate::parse::MAX_DEPTH - 8;
+    let queries = [
+        format!("m{}", " + m".repeat(deep)),
+        format!("{}m{}", "abs(".repeat(deep), ")".repeat(deep)),
+        format!("{}m{}", "sum(".repeat(deep), ")".repeat(deep)),
+        format!("vector({}1{})", "scalar(vector(".repeat(deep / 2), "))".repeat(deep / 2)),
+        format!("{}m{}", "topk(scalar(".repeat(deep / 2), "), m)".repeat(deep / 2)),
+        format!("{}m{}", "-(1 + ".repeat(deep / 3), ")".repeat(deep / 3)),
+        format!("{}m{}", "label_join(".repeat(deep), ", \"a\", \",\", \"b\")".repeat(deep)),
+        format!("{}m{}", "(m or ".repeat(deep / 2), ")".repeat(deep / 2)),
+        format!("{}m{}", "max_over_time(".repeat(deep / 2), "[1m:1m])".repeat(deep / 2)),
+    ];
+    let run = move || {
+        let engine = Engine::new(EngineOptions::default());
+        let mut memory = MemoryQueryable::default();
+        memory.push_floats(Labels::from_pairs([("__name__", "m")]), &[(0, 1.0)]);
+        let source = Source::new(Arc::new(memory));
+        for query in queries {
+            let result = block_on(engine.instant(&source, &query, 0));
+            assert!(result.is_ok(), "{}: {:?}", &query[..30], result.err());
+        }
+    };
+    let thread = std::thread::Builder::new().stack_size(2 << 20).spawn(run);
+    thread.unwrap().join().unwrap();
+}
+
+/// What a query may hold is bounded, and the refusal says by what.
+#[test]
+fn limits_are_named() {
+    let mut memory = MemoryQueryable::default();
+    for i in 0..200 {
+        let labels = Labels::from_pairs([("__name__", "m".to_owned()), ("i", i.to_string())]);
+        memory.push_floats(labels, &[(0, 1.0), (1000, 2.0)]);
+    }
+    let source = Source::new(Arc::new(memory));
+    let with = |limits: crate::Limits| Engine::new(EngineOptions { limits, ..EngineOptions::default() });
+    let none = crate::Limits { max_samples: 0, max_memory_bytes: 0, max_steps: 0 };
+    let range = Range { start_ms: 0, end_ms: 100_000, step_ms: 1000 };
+    let error = |engine: Engine, query| match block_on(engine.range(&source, query, range)) {
+        Ok(_) => String::new(),
+        Err(e) => e.to_string(),
+    };
+    let samples = with(crate::Limits { max_samples: 1000, ..none });
+    assert!(error(samples.clone(), "m").contains("too many samples into memory"));
+    assert_eq!(error(samples, "sum(m)"), "", "only the sum is held");
+    let bytes = with(crate::Limits { max_memory_bytes: 20_000, ..none });
+    for query in
+        ["m", "topk(3, m)", "quantile(0.5, m)", "count_values by (i) (\"x\", m)", "sum by (i) (m)", "m + m"]
+    {
+        assert!(error(bytes.clone(), query).contains("query.max-memory-bytes"), "{query}");
+    }
+    assert_eq!(error(bytes, "sum(m)"), "");
+    assert!(error(with(crate::Limits { max_steps: 100, ..none }), "m").contains("query.max-steps"));
+}
+
+#[test]
+fn interrupts_end_a_query() {
+    let engine = Engine::new(EngineOptions::default());
+    let mut source = Source::new(Arc::new(MemoryQueryable::default()));
+    source.interrupt = Some(Arc::new(|| Some(crate::Stop::TimedOut)));
+    let error = block_on(engine.instant(&source, "m", 0)).unwrap_err();
+    assert_eq!(error.message(), "query timed out in expression evaluation");
+}

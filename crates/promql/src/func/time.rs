@@ -5,6 +5,9 @@ pub(crate) fn seconds(ms: i64) -> f64 {
     ms as f64 / 1000.0
 }
 
+/// From where Go's `time` counts to 1970.
+const DAYS_BEFORE_1970: u64 = 106_751_991_073_400;
+
 /// A part of a date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Part {
@@ -41,7 +44,9 @@ impl Part {
     }
 
     pub(crate) fn of_whole_seconds(self, seconds: i64) -> f64 {
-        let (day, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+        // Go counts unsigned from its own year 0, which shows where that overflows.
+        let since = (seconds as u64).wrapping_add(DAYS_BEFORE_1970 * 86_400);
+        let (day, second) = ((since / 86_400) as i64 - DAYS_BEFORE_1970 as i64, (since % 86_400) as i64);
         let date = Date::of_day(day);
         (match self {
             Part::Minute => second / 60 % 60,
@@ -125,5 +130,7 @@ mod tests {
                 assert!(part.of_seconds(v).is_finite());
             }
         }
+        assert_eq!(Part::Year.of_seconds(f64::INFINITY), 292_277_026_596.0);
+        assert_eq!(Part::Hour.of_seconds(f64::NAN), 15.0);
     }
 }

@@ -134,21 +134,72 @@ impl Select {
             }
         }
         if matches!(self.spec.op, AggregateOp::Topk | AggregateOp::Bottomk) {
-            let descending = self.spec.op == AggregateOp::Topk;
             for group in &mut groups {
-                // Of equal values the earlier series is picked, as no later one replaces it.
-                group.sort_by(|a, b| {
-                    let (a, b) = (self.series[*a].floats[step], self.series[*b].floats[step]);
-                    match (a.is_nan(), b.is_nan()) {
-                        (false, false) if descending => b.partial_cmp(&a).unwrap_or(Ordering::Equal),
-                        (false, false) => a.partial_cmp(&b).unwrap_or(Ordering::Equal),
-                        (a, b) => a.cmp(&b),
-                    }
-                });
-                group.truncate(k);
+                let value = |at: usize| self.series[at].floats[step];
+                *group = best(group, k, self.spec.op == AggregateOp::Topk, value);
             }
         }
         groups.concat()
+    }
+}
+
+/// The `k` greatest or least, best first; NaN is worse than all. A heap with the worst on top, exactly as
+/// Prometheus has it, since it decides who of several equal ones is kept.
+fn best(all: &[usize], k: usize, greatest: bool, value: impl Fn(usize) -> f64) -> Vec<usize> {
+    let worse = |a: usize, b: usize| {
+        let (a, b) = (value(a), value(b));
+        a.is_nan() || if greatest { a < b } else { a > b }
+    };
+    let mut heap: Vec<usize> = Vec::with_capacity(k.min(all.len()));
+    for at in all {
+        if heap.len() < k {
+            heap.push(*at);
+            rise(&mut heap, worse);
+        } else if let Some(top) = heap.first_mut() {
+            let (old, new) = (value(*top), value(*at));
+            let better = if greatest { old < new } else { old > new };
+            if better || old.is_nan() && !new.is_nan() {
+                *top = *at;
+                sink(&mut heap, worse);
+            }
+        }
+    }
+    heap.sort_by(|a, b| match (value(*a).is_nan(), value(*b).is_nan()) {
+        (false, false) if worse(*a, *b) => Ordering::Greater,
+        (false, false) if worse(*b, *a) => Ordering::Less,
+        (false, false) => Ordering::Equal,
+        (a, b) => a.cmp(&b),
+    });
+    heap
+}
+
+/// Moves the last element up to its place.
+fn rise(heap: &mut [usize], worse: impl Fn(usize, usize) -> bool) {
+    let mut at = heap.len() - 1;
+    while at > 0 {
+        let parent = (at - 1) / 2;
+        if !worse(heap[at], heap[parent]) {
+            return;
+        }
+        heap.swap(at, parent);
+        at = parent;
+    }
+}
+
+/// Moves the first element down to its place.
+fn sink(heap: &mut [usize], worse: impl Fn(usize, usize) -> bool) {
+    let mut at = 0;
+    loop {
+        let (left, right) = (2 * at + 1, 2 * at + 2);
+        if left >= heap.len() {
+            return;
+        }
+        let child = if right < heap.len() && worse(heap[right], heap[left]) { right } else { left };
+        if !worse(heap[child], heap[at]) {
+            return;
+        }
+        heap.swap(at, child);
+        at = child;
     }
 }
 

@@ -147,10 +147,12 @@ fn sum(
             return None;
         }
         Ok(done) => {
-            // Of the two Prometheus tells only the collision.
             if done.reset_collision {
+                // Prometheus tells this, and then has no result here.
                 notes.add(&Note::CounterResetCollision { during }, pos);
-            } else if done.bounds_reconciled {
+                return None;
+            }
+            if done.bounds_reconciled {
                 notes.add(&Note::MismatchedCustomBuckets { during }, pos);
             }
         }

@@ -19,7 +19,7 @@ use crate::plan::{Call, Kind, Node};
 use nilometer_model::{Error, Result};
 
 impl Builder {
-    pub(super) fn call(&mut self, call: &Call, pos: PosRange, grid: Grid) -> Result<Open> {
+    pub(super) fn call(&mut self, call: &Call, pos: PosRange, grid: Grid) -> Result<Box<Open>> {
         let name = call.func.name;
         if let Some(func) = RangeFunc::by_name(name) {
             return self.range_call(call, func, grid);
@@ -38,12 +38,7 @@ impl Builder {
                 Ok(self.one_series(input, grid))
             }
             "timestamp" | "start_timestamp" => self.timestamp(call, grid),
-            "absent" => {
-                let input = self.input(call, 0, grid)?;
-                let labels = absent::labels_of(&arg(call, 0)?.kind);
-                let id = self.op(Absent { input, labels, grid, drop_name: false });
-                Ok(self.slot(id, grid, Names::Gone))
-            }
+            "absent" => self.absent(call, grid),
             "sort" | "sort_desc" | "sort_by_label" | "sort_by_label_desc" => self.sort(call, pos, grid),
             "label_replace" | "label_join" => self.relabel(call, grid),
             "histogram_quantile" | "histogram_quantiles" | "histogram_fraction" => self.buckets(call, grid),
@@ -53,6 +48,7 @@ impl Builder {
     }
 
     /// Functions of one sample at a time.
+    #[inline(never)]
     fn stage(&mut self, call: &Call, grid: Grid) -> Result<Option<Stage>> {
         let name = call.func.name;
         if let Some(f) = math::by_name(name) {
@@ -82,38 +78,59 @@ impl Builder {
     }
 
     fn input(&mut self, call: &Call, at: usize, grid: Grid) -> Result<SlotId> {
-        let open = self.vector(arg(call, at)?, grid)?;
-        Ok(self.close(open))
+        self.closed(arg(call, at)?, grid)
     }
 
-    fn one_series(&mut self, input: ScalarRef, grid: Grid) -> Open {
+    fn one_series(&mut self, input: ScalarRef, grid: Grid) -> Box<Open> {
         let id = self.op(VectorOf { input, grid });
         self.slot(id, grid, Names::Gone)
     }
 
-    fn range_call(&mut self, call: &Call, func: RangeFunc, grid: Grid) -> Result<Open> {
-        let name = call.func.name;
+    #[inline(never)]
+    fn absent(&mut self, call: &Call, grid: Grid) -> Result<Box<Open>> {
+        let input = self.input(call, 0, grid)?;
+        let labels = absent::labels_of(&arg(call, 0)?.kind);
+        let id = self.op(Absent { input, labels, grid, drop_name: false });
+        Ok(self.slot(id, grid, Names::Gone))
+    }
+
+    fn range_call(&mut self, call: &Call, func: RangeFunc, grid: Grid) -> Result<Box<Open>> {
         let over =
             call.args.iter().find(|a| a.value_type() == ValueType::Matrix).ok_or_else(|| bug("a range"))?;
+        let over = if let Kind::Invariant(e) = &over.kind { e } else { over };
         let mut scalars = Vec::new();
         for arg in call.args.iter().filter(|a| a.value_type() == ValueType::Scalar) {
             scalars.push(self.scalar(arg, grid)?);
         }
-        let check_counter = matches!(name, "rate" | "increase");
+        let inside = match &over.kind {
+            Kind::Subquery(subquery) => Some(self.subquery(subquery, grid)?),
+            _ => None,
+        };
+        let open = self.range_source(call, func, (over, inside, scalars), grid)?;
+        Ok(self.range_result(call, over, open))
+    }
+
+    #[inline(never)]
+    fn range_source(
+        &mut self,
+        call: &Call,
+        func: RangeFunc,
+        (over, inside, scalars): (&Node, Option<(SlotId, Grid)>, Vec<ScalarRef>),
+        grid: Grid,
+    ) -> Result<Box<Open>> {
+        let check_counter = matches!(call.func.name, "rate" | "increase");
         let pos = arg(call, 0)?.pos;
-        let over = if let Kind::Invariant(e) = &over.kind { e } else { over };
-        let (source, names) = match &over.kind {
-            Kind::Matrix(matrix) => {
+        let (source, names) = match (&over.kind, inside) {
+            (Kind::Matrix(matrix), _) => {
                 let spec = self.range_spec(matrix);
-                check_mode(name, spec.mode)?;
+                check_mode(call.func.name, spec.mode)?;
                 let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
                 let call = RangeCall { func, spec, scalars, pos, check_counter };
                 let names = self.names_of(&matrix.selector);
                 let stats_only = matrix.selector.stats_only;
                 (Source::Select { select, read: Read::Range(call), stats_only, grid }, names)
             }
-            Kind::Subquery(subquery) => {
-                let (slot, inner) = self.subquery(subquery, grid)?;
+            (Kind::Subquery(subquery), Some((slot, inner))) => {
                 let (place, range_ms) = (subquery.place, subquery.range_ms);
                 let spec = RangeSpec { place, range_ms, mode: None, lookback_ms: self.options.lookback_ms };
                 let call = RangeCall { func, spec, scalars, pos, check_counter };
@@ -121,21 +138,27 @@ impl Builder {
             }
             _ => return Err(bug("a range")),
         };
-        let open = Open { source, stages: Vec::new(), grid, names, same_labels: SameLabels::Leave };
-        if name == "absent_over_time" {
-            let input = self.close(open);
-            let labels = absent::labels_of(&over.kind);
-            let drop_name = self.options.delayed_name_removal;
-            let id = self.op(Absent { input, labels, grid, drop_name });
-            return Ok(self.slot(id, grid, Names::Gone));
-        }
-        if matches!(name, "first_over_time" | "last_over_time") {
-            return Ok(open);
-        }
-        Ok(self.names_dropped(open, SameLabels::Refuse))
+        Ok(Box::new(Open { source, stages: Vec::new(), grid, names, same_labels: SameLabels::Leave }))
     }
 
-    fn timestamp(&mut self, call: &Call, grid: Grid) -> Result<Open> {
+    #[inline(never)]
+    fn range_result(&mut self, call: &Call, over: &Node, open: Box<Open>) -> Box<Open> {
+        match call.func.name {
+            "absent_over_time" => {
+                let grid = open.grid;
+                let input = self.close(open);
+                let labels = absent::labels_of(&over.kind);
+                let drop_name = self.options.delayed_name_removal;
+                let id = self.op(Absent { input, labels, grid, drop_name });
+                self.slot(id, grid, Names::Gone)
+            }
+            "first_over_time" | "last_over_time" => open,
+            _ => self.names_dropped(open, SameLabels::Refuse),
+        }
+    }
+
+    #[inline(never)]
+    fn timestamp(&mut self, call: &Call, grid: Grid) -> Result<Box<Open>> {
         let starts = call.func.name == "start_timestamp";
         let of = arg(call, 0)?;
         if let Kind::Vector(selector) = &of.kind {
@@ -152,13 +175,8 @@ impl Builder {
             // Only selectors know when a series began.
             self.close(open);
             let source = self.nothing(grid);
-            return Ok(Open {
-                source,
-                stages: Vec::new(),
-                grid,
-                names: Names::Gone,
-                same_labels: SameLabels::Leave,
-            });
+            let same_labels = SameLabels::Leave;
+            return Ok(Box::new(Open { source, stages: Vec::new(), grid, names: Names::Gone, same_labels }));
         }
         Ok(self.with_stage(open, Stage::StepTime))
     }
@@ -168,7 +186,8 @@ impl Builder {
         Source::Slot(self.op(Nothing))
     }
 
-    fn sort(&mut self, call: &Call, pos: PosRange, grid: Grid) -> Result<Open> {
+    #[inline(never)]
+    fn sort(&mut self, call: &Call, pos: PosRange, grid: Grid) -> Result<Box<Open>> {
         let input = self.input(call, 0, grid)?;
         let by = if call.func.name.starts_with("sort_by_label") {
             SortBy::Labels(call.args[1..].iter().map(text).collect::<Result<_>>()?)
@@ -180,7 +199,8 @@ impl Builder {
         Ok(self.slot(id, grid, Names::Any))
     }
 
-    fn relabel(&mut self, call: &Call, grid: Grid) -> Result<Open> {
+    #[inline(never)]
+    fn relabel(&mut self, call: &Call, grid: Grid) -> Result<Box<Open>> {
         check_label_names(call)?;
         let texts: Vec<String> = call.args[1..].iter().map(text).collect::<Result<_>>()?;
         let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
@@ -202,7 +222,8 @@ impl Builder {
         Ok(self.slot(id, grid, Names::Any))
     }
 
-    fn buckets(&mut self, call: &Call, grid: Grid) -> Result<Open> {
+    #[inline(never)]
+    fn buckets(&mut self, call: &Call, grid: Grid) -> Result<Box<Open>> {
         let at = match call.func.name {
             "histogram_quantile" => 1,
             "histogram_fraction" => 2,
@@ -225,7 +246,8 @@ impl Builder {
         Ok(self.slot(id, grid, Names::Any))
     }
 
-    fn info(&mut self, call: &Call, grid: Grid) -> Result<Open> {
+    #[inline(never)]
+    fn info(&mut self, call: &Call, grid: Grid) -> Result<Box<Open>> {
         let base = self.input(call, 0, grid)?;
         let matchers = match call.args.get(1).map(|a| &a.kind) {
             Some(Kind::Vector(selector)) => Some(selector.matchers.to_vec()),

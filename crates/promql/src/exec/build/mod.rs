@@ -79,31 +79,42 @@ impl Builder {
         self.push(Task::Op(Box::new(op)))
     }
 
-    fn end(&mut self, open: Open, sink: SinkSpec) -> SlotId {
+    fn end(&mut self, open: Box<Open>, sink: SinkSpec) -> SlotId {
+        let open = *open;
         self.push(Task::Flow(Flow { source: open.source, stages: open.stages, sink, grid: open.grid }))
     }
 
-    /// All series in a slot.
-    fn close(&mut self, open: Open) -> SlotId {
-        match open {
-            Open { source: Source::Slot(id), stages, same_labels: SameLabels::Leave, .. }
-                if stages.is_empty() =>
-            {
-                id
-            }
-            open => {
+    /// All series of a vector in a slot.
+    fn closed(&mut self, node: &Node, grid: Grid) -> Result<SlotId> {
+        let open = self.vector(node, grid)?;
+        Ok(self.close(open))
+    }
+
+    #[inline(never)]
+    fn close(&mut self, open: Box<Open>) -> SlotId {
+        match open.source {
+            Source::Slot(id) if open.stages.is_empty() && open.same_labels == SameLabels::Leave => id,
+            _ => {
                 let same_labels = open.same_labels;
                 self.end(open, SinkSpec::Collect(same_labels))
             }
         }
     }
 
-    fn slot(&self, id: SlotId, grid: Grid, names: Names) -> Open {
-        Open { source: Source::Slot(id), stages: Vec::new(), grid, names, same_labels: SameLabels::Leave }
+    #[inline(never)]
+    fn slot(&self, id: SlotId, grid: Grid, names: Names) -> Box<Open> {
+        Box::new(Open {
+            source: Source::Slot(id),
+            stages: Vec::new(),
+            grid,
+            names,
+            same_labels: SameLabels::Leave,
+        })
     }
 
     /// Accounts for names that were just taken off.
-    fn names_dropped(&mut self, mut open: Open, same_labels: SameLabels) -> Open {
+    #[inline(never)]
+    fn names_dropped(&mut self, mut open: Box<Open>, same_labels: SameLabels) -> Box<Open> {
         if self.options.delayed_name_removal || open.names == Names::Gone {
             return open;
         }
@@ -117,13 +128,14 @@ impl Builder {
         self.slot(id, grid, Names::Gone)
     }
 
-    fn with_stage(&mut self, mut open: Open, stage: Stage) -> Open {
+    #[inline(never)]
+    fn with_stage(&mut self, mut open: Box<Open>, stage: Stage) -> Box<Open> {
         let drops = stage.drops_name();
         open.stages.push(stage);
         if drops { self.names_dropped(open, SameLabels::Join) } else { open }
     }
 
-    fn vector(&mut self, node: &Node, grid: Grid) -> Result<Open> {
+    fn vector(&mut self, node: &Node, grid: Grid) -> Result<Box<Open>> {
         match &node.kind {
             Kind::Vector(selector) => Ok(self.selector(selector, node.pos, What::Value, grid)),
             Kind::Negate(e) => {
@@ -149,7 +161,8 @@ impl Builder {
         Select { matchers: selector.matchers.clone(), range, hints }
     }
 
-    fn selector(&self, selector: &Selector, pos: PosRange, what: What, grid: Grid) -> Open {
+    #[inline(never)]
+    fn selector(&self, selector: &Selector, pos: PosRange, what: What, grid: Grid) -> Box<Open> {
         let smoothed = selector.mode == Some(RangeMode::Smoothed);
         let place = selector.place;
         let mut range = place.span(grid);
@@ -162,13 +175,8 @@ impl Builder {
         };
         let select = self.select(selector, range, (0, grid));
         let source = Source::Select { select, read, stats_only: selector.stats_only, grid };
-        Open {
-            source,
-            stages: Vec::new(),
-            grid,
-            names: self.names_of(selector),
-            same_labels: SameLabels::Leave,
-        }
+        let names = self.names_of(selector);
+        Box::new(Open { source, stages: Vec::new(), grid, names, same_labels: SameLabels::Leave })
     }
 
     fn names_of(&self, selector: &Selector) -> Names {
@@ -243,7 +251,7 @@ impl Builder {
         }
     }
 
-    fn invariant(&mut self, node: &Node, grid: Grid) -> Result<Open> {
+    fn invariant(&mut self, node: &Node, grid: Grid) -> Result<Box<Open>> {
         if grid.len <= 1 {
             return self.vector(node, grid);
         }
@@ -254,7 +262,7 @@ impl Builder {
         Ok(self.slot(id, grid, names))
     }
 
-    fn binary(&mut self, b: &Binary, pos: PosRange, grid: Grid) -> Result<Open> {
+    fn binary(&mut self, b: &Binary, pos: PosRange, grid: Grid) -> Result<Box<Open>> {
         if b.lhs.is_scalar() || b.rhs.is_scalar() {
             let scalar_left = b.lhs.is_scalar();
             let (scalar, vector) = if scalar_left { (&b.lhs, &b.rhs) } else { (&b.rhs, &b.lhs) };
@@ -263,56 +271,72 @@ impl Builder {
             let with = WithScalar { op: b.op, scalar, scalar_left, return_bool: b.return_bool, pos };
             return Ok(self.with_stage(open, Stage::WithScalar(with)));
         }
-        let lhs = self.vector(&b.lhs, grid)?;
-        let lhs = self.close(lhs);
-        let rhs = self.vector(&b.rhs, grid)?;
-        let rhs = self.close(rhs);
+        let lhs = self.closed(&b.lhs, grid)?;
+        let rhs = self.closed(&b.rhs, grid)?;
+        self.between_vectors(b, (lhs, rhs), pos, grid)
+    }
+
+    #[inline(never)]
+    fn between_vectors(
+        &mut self,
+        b: &Binary,
+        (lhs, rhs): (SlotId, SlotId),
+        pos: PosRange,
+        grid: Grid,
+    ) -> Result<Box<Open>> {
         let matching = b.matching.clone().ok_or_else(|| super::bug("how vectors match"))?;
-        let id = if b.op.is_set() {
-            self.op(SetBinary { op: b.op, lhs, rhs, matching, grid })
+        let (op, return_bool) = (b.op, b.return_bool);
+        let id = if op.is_set() {
+            self.op(SetBinary { op, lhs, rhs, matching, grid })
         } else {
             let delayed_name_removal = self.options.delayed_name_removal;
-            let return_bool = b.return_bool;
-            self.op(VectorBinary {
-                op: b.op,
-                lhs,
-                rhs,
-                matching,
-                return_bool,
-                pos,
-                grid,
-                delayed_name_removal,
-            })
+            self.op(VectorBinary { op, lhs, rhs, matching, return_bool, pos, grid, delayed_name_removal })
         };
         Ok(self.slot(id, grid, Names::Any))
     }
 
-    fn aggregate(&mut self, a: &Aggregate, pos: PosRange, grid: Grid) -> Result<Open> {
+    fn aggregate(&mut self, a: &Aggregate, pos: PosRange, grid: Grid) -> Result<Box<Open>> {
+        let param = match &a.param {
+            Some(param) if a.op != AggregateOp::CountValues => Some(self.scalar(param, grid)?),
+            _ => None,
+        };
+        let input = self.vector(&a.expr, grid)?;
+        self.aggregated(a, param, input, pos)
+    }
+
+    #[inline(never)]
+    fn aggregated(
+        &mut self,
+        a: &Aggregate,
+        param: Option<ScalarRef>,
+        mut input: Box<Open>,
+        pos: PosRange,
+    ) -> Result<Box<Open>> {
+        let grid = input.grid;
         let grouping = Grouping { labels: a.grouping.clone(), without: a.without };
         let has_name = !a.without && a.grouping.iter().any(|l| l == METRIC_NAME);
         let mut names = if has_name { Names::Any } else { Names::Gone };
-        let param = || a.param.as_ref().ok_or_else(|| super::bug("a parameter"));
+        let param_pos = a.param.as_ref().map_or(pos, |p| p.pos);
+        let param = || param.clone().ok_or_else(|| super::bug("a parameter"));
         let sink = match a.op {
             AggregateOp::CountValues => {
                 names = Names::Any;
-                let label = label_name(string(param()?)?)
+                let label = a.param.as_ref().ok_or_else(|| super::bug("a label"))?;
+                let label = label_name(string(label)?)
                     .map_err(|quoted| Error::invalid(format!("invalid label name {quoted}")))?;
                 SinkSpec::CountValues(count_values::Spec { grouping, label })
             }
             AggregateOp::Quantile => {
-                let (q, q_pos) = (self.scalar(param()?, grid)?, param()?.pos);
+                let (q, q_pos) = (param()?, param_pos);
                 SinkSpec::Quantile(quantile::Spec { grouping, q, q_pos, pos: a.expr.pos })
             }
             AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
                 names = Names::Any;
-                let (value, param_pos) = (self.scalar(param()?, grid)?, param()?.pos);
-                SinkSpec::Select(select::Spec { op: a.op, grouping, param: value, param_pos, pos })
+                SinkSpec::Select(select::Spec { op: a.op, grouping, param: param()?, param_pos, pos })
             }
             _ => SinkSpec::Fold(fold::Spec { op: a.op, grouping, pos: a.expr.pos }),
         };
-        let mut input = self.vector(&a.expr, grid)?;
         if input.same_labels != SameLabels::Leave {
-            let grid = input.grid;
             let id = self.close(input);
             input = self.slot(id, grid, Names::Any);
         }
