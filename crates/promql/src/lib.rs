@@ -8,6 +8,8 @@ mod engine;
 mod exec;
 mod func;
 pub mod functions;
+#[doc(hidden)]
+pub mod fuzz;
 mod histogram;
 mod kahan;
 mod labels_hash;

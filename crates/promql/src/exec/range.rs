@@ -9,6 +9,7 @@ use super::table::{StepSeries, histogram_samples};
 use super::window::{RangeSpec, Window, each_window};
 use crate::annotations::{Annotations, Note};
 use crate::ast::PosRange;
+use crate::budget::Budget;
 use crate::func::{extended, over_time, rate, regression, runs};
 use nilometer_model::{Error, FloatHistogram, Labels, Result};
 use std::sync::Arc;
@@ -106,8 +107,14 @@ pub(crate) struct Steps<'a> {
     looked_at: usize,
     /// Most samples of one window.
     widest: usize,
+    budget: &'a Budget,
+    /// How many samples are looked at before it is asked again whether to go on.
+    until_check: usize,
     failed: Option<Error>,
 }
+
+/// A fraction of a second's work.
+const SAMPLES_PER_CHECK: usize = 1 << 22;
 
 impl Steps<'_> {
     /// Calls `f` with each window that has samples.
@@ -120,12 +127,20 @@ impl Steps<'_> {
     fn each_or_fail(&mut self, mut f: impl FnMut(&Window<'_>, &mut RangeContext<'_>) -> Result<Out>) {
         let spec = self.cx.spec;
         each_window(self.samples, spec, self.grid, |window| {
+            if self.failed.is_some() {
+                return;
+            }
             let mut count = window.float_range.len();
             if !window.histogram_range.is_empty() {
                 count += window.h().iter().map(|h| histogram_samples(h)).sum::<usize>();
             }
             self.looked_at += count;
             self.widest = self.widest.max(count);
+            self.until_check = self.until_check.saturating_sub(count);
+            if self.until_check == 0 {
+                self.until_check = SAMPLES_PER_CHECK;
+                self.failed = self.budget.check_interrupt().err();
+            }
             match f(&window, &mut self.cx) {
                 Ok(Out::None) => {}
                 Ok(Out::Float(v)) => self.out.floats[window.step] = v,
@@ -156,7 +171,17 @@ impl RangeCall {
             spec: &self.spec,
         };
         let out = StepSeries::new(labels.clone(), grid.len);
-        let mut steps = Steps { samples, grid, cx: range_cx, out, looked_at: 0, widest: 0, failed: None };
+        let mut steps = Steps {
+            samples,
+            grid,
+            cx: range_cx,
+            out,
+            looked_at: 0,
+            widest: 0,
+            budget: &cx.budget,
+            until_check: SAMPLES_PER_CHECK,
+            failed: None,
+        };
         self.dispatch(&mut steps);
         let Steps { mut out, looked_at, widest, failed, .. } = steps;
         if let Some(e) = failed {

@@ -20,7 +20,7 @@ pub(crate) struct Times {
 /// The nodes of `expr`.
 pub(crate) fn lower(expr: &Expr, times: Times) -> Result<Node> {
     let mut expr = expr.clone();
-    let query = QueryTimes { step_ms: times.step_ms, range_ms: times.end_ms - times.start_ms };
+    let query = QueryTimes { step_ms: times.step_ms, range_ms: times.end_ms.saturating_sub(times.start_ms) };
     resolve_durations(&mut expr, query)?;
     node(&expr, times)
 }
@@ -96,7 +96,7 @@ fn call(e: &ast::Call, times: Times) -> Result<Kind> {
     Ok(match e.func.name {
         "start" => Kind::Number(seconds(times.start_ms)),
         "end" => Kind::Number(seconds(times.end_ms)),
-        "range" => Kind::Number(seconds(times.end_ms - times.start_ms)),
+        "range" => Kind::Number(seconds(times.end_ms.saturating_sub(times.start_ms))),
         "step" if times.start_ms == times.end_ms => Kind::Number(0.0),
         "step" => Kind::Number(seconds(times.step_ms)),
         _ => {

@@ -91,7 +91,7 @@ fn matrix(
         let wrong = |what: String| Err(format!("{what} for {}, got {}", one.labels, show_series(one)));
         let (mut floats, mut histograms) = (one.floats.iter(), one.histograms.iter());
         for (step, point) in points.iter().enumerate() {
-            let t_ms = start_ms + step as i64 * step_ms;
+            let t_ms = start_ms.saturating_add((step as i64).saturating_mul(step_ms));
             if t_ms > end_ms {
                 return wrong(format!("expected {} points, more than there are steps", points.len()));
             }

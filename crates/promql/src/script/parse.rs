@@ -175,7 +175,7 @@ fn start_points(text: &str) -> Result<Vec<Option<i64>>> {
         let step = if rest.is_empty() { 0 } else { signed_duration(rest).ok_or_else(wrong)?.0 };
         for _ in 0..=times.unwrap_or(0) {
             out.push(Some(base));
-            base += step;
+            base = base.saturating_add(step);
         }
     }
     Ok(out)

@@ -36,7 +36,7 @@ impl Report {
 }
 
 /// The options under which Prometheus runs its own scripts: everything experimental is on.
-fn options() -> EngineOptions {
+pub fn script_options() -> EngineOptions {
     EngineOptions {
         parse: ParseOptions::ALL,
         delayed_name_removal: true,
@@ -45,13 +45,18 @@ fn options() -> EngineOptions {
     }
 }
 
-/// Runs all evaluations of a script, also behind one that fails.
+/// Runs all evaluations of a script, also behind one that fails, with [`script_options`].
 ///
 /// # Errors
 /// Only where the script itself cannot be read.
 pub fn run(text: &str) -> Result<Report> {
+    run_with(text, script_options())
+}
+
+/// As [`run`], with other options.
+pub fn run_with(text: &str, options: EngineOptions) -> Result<Report> {
     let script = Script::parse(text)?;
-    let engine = Engine::new(options());
+    let engine = Engine::new(options);
     let mut held = MemoryQueryable::default();
     let mut source: Option<Source> = None;
     let mut report = Report::default();
@@ -87,21 +92,26 @@ fn add(load: &Load, held: &mut MemoryQueryable) -> Result<()> {
         }
         let mut samples = Vec::new();
         for (step, point) in series.points.iter().enumerate() {
-            let t_ms = step as i64 * load.step_ms;
+            let t_ms = (step as i64).saturating_mul(load.step_ms);
             let start = starts.as_ref().and_then(|s| s[step]);
             let value = match point {
                 Point::Omitted => continue,
                 Point::Float(v) => Sample::Float(*v),
-                Point::Histogram { h, .. } => Sample::FloatHistogram(h.clone()),
+                Point::Histogram { h, .. } => {
+                    h.validate()?;
+                    Sample::FloatHistogram(h.clone())
+                }
             };
-            samples.push((Stamp { t_ms, start_ms: start.map_or(0, |start| t_ms + start) }, value));
+            samples
+                .push((Stamp { t_ms, start_ms: start.map_or(0, |start| t_ms.saturating_add(start)) }, value));
         }
         held.push(series.labels.clone(), &samples);
     }
     if load.with_nhcb {
         for (labels, steps) in nhcb::convert(load)? {
-            let sample =
-                |(step, h)| (Stamp::at(step as i64 * load.step_ms), Sample::FloatHistogram(Arc::new(h)));
+            let sample = |(step, h): (usize, _)| {
+                (Stamp::at((step as i64).saturating_mul(load.step_ms)), Sample::FloatHistogram(Arc::new(h)))
+            };
             held.push(labels, &steps.into_iter().map(sample).collect::<Vec<_>>());
         }
     }

@@ -317,7 +317,7 @@ impl Builder {
         let has_name = !a.without && a.grouping.iter().any(|l| l == METRIC_NAME);
         let mut names = if has_name { Names::Any } else { Names::Gone };
         let param_pos = a.param.as_ref().map_or(pos, |p| p.pos);
-        let param = || param.clone().ok_or_else(|| super::bug("a parameter"));
+        let param = param.ok_or_else(|| super::bug("a parameter"));
         let sink = match a.op {
             AggregateOp::CountValues => {
                 names = Names::Any;
@@ -327,12 +327,12 @@ impl Builder {
                 SinkSpec::CountValues(count_values::Spec { grouping, label })
             }
             AggregateOp::Quantile => {
-                let (q, q_pos) = (param()?, param_pos);
+                let (q, q_pos) = (param?, param_pos);
                 SinkSpec::Quantile(quantile::Spec { grouping, q, q_pos, pos: a.expr.pos })
             }
             AggregateOp::Topk | AggregateOp::Bottomk | AggregateOp::Limitk | AggregateOp::LimitRatio => {
                 names = Names::Any;
-                SinkSpec::Select(select::Spec { op: a.op, grouping, param: param()?, param_pos, pos })
+                SinkSpec::Select(select::Spec { op: a.op, grouping, param: param?, param_pos, pos })
             }
             _ => SinkSpec::Fold(fold::Spec { op: a.op, grouping, pos: a.expr.pos }),
         };
