@@ -119,6 +119,7 @@ fn assemble(
         clock,
         query: options.query.clone(),
         receive: options.receive.clone(),
+        patience: options.patience,
         query_pool: QueryPool::new(
             queries.handle().clone(),
             options.query.max_concurrent,

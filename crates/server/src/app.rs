@@ -7,6 +7,8 @@ use axum::extract::{MatchedPath, Request, State};
 use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
+use futures::FutureExt;
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 /// What the HTTP address serves: everything, so that one port is enough.
@@ -60,7 +62,11 @@ async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
     let (handler, method) = (handler_name(path), method_name(request.method()));
     let started = hub.clock.monotonic();
     let _in_flight = hub.metrics.begin(handler, method);
-    let response = next.run(request.map(body::patient)).await;
+    let patience = hub.patience;
+    let answer = next.run(request.map(|body| body::patient(body, patience)));
+    let response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
+        answer::text(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug in nilometer; its log says where: please report it")
+    });
     let took = hub.clock.monotonic().saturating_sub(started);
     hub.metrics.answered(handler, method, response.status().as_u16(), took);
     response

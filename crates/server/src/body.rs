@@ -1,5 +1,6 @@
 //! Request bodies that neither take for ever nor take more memory than there is for them.
 
+use crate::Patience;
 use axum::BoxError;
 use axum::body::Body;
 use axum::http::{HeaderMap, header};
@@ -10,40 +11,35 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// A sender may pause for so long.
-const IDLE: Duration = Duration::from_secs(30);
-/// A whole body must have come within this.
-const OVERALL: Duration = Duration::from_secs(120);
-
 /// The sender was too slow.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct TooSlow;
+pub(crate) struct TooSlow(Patience);
 
 impl fmt::Display for TooSlow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (idle, overall) = (IDLE.as_secs(), OVERALL.as_secs());
-        write!(f, "the body did not come in time: pauses may last {idle} s, all of it {overall} s")
+        let (pause, all) = (self.0.body_pause.as_secs_f64(), self.0.body.as_secs_f64());
+        write!(f, "the body did not come in time: pauses may last {pause} s, all of it {all} s")
     }
 }
 
 impl std::error::Error for TooSlow {}
 
 /// Ends with [`TooSlow`] where the sender dawdles.
-pub(crate) fn patient(body: Body) -> Body {
+pub(crate) fn patient(body: Body, patience: Patience) -> Body {
     if body.is_end_stream() {
         return body;
     }
     let now = Instant::now();
-    let patient = Patient { body, deadline: now + OVERALL, sleep: Box::pin(sleep_until(now + IDLE)) };
-    Body::new(patient)
+    let sleep = Box::pin(sleep_until(now + patience.body_pause));
+    Body::new(Patient { body, patience, deadline: now + patience.body, sleep })
 }
 
 struct Patient {
     body: Body,
+    patience: Patience,
     deadline: Instant,
     sleep: Pin<Box<Sleep>>,
 }
@@ -57,11 +53,12 @@ impl hyper::body::Body for Patient {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         if let Poll::Ready(frame) = Pin::new(&mut self.body).poll_frame(cx) {
-            let next = (Instant::now() + IDLE).min(self.deadline);
+            let next = (Instant::now() + self.patience.body_pause).min(self.deadline);
             self.sleep.as_mut().reset(next);
             return Poll::Ready(frame.map(|f| f.map_err(axum::Error::into_inner)));
         }
-        self.sleep.as_mut().poll(cx).map(|()| Some(Err(TooSlow.into())))
+        let patience = self.patience;
+        self.sleep.as_mut().poll(cx).map(|()| Some(Err(TooSlow(patience).into())))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -99,7 +96,7 @@ pub(crate) enum NoBody {
     NoMemory {
         max: u64,
     },
-    TooSlow,
+    TooSlow(TooSlow),
     /// The sender went away, or what came is not HTTP.
     Broken(String),
 }
@@ -159,7 +156,10 @@ impl Received {
 
 fn broken(e: axum::Error) -> NoBody {
     let inner = e.into_inner();
-    if inner.is::<TooSlow>() { NoBody::TooSlow } else { NoBody::Broken(inner.to_string()) }
+    match inner.downcast_ref::<TooSlow>() {
+        Some(too_slow) => NoBody::TooSlow(*too_slow),
+        None => NoBody::Broken(inner.to_string()),
+    }
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use crate::census::{Census, CensusMetrics};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::receive::Decoders;
-use crate::{QueryOptions, QueryPool, ReceiveOptions, TlsKeys};
+use crate::{Patience, QueryOptions, QueryPool, ReceiveOptions, TlsKeys};
 use nilometer_access::{Access, ReadScope};
 use nilometer_env::{Clock, Random};
 use nilometer_head::Head;
@@ -26,6 +26,7 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub query: QueryOptions,
     pub receive: ReceiveOptions,
+    pub patience: Patience,
     pub query_pool: QueryPool,
     pub build: BuildInfo,
     /// All own metrics.
@@ -58,6 +59,7 @@ pub struct HubParts {
     pub clock: Arc<dyn Clock>,
     pub query: QueryOptions,
     pub receive: ReceiveOptions,
+    pub patience: Patience,
     pub query_pool: QueryPool,
     pub build: BuildInfo,
     pub registry: Registry,
@@ -100,6 +102,7 @@ impl Hub {
             clock,
             query: parts.query,
             query_pool: parts.query_pool,
+            patience: parts.patience,
             build,
             registry: RwLock::new(registry),
             started_ms,

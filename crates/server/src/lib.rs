@@ -34,7 +34,7 @@ pub use app::{main_routes, write_routes};
 pub use auth::Caller;
 pub use hub::{BuildInfo, Dirs, Hub, HubParts};
 pub use listen::{Listener, Server};
-pub use options::{QueryFeatures, QueryOptions, ReceiveOptions};
+pub use options::{Patience, QueryFeatures, QueryOptions, ReceiveOptions};
 pub use query_pool::QueryPool;
 pub use self_metrics::SelfMetrics;
 pub use tls::{TlsFiles, TlsKeys};

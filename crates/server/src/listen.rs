@@ -26,8 +26,6 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio_rustls::TlsAcceptor;
 
-/// The first request's head, TLS included, must have come within this.
-const FIRST_REQUEST: Duration = Duration::from_secs(10);
 /// Between requests a connection may be idle for so long, and a further head may take so long.
 const NEXT_REQUEST: Duration = Duration::from_secs(180);
 /// All headers of a request together, in HTTP/1.1 with the rest of the buffer.
@@ -125,11 +123,12 @@ impl Server {
         };
         metrics.accepted.inc();
         let (listener, watcher) = (listener.clone(), self.graceful.watcher());
+        let first_request = self.hub.patience.first_request;
         let metrics = metrics.clone();
         tokio::spawn(async move {
             let _open = open;
             let _ = stream.set_nodelay(true);
-            let first = tokio::time::Instant::now() + FIRST_REQUEST;
+            let first = tokio::time::Instant::now() + first_request;
             let Some(tls) = &listener.tls else {
                 let conversation = Conversation { peer, first, watcher, metrics };
                 return conversation.hold(stream, listener.routes.clone()).await;

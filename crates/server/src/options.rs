@@ -65,3 +65,24 @@ impl Default for ReceiveOptions {
         ReceiveOptions { tenant_header: "THANOS-TENANT".to_owned(), max_body_bytes_in_flight: 256 << 20 }
     }
 }
+
+/// How long a sender may take. Requests that take longer are given up, so that slow ones do not fill the hub.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// From the connection to the end of the first request's head, TLS included.
+    pub first_request: Duration,
+    /// Pauses within a body.
+    pub body_pause: Duration,
+    /// A whole body.
+    pub body: Duration,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Patience {
+            first_request: Duration::from_secs(10),
+            body_pause: Duration::from_secs(30),
+            body: Duration::from_secs(120),
+        }
+    }
+}

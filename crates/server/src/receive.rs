@@ -161,7 +161,7 @@ impl Stop {
                     max >> 20
                 ),
             ),
-            Stop::Body(NoBody::TooSlow) => answer::text(StatusCode::REQUEST_TIMEOUT, crate::body::TooSlow),
+            Stop::Body(NoBody::TooSlow(why)) => answer::text(StatusCode::REQUEST_TIMEOUT, why),
             Stop::Body(NoBody::Broken(why)) => {
                 answer::text(StatusCode::BAD_REQUEST, format!("the body broke off: {why}"))
             }

@@ -17,6 +17,12 @@ pub(crate) struct ServeFlags {
     /// At the end, requests that are being answered get so long
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     pub(crate) http_grace_period: Millis,
+    /// A new connection must have sent the head of a request within this
+    #[arg(long = "http.header-timeout", value_name = "DURATION", default_value = "10s", hide = true)]
+    pub(crate) http_header_timeout: Millis,
+    /// Pauses within a body may last so long
+    #[arg(long = "http.body-timeout", value_name = "DURATION", default_value = "30s", hide = true)]
+    pub(crate) http_body_timeout: Millis,
     /// Certificate (PEM) of the HTTP address; read again when it changes
     #[arg(long = "http-server-tls-cert", value_name = "FILE", requires = "http_server_tls_key")]
     pub(crate) http_server_tls_cert: Option<PathBuf>,

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail, ensure};
 use nilometer_access::HubLimits;
 use nilometer_head::HeadOptions;
 use nilometer_model::{Labels, Tenant};
-use nilometer_server::{Dirs, QueryFeatures, QueryOptions, ReceiveOptions, TlsFiles};
+use nilometer_server::{Dirs, Patience, QueryFeatures, QueryOptions, ReceiveOptions, TlsFiles};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -26,6 +26,7 @@ pub(crate) struct Serve {
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
     pub(crate) receive: ReceiveOptions,
+    pub(crate) patience: Patience,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
     /// `None`: not at all.
@@ -74,6 +75,11 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         flush_on_shutdown: flags.flush_on_shutdown,
         query: query(flags, &mut warnings)?,
         receive: ReceiveOptions { tenant_header, ..ReceiveOptions::default() },
+        patience: Patience {
+            first_request: flags.http_header_timeout.duration(),
+            body_pause: flags.http_body_timeout.duration(),
+            ..Patience::default()
+        },
         log_level: flags.log_level,
         log_format: flags.log_format,
         self_metrics_interval: (!flags.no_self_metrics).then_some(interval),

@@ -1,0 +1,51 @@
+//! Many connections at a time.
+
+use crate::common::{Connection, Dir, Hub, V1, eventually, float, get, now_ms};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// In CI; by hand, `NILOMETER_TEST_CONNECTIONS=10000`.
+const CONNECTIONS: u64 = 2_000;
+
+#[test]
+fn all_are_answered_while_all_are_open() {
+    let asked = std::env::var("NILOMETER_TEST_CONNECTIONS").ok().and_then(|n| n.parse().ok());
+    let limit = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum }).unwrap();
+    let open_files = limit.maximum.unwrap_or(u64::MAX).saturating_sub(200);
+    let count = asked.unwrap_or(CONNECTIONS).min(open_files);
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    let before = hub.metric("process_resident_memory_bytes");
+    let mut connections: Vec<Connection> = (0..count).map(|_| Connection::open(hub.write).unwrap()).collect();
+    let t = now_ms();
+    for (n, connection) in connections.iter_mut().enumerate() {
+        let reply = connection.ask("POST", "/api/v1/receive", V1, &float("m", t + n as i64, 1.0)).unwrap();
+        assert_eq!(reply.status, 204, "connection {n}: {}", reply.body);
+    }
+    let grown = hub.metric("process_resident_memory_bytes") - before;
+    println!("{count} connections: {} KiB each", grown / 1_024.0 / count as f64);
+    assert!(hub.metric("nilometer_connections") >= count as f64);
+    drop(connections);
+    eventually("all are gone", || hub.metric("nilometer_connections") <= 2.0);
+}
+
+#[test]
+fn beyond_the_limit_the_others_go_on() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &["--max-connections=3"]);
+    let mut inside: Vec<_> = (0..3).map(|_| Connection::open(hub.http).unwrap()).collect();
+    for connection in &mut inside {
+        assert_eq!(connection.ask("GET", "/-/ready", &[], b"").unwrap().status, 200);
+    }
+    let mut outside = Connection::open(hub.http).unwrap();
+    assert!(outside.ask("GET", "/-/ready", &[], b"").is_err(), "the fourth is closed");
+    for connection in &mut inside {
+        assert_eq!(connection.ask("GET", "/-/ready", &[], b"").unwrap().status, 200);
+    }
+    drop(inside);
+    eventually("there is room again", || {
+        Connection::open(hub.http).is_ok_and(|mut c| c.ask("GET", "/-/ready", &[], b"").is_ok())
+    });
+    eventually("it was counted", || hub.metric("nilometer_connections_refused_total") >= 1.0);
+    assert_eq!(get(hub.http, "/-/healthy", &[]).status, 200);
+}

@@ -1,0 +1,11 @@
+//! The real binary, driven over HTTP as its users drive it.
+
+mod bad_input;
+mod common;
+mod connections;
+mod disk_full;
+mod fsync;
+mod kills;
+mod senders;
+mod smoke;
+mod tenants;

@@ -1,0 +1,158 @@
+//! A sample goes in and comes out, and the process does what it is told.
+
+use crate::common::{Dir, Hub, V1, body, float, get, matrix, now_ms, post, query, series};
+use rustix::process::Signal;
+
+#[test]
+fn a_sample_goes_in_and_comes_out() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &["--label=replica=\"a\""]);
+    let t = now_ms();
+    for (address, path) in
+        [(hub.write, "/api/v1/receive"), (hub.http, "/api/v1/write"), (hub.http, "/api/v1/receive")]
+    {
+        let reply = post(address, path, V1, &float("m", t, 1.5));
+        assert_eq!((reply.status, reply.written()), (204, [1, 0, 0]), "{path}: {}", reply.body);
+    }
+    let found = query(hub.http, "m", t, &[]);
+    let expected = serde_json::json!([{
+        "metric": {"__name__": "m", "tenant_id": "default-tenant", "replica": "a"},
+        "value": [t as f64 / 1_000.0, "1.5"],
+    }]);
+    assert_eq!(found, expected);
+    assert_eq!(hub.metric(r#"http_requests_total{code="204",handler="receive",method="post"}"#), 3.0);
+    assert_eq!(hub.metric(r#"thanos_receive_write_samples_count{code="204",tenant="default-tenant"}"#), 3.0);
+    assert!(hub.stop().success());
+}
+
+#[test]
+fn tenants_by_header() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &["--query.enforce-tenancy"]);
+    let t = now_ms();
+    for tenant in ["a", "b"] {
+        let headers = [V1, &[("THANOS-TENANT", tenant)]].concat();
+        assert_eq!(post(hub.write, "/api/v1/receive", &headers, &float("m", t, 1.0)).status, 204);
+    }
+    let found = query(hub.http, "m", t, &[("THANOS-TENANT", "b")]);
+    assert_eq!(found.as_array().unwrap().len(), 1);
+    assert_eq!(found[0]["metric"]["tenant_id"], "b");
+    for bad in ["../a", "..", "a/b", "a\\b", "%2e%2e", "@nilometer", "nilometer"] {
+        let headers = [V1, &[("THANOS-TENANT", bad)]].concat();
+        let reply = post(hub.write, "/api/v1/receive", &headers, &float("m", t, 1.0));
+        assert!(matches!(reply.status, 400 | 403), "{bad:?}: {} {}", reply.status, reply.body);
+        assert_eq!(reply.written(), [0, 0, 0]);
+    }
+    let names: Vec<String> = std::fs::read_dir(dir.path().join("data/receive"))
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| !["a", "b", "@nilometer"].contains(&name.as_str()))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn restarts_remember() {
+    let dir = Dir::new();
+    let t = now_ms();
+    let hub = Hub::start(dir.path(), &[]);
+    assert_eq!(hub.push(&float("m", t, 1.0)).status, 204);
+    assert!(hub.stop().success());
+    let hub = Hub::start(dir.path(), &[]);
+    assert_eq!(hub.push(&float("m", t + 1, 2.0)).status, 204);
+    hub.kill();
+    let hub = Hub::start(dir.path(), &["--flush-on-shutdown"]);
+    let both = vec![(t, 1.0), (t + 1, 2.0)];
+    assert_eq!(matrix(hub.http, "m[1m]", t + 1, "__name__")["m"], both);
+    assert!(hub.stop().success());
+    let blocks = std::fs::read_dir(dir.path().join("data/receive/default-tenant")).unwrap();
+    assert!(blocks.count() >= 1, "no block was cut");
+    let hub = Hub::start(dir.path(), &[]);
+    assert_eq!(matrix(hub.http, "m[1m]", t + 1, "__name__")["m"], both);
+}
+
+#[test]
+fn one_process_at_a_time() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    let second = Hub::try_start(dir.path(), &[]).err().expect("it must not start");
+    assert!(second.contains("another process has"), "{second}");
+    assert!(hub.stop().success());
+}
+
+#[test]
+fn pages() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    for (path, says) in [
+        ("/", "<td>default-tenant</td>"),
+        ("/-/healthy", "healthy"),
+        ("/-/ready", "ready"),
+        ("/metrics", "process_resident_memory_bytes"),
+        ("/metrics", "nilometer_build_info{version="),
+    ] {
+        hub.push(&float("m", now_ms(), 1.0));
+        crate::common::eventually(&format!("{path} says {says}"), || {
+            let reply = get(hub.http, path, &[]);
+            assert_eq!(reply.status, 200, "{path}");
+            reply.body.contains(says)
+        });
+    }
+    let open = get(hub.http, "/metrics", &[("Accept", "application/openmetrics-text;version=1.0.0")]);
+    assert!(open.body.ends_with("# EOF\n"));
+    assert!(open.header("content-type").unwrap().starts_with("application/openmetrics-text"));
+    assert_eq!(get(hub.http, "/nothing", &[]).status, 404);
+    assert_eq!(get(hub.write, "/api/v1/query?query=up", &[]).status, 404, "only writes there");
+    assert_eq!(get(hub.http, "/api/v1/receive", &[]).status, 405);
+}
+
+#[test]
+fn snapshot() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    let t = now_ms();
+    assert_eq!(hub.push(&float("m", t, 1.0)).status, 204);
+    let reply = post(hub.http, "/api/v1/admin/tsdb/snapshot", &[], b"");
+    assert_eq!(reply.status, 200, "{}", reply.body);
+    let answer: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    let name = answer["data"]["name"].as_str().unwrap();
+    let blocks = dir.path().join("data/snapshots").join(name).join("default-tenant");
+    let blocks: Vec<_> = std::fs::read_dir(blocks).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!blocks.is_empty());
+    assert!(blocks.iter().all(|b| b.join("meta.json").exists() && b.join("index").exists()));
+    assert_eq!(hub.push(&float("m", t + 1, 2.0)).status, 204, "writes go on");
+    assert_eq!(matrix(hub.http, "m[1m]", t + 1, "__name__")["m"], [(t, 1.0), (t + 1, 2.0)]);
+}
+
+#[test]
+fn a_request_under_way_is_answered_at_the_end() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    let t = now_ms();
+    let sent = body(&[series(&[("__name__", "late")], &[(t, 1.0)])]);
+    let mut slow = crate::common::Connection::open(hub.write).unwrap();
+    let head =
+        format!("POST /api/v1/receive HTTP/1.1\r\nHost: hub\r\nContent-Length: {}\r\n\r\n", sent.len());
+    slow.send(head.as_bytes()).unwrap();
+    slow.send(&sent[..5]).unwrap();
+    crate::common::eventually("the request is there", || {
+        hub.metric("thanos_receive_pending_write_requests") == 1.0
+    });
+    hub.signal(Signal::TERM);
+    hub.wait_for("stopping").expect("it stops");
+    slow.send(&sent[5..]).unwrap();
+    assert_eq!(slow.reply().unwrap().status, 204);
+    assert!(hub.stop().success());
+    let hub = Hub::start(dir.path(), &[]);
+    assert_eq!(matrix(hub.http, "late[1m]", t, "__name__")["late"], [(t, 1.0)]);
+}
+
+#[test]
+fn own_metrics_are_there_to_query() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &["--self-metrics", "--self-metrics-interval=1s"]);
+    crate::common::eventually("own metrics are found", || {
+        let found = query(hub.http, "up{job=\"nilometer\",tenant_id=\"nilometer\"}", now_ms(), &[]);
+        found.as_array().unwrap().len() == 1
+    });
+}

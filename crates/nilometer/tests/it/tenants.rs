@@ -1,0 +1,137 @@
+//! With a tenants file: who may do what, and what guessing costs.
+
+use crate::common::{Dir, Hub, V1, eventually, float, get, now_ms, post, query};
+use rustix::process::Signal;
+
+/// Passwords: `correct horse` (alice), `secret` (bob). Tokens: 64 times `a`, 64 times `b`.
+const FILE: &str = "\
+tenants:
+  - name: wc-1
+    labels: {cluster: {mode: stamp}}
+    credentials:
+      - basic:
+          username: alice
+          password_hash: $2y$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3Xu
+        scopes: [write]
+      - bearer: {sha256: ffe054fe7ae0cb6dc65c3af9b61d5209f439851db43d0ba5997337df154668eb}
+        scopes: [write, read]
+operators:
+  - name: platform
+    credentials:
+      - bearer: {sha256: a0fab1377f49a759b57f63318262ebe89fabfc990e8e93ceac2984561482b9d4}
+        scopes: [read-all, admin]
+";
+
+/// `alice:correct horse`
+const ALICE: (&str, &str) = ("Authorization", "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==");
+
+fn bearer(letter: &str) -> String {
+    format!("Bearer {}", letter.repeat(64))
+}
+
+/// The letter of the operator's token.
+const OPERATOR: &str = "b";
+
+#[test]
+fn everybody_is_asked_who_they_are() {
+    let dir = Dir::new();
+    let file = dir.file("tenants.yaml", FILE);
+    let hub = Hub::start(dir.path(), &[&format!("--tenants.config-file={file}")]);
+    let t = now_ms();
+    for path in ["/", "/metrics", "/api/v1/query?query=up", "/api/v1/labels", "/nothing"] {
+        let reply = get(hub.http, path, &[]);
+        assert_eq!(reply.status, 401, "{path}");
+        assert!(reply.header("www-authenticate").is_some_and(|c| c.starts_with("Basic ")), "{path}");
+    }
+    for path in ["/-/healthy", "/-/ready"] {
+        assert_eq!(get(hub.http, path, &[]).status, 200, "{path}");
+    }
+    assert_eq!(post(hub.write, "/api/v1/receive", V1, &float("m", t, 1.0)).status, 401);
+    let (reader, operator) = (bearer("a"), bearer(OPERATOR));
+    let write = |who: (&str, &str), tenant: &str| {
+        let headers = [V1, &[who, ("THANOS-TENANT", tenant)]].concat();
+        post(hub.write, "/api/v1/receive", &headers, &float("m", t, 1.0))
+    };
+    assert_eq!(write(ALICE, "wc-1").status, 204);
+    assert_eq!(write(ALICE, "").status, 204);
+    assert_eq!(write(ALICE, "wc-2").status, 403);
+    assert_eq!(write(("Authorization", &operator), "").status, 403, "an operator cannot write");
+    assert_eq!(get(hub.http, "/api/v1/labels", &[ALICE]).status, 403, "write cannot read");
+    for who in [&reader, &operator] {
+        let found = query(hub.http, "m", t, &[("Authorization", who)]);
+        let metric = serde_json::json!({"__name__": "m", "cluster": "wc-1", "tenant_id": "wc-1"});
+        assert_eq!(found[0]["metric"], metric);
+    }
+    for (path, who, status) in [
+        ("/metrics", &reader, 403),
+        ("/metrics", &operator, 200),
+        ("/", &reader, 200),
+        ("/nothing", &reader, 404),
+    ] {
+        assert_eq!(get(hub.http, path, &[("Authorization", who)]).status, status, "{path}");
+    }
+    for path in ["/-/reload", "/api/v1/admin/tsdb/snapshot"] {
+        assert_eq!(post(hub.http, path, &[("Authorization", &reader)], b"").status, 403, "{path}");
+        assert_eq!(post(hub.http, path, &[("Authorization", &operator)], b"").status, 200, "{path}");
+    }
+}
+
+#[test]
+fn the_file_reloads() {
+    let dir = Dir::new();
+    let file = dir.file("tenants.yaml", FILE);
+    let hub = Hub::start(dir.path(), &[&format!("--tenants.config-file={file}")]);
+    let operator = bearer(OPERATOR);
+    let operator = [("Authorization", operator.as_str())];
+    let alice =
+        || post(hub.write, "/api/v1/receive", &[V1, &[ALICE]].concat(), &float("m", now_ms(), 1.0)).status;
+    assert_eq!(alice(), 204);
+    dir.file("tenants.yaml", "tenants:\n  - name: ..\n");
+    let reply = post(hub.http, "/-/reload", &operator, b"");
+    assert_eq!(reply.status, 500);
+    assert!(reply.body.contains("tenants.yaml:2"), "it names the line: {}", reply.body);
+    assert_eq!(alice(), 204, "what was in use stays so");
+    dir.file("tenants.yaml", &FILE.replace("username: alice", "username: alicia"));
+    hub.signal(Signal::HUP);
+    eventually("the old name is gone", || alice() == 401);
+}
+
+#[test]
+fn guessing_is_slowed_and_harms_nobody() {
+    let dir = Dir::new();
+    let file = dir.file("tenants.yaml", FILE);
+    let hub = Hub::start(dir.path(), &[&format!("--tenants.config-file={file}")]);
+    let alice =
+        || post(hub.write, "/api/v1/receive", &[V1, &[ALICE]].concat(), &float("m", now_ms(), 1.0)).status;
+    assert_eq!(alice(), 204);
+    let mut statuses = std::collections::BTreeMap::new();
+    for n in 0..300 {
+        // `alice:` and three digits, of which the last may be part of one letter of base64.
+        let guess = format!("Basic {}", base64(&format!("alice:guess{n:03}")));
+        let reply = get(hub.http, "/", &[("Authorization", &guess)]);
+        *statuses.entry(reply.status).or_insert(0) += 1;
+        if reply.status == 429 {
+            assert!(reply.header("retry-after").is_some());
+        }
+    }
+    assert_eq!(statuses.keys().copied().collect::<Vec<_>>(), [401, 429], "{statuses:?}");
+    assert!(statuses[&401] < 100, "most were not even hashed: {statuses:?}");
+    assert_eq!(alice(), 204, "who is known goes on");
+    for token in 0..300 {
+        let guess = format!("Bearer {token:064}");
+        assert_eq!(get(hub.http, "/", &[("Authorization", &guess)]).status, 401);
+    }
+}
+
+fn base64(text: &str) -> String {
+    const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut out = String::new();
+    for chunk in text.as_bytes().chunks(3) {
+        let n = chunk.iter().fold(0u32, |n, &b| n << 8 | u32::from(b)) << (8 * (3 - chunk.len()));
+        for i in 0..4 {
+            let letter = ALPHABET[(n >> (18 - 6 * i) & 63) as usize] as char;
+            out.push(if i <= chunk.len() { letter } else { '=' });
+        }
+    }
+    out
+}
