@@ -18,7 +18,7 @@ use crate::refused::{Reason, Refused, describe};
 use crate::state::{State, Stored};
 use admit::Admission;
 use nilometer_chunk::Stamp;
-use nilometer_model::{Error, Exemplar, Labels, Result, Tenant, Value};
+use nilometer_model::{Error, Exemplar, Kind, Labels, Result, Tenant, Value};
 use nilometer_wire::remote_write::{Identity, Series, WriteRequest};
 
 /// Closed chunks that could not be written yet; beyond it writes are refused until the disk takes them.
@@ -163,7 +163,12 @@ impl Run<'_, '_> {
     #[cold]
     fn first_seen(&mut self, n: usize, series: &Series<'_>) -> Result<usize, (Reason, String)> {
         let sent = match series.identity() {
-            Identity::Refused(defect) => return Err((Reason::LabelLimit, format!("series {n}: {defect}"))),
+            Identity::Refused(defect) => {
+                let error = Error::from(defect);
+                let is_limit = matches!(error.kind(), Kind::Limit { .. });
+                let reason = if is_limit { Reason::LabelLimit } else { Reason::InvalidLabels };
+                return Err((reason, format!("series {n}: {error}")));
+            }
             Identity::Key(_) | Identity::Loose(_) => series.labels(),
         };
         let admission = Admission { policy: self.context.policy };

@@ -11,7 +11,7 @@
 //!
 //! `previous` is the position of the series' chunk before this one, so that memory holds one position a series.
 
-use crate::frame::{FILE_HEAD_BYTES, FRAME_HEAD_BYTES, Framing};
+use crate::frame::{FILE_HEAD_BYTES, FRAME_HEAD_BYTES, Found, Frames, Framing};
 use crate::open::Packed;
 use nilometer_chunk::Encoding;
 use nilometer_env::{File, Fs, Random};
@@ -232,6 +232,46 @@ impl ChunkFiles {
         parse_body(body).ok_or_else(|| corrupt("a closed chunk is none"))
     }
 
+    /// How long each file is.
+    pub(crate) fn lengths(&self) -> BTreeMap<u32, u64> {
+        self.files.iter().map(|(number, file)| (*number, file.len)).collect()
+    }
+
+    /// Forgets what is in no file of `lengths`, or behind its length there: chunks of a process that died
+    /// before the log had their samples, or whose samples the log gives again.
+    pub(crate) fn keep_only(&mut self, lengths: &BTreeMap<u32, u64>) -> Result<()> {
+        for (number, file) in &mut self.files {
+            match lengths.get(number) {
+                Some(len) => file.len = file.len.min(*len),
+                None => {
+                    let path = self.dir.join(name(*number, file.range_start_ms));
+                    self.fs
+                        .remove_file(&path)
+                        .map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
+                }
+            }
+        }
+        self.files.retain(|number, _| lengths.contains_key(number));
+        Ok(())
+    }
+
+    /// The chunks of some series, found by reading all files: for when what pointed to them is damaged.
+    pub(crate) fn of_series(&self, wanted: impl Fn(u64) -> bool) -> Result<Vec<(u64, TimeRange, ChunkPos)>> {
+        let mut found = Vec::new();
+        for (number, file) in &self.files {
+            let bytes = file
+                .all()
+                .map_err(|e| Error::io(format!("reading closed chunks in {}", self.dir.display()), e))?;
+            for frame in Frames::new(file.framing, &bytes) {
+                let Found::Body { offset, body } = frame else { continue };
+                if let Some(closed) = parse_body(body).filter(|c| wanted(c.series)) {
+                    found.push((closed.series, closed.packed.range, ChunkPos::new(*number, offset)));
+                }
+            }
+        }
+        Ok(found)
+    }
+
     /// Removes the files of ranges that start before `end_ms`, where `keep` does not hold them back.
     pub(crate) fn drop_ranges(&mut self, end_ms: i64, keep: impl Fn(i64) -> bool) -> Result<()> {
         let gone = |start: i64| start < end_ms && !keep(start);
@@ -261,6 +301,16 @@ impl ChunkFiles {
 }
 
 impl ChunkFile {
+    /// The whole file, with what is not written yet.
+    fn all(&self) -> std::io::Result<Vec<u8>> {
+        let mut bytes = vec![0; (self.len as usize).saturating_sub(self.waiting.len())];
+        if let Some(file) = &self.file {
+            file.read_exact_at(&mut bytes, 0)?;
+        }
+        bytes.extend_from_slice(&self.waiting);
+        Ok(bytes)
+    }
+
     /// The bytes from `offset` on, at least the frame that stands there.
     fn read(&self, offset: u64) -> std::io::Result<Vec<u8>> {
         let written = self.len - self.waiting.len() as u64;

@@ -137,6 +137,7 @@ impl Head {
             tracing::error!(damage, "a part of what was stored is damaged and left out; all else is there");
         }
         for tail in &recovered.log.tails {
+            metrics.log_tails.inc();
             tracing::warn!(tail, "an unfinished end of the log was left out");
         }
         tracing::info!(

@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 pub(crate) struct Metrics {
     pub(crate) corruptions: Counter,
     pub(crate) log_failures: Counter,
+    pub(crate) log_tails: Counter,
     pub(crate) cuts: Counter,
     pub(crate) cut_failures: Counter,
     pub(crate) snapshots: Counter,

@@ -5,6 +5,7 @@
 //! counted, named, and costs only itself.
 
 use crate::index::KeyHasher;
+use crate::late::Sealed;
 use crate::log::{Lsn, Replayed, replay};
 use crate::ranges::Ranges;
 use crate::record::{self, Entry};
@@ -14,7 +15,7 @@ use crate::tenant::TenantHead;
 use nilometer_chunk::Stamp;
 use nilometer_env::{Fs, Random};
 use nilometer_model::{Error, Labels, Result, Tenant, Ulid, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -44,6 +45,10 @@ struct Returning {
     known_below: u64,
     /// Series that were forgotten and came back under another id, by that id.
     renamed: HashMap<u64, u64>,
+    /// Series whose body in the snapshot is damaged.
+    bare: BTreeSet<u64>,
+    /// The snapshot's files of closed chunks; `None` where a snapshot should say and does not.
+    files: Option<BTreeMap<u32, u64>>,
     begun: BTreeSet<Begun>,
     lost_samples: u64,
 }
@@ -103,6 +108,8 @@ impl Recovery<'_> {
             done: Vec::new(),
             known_below: 0,
             renamed: HashMap::new(),
+            bare: BTreeSet::new(),
+            files: Some(BTreeMap::new()),
             begun: BTreeSet::new(),
             lost_samples: 0,
         })
@@ -124,10 +131,20 @@ impl Recovery<'_> {
 
     fn restore(&self, tenants: &mut Tenants) -> Result<snapshot::Restored> {
         let mut current: Option<Tenant> = None;
+        let mut named: VecDeque<(u64, Labels)> = VecDeque::new();
         let mut ended: Vec<(Tenant, Ended)> = Vec::new();
         let restored = snapshot::restore(&*self.fs, &self.hub_dir, |item| {
+            // Series come in the order in which they were named; who is passed over is damaged.
+            let reached = match &item {
+                Item::Series(series) => series.id,
+                _ => u64::MAX,
+            };
+            self.add_bare(current.as_ref().and_then(|name| tenants.get_mut(name)), &mut named, reached)?;
             if let Item::Tenant(item) = item {
                 let name = item.name.clone();
+                if current.as_ref() == Some(&name) {
+                    return Ok(());
+                }
                 let mut tenant = match tenants.remove(&name) {
                     Some(tenant) => tenant,
                     None => self.open(&name)?,
@@ -135,6 +152,7 @@ impl Recovery<'_> {
                 let state = &mut tenant.head.lock_mut().state;
                 ended.extend(item.put_into(state).into_iter().map(|e| (name.clone(), e)));
                 tenant.known_below = state.next_id;
+                tenant.files = None;
                 tenants.insert(name.clone(), tenant);
                 current = Some(name);
                 return Ok(());
@@ -146,9 +164,12 @@ impl Recovery<'_> {
             match item {
                 Item::Series(series) => {
                     let lsn = series.lsn;
+                    named.pop_front_if(|(id, _)| *id == series.id);
                     series.put_into(state, self.hasher)?;
                     tenant.done.push(lsn);
                 }
+                Item::Files(lengths) => tenant.files = Some(lengths),
+                Item::Labels(labels) => named = labels.into(),
                 Item::Exemplar(labels, exemplar) => {
                     state.extras.add_exemplar(&labels, exemplar);
                 }
@@ -159,12 +180,36 @@ impl Recovery<'_> {
             }
             Ok(())
         })?;
+        self.add_bare(current.as_ref().and_then(|name| tenants.get_mut(name)), &mut named, u64::MAX)?;
+        for tenant in tenants.values_mut() {
+            if let Some(lengths) = tenant.files.take() {
+                tenant.head.lock_mut().state.files.keep_only(&lengths)?;
+            }
+            tenant.find_chunks_of_bare()?;
+        }
         for (name, ended) in ended {
             if let Some(tenant) = tenants.get_mut(&name) {
                 tenant.head.lock_mut().state.drop_cut(ended)?;
             }
         }
         Ok(restored)
+    }
+
+    /// Adds the named series with ids below `reached`, of which nothing but their labels could be read.
+    fn add_bare(
+        &self,
+        tenant: Option<&mut Returning>,
+        named: &mut VecDeque<(u64, Labels)>,
+        reached: u64,
+    ) -> Result<()> {
+        let Some(tenant) = tenant else { return Ok(()) };
+        while let Some((id, labels)) = named.pop_front_if(|(id, _)| *id < reached) {
+            let key = self.hasher.key_of(&labels);
+            tenant.head.lock_mut().state.add_series(key, &labels, id);
+            tenant.done.push(0);
+            tenant.bare.insert(id);
+        }
+        Ok(())
     }
 }
 
@@ -243,7 +288,28 @@ impl Returning {
             state.append(slot, at, &value);
             return Ok(());
         }
-        state.insert_late(slot, at, value).map(drop)
+        // Where what is there is damaged, the log may just have what is missing.
+        if state.insert_late(slot, at, value.clone()).is_err() {
+            state.put_late(slot, at, value);
+        }
+        Ok(())
+    }
+
+    /// Closed chunks say whose they are: those of bare series are found by reading them all. They are taken
+    /// for late ones, whose places are listed one by one.
+    fn find_chunks_of_bare(&mut self) -> Result<()> {
+        let bare = std::mem::take(&mut self.bare);
+        if bare.is_empty() {
+            return Ok(());
+        }
+        let state = &mut self.head.lock_mut().state;
+        for (id, range, pos) in state.files.of_series(|id| bare.contains(&id))? {
+            if let Some(slot) = state.slot_of(id, 0) {
+                let late = state.series[slot].late.get_or_insert_default();
+                late.sealed.push(Sealed { range, pos, cut: 0 });
+            }
+        }
+        Ok(())
     }
 
     fn cut_ended(&mut self, ended: Ended, block: Option<&[u8; 16]>) -> Result<()> {

@@ -84,10 +84,16 @@ impl Series {
 
 pub(crate) type ClosedIter<'a> = Box<dyn Iterator<Item = Result<ClosedChunk>> + 'a>;
 
-/// The chunks of a series that overlap `range`, newest first. A damaged one ends the walk with its error.
+/// The chunks of a series that overlap `range`, newest first. A damaged one is an error among them; those
+/// before it are then found by reading the files.
 fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -> ClosedIter<'f> {
     let (mut pos, id) = (series.chain, series.id);
+    let mut searched: Option<std::vec::IntoIter<ChunkPos>> = None;
+    let mut before_ms = i64::MAX;
     let walk = std::iter::from_fn(move || {
+        if let Some(rest) = &mut searched {
+            pos = rest.next()?;
+        }
         // A file that is gone was cut, with all that is before it.
         if pos.is_none() || files.range_start_ms(pos).is_none() {
             return None;
@@ -99,7 +105,11 @@ fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -
                 closed.series
             ))),
         });
-        pos = closed.as_ref().map_or(ChunkPos::NONE, |c| c.previous);
+        match &closed {
+            Ok(closed) => (pos, before_ms) = (closed.previous, closed.packed.range.min_ms),
+            Err(_) if searched.is_none() => searched = Some(search(files, id, before_ms).into_iter()),
+            Err(_) => {}
+        }
         Some(closed)
     });
     Box::new(
@@ -108,4 +118,12 @@ fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -
         })
         .filter(move |closed| closed.as_ref().map_or(true, |c| c.packed.range.overlaps(&range))),
     )
+}
+
+/// Where a series' whole chunks before a time are, newest first.
+fn search(files: &ChunkFiles, id: u64, before_ms: i64) -> Vec<ChunkPos> {
+    let mut found = files.of_series(|series| series == id).unwrap_or_default();
+    found.retain(|(_, range, _)| range.max_ms < before_ms);
+    found.sort_by_key(|(_, range, _)| std::cmp::Reverse(range.max_ms));
+    found.into_iter().map(|(_, _, pos)| pos).collect()
 }

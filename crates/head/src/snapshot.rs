@@ -8,12 +8,14 @@
 //! Frame files (`frame.rs`) in `snapshot-<n>/<part>.snap`, with bodies
 //!
 //! ```text
-//! 1 tenant    name, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
+//! 1 tenant    (twice) name, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
 //!             ended cuts (count <uv>, (id <uv>, start <v>)…), uncut ranges (count <uv>, start <v>…)
 //! 2 series    lsn <uv>, id <uv>, labels, chain u64, chunk, late samples (count <uv>, chunk…),
 //!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)        of the tenant before
 //! 3 exemplar  series labels, exemplar                                                  of the tenant before
 //! 4 metadata  family, type u8, help, unit                                              of the tenant before
+//! 5 labels    (id <uv>, labels)…, packed by snappy: a second copy, for the series that follow
+//! 6 files     (number u32, length u64)… of closed chunks, behind all else               of the tenant before
 //! chunk       0, or encoding u8, min <v>, max <v>, data <len, bytes>
 //! ```
 
@@ -35,6 +37,8 @@ const TENANT: u8 = 1;
 const SERIES: u8 = 2;
 const EXEMPLAR: u8 = 3;
 const METADATA: u8 = 4;
+const LABELS: u8 = 5;
+const FILES: u8 = 6;
 
 const PREFIX: &str = "snapshot-";
 const TMP: &str = "snapshot.tmp";

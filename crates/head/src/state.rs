@@ -104,6 +104,12 @@ impl State {
         if let Some(there) = self.series[slot].find(at.t_ms, self.dropped_through_ms, &self.files)? {
             return Ok(if same_bits(&there, &value) { Stored::Same } else { Stored::Conflict });
         }
+        self.put_late(slot, at, value);
+        Ok(Stored::New)
+    }
+
+    /// Stores a sample out of order, at whose time none is there that can be read.
+    pub(crate) fn put_late(&mut self, slot: usize, at: Stamp, value: Value) {
         let series = &mut self.series[slot];
         let late = series.late.get_or_insert_default();
         late.insert(at, value);
@@ -112,7 +118,6 @@ impl State {
         }
         self.uncut.insert(self.ranges.start(at.t_ms));
         self.newest_ms = self.newest_ms.max(at.t_ms);
-        Ok(Stored::New)
     }
 
     /// Begins the cut of a range: what is in it now is the cut's, what comes later is not. Of the series that

@@ -1,6 +1,6 @@
 //! Reading a snapshot at start.
 
-use super::{EXEMPLAR, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk};
+use super::{EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk};
 use crate::chunks::ChunkPos;
 use crate::codec::Reader;
 use crate::frame::{Found, Frames, Framing};
@@ -12,6 +12,8 @@ use crate::record::{take_exemplar, take_metadata};
 use crate::state::{Ended, State};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Exemplar, Labels, Metadata, Result, Tenant, TimeRange};
+use nilometer_wire::snappy::{Buffer, decompress};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is wrong in a snapshot, said in words; whatever else is in it was given.
@@ -25,8 +27,12 @@ pub(crate) struct Restored {
 pub(crate) enum Item {
     Tenant(TenantItem),
     Series(Box<SeriesItem>),
+    /// The names of the series that follow, for those of them whose own body is damaged.
+    Labels(Vec<(u64, Labels)>),
     Exemplar(Labels, Exemplar),
     Metadata(String, Metadata),
+    /// How long each file of closed chunks was.
+    Files(BTreeMap<u32, u64>),
 }
 
 pub(crate) struct TenantItem {
@@ -89,6 +95,14 @@ fn take_item(body: &[u8]) -> Result<Item> {
     Ok(match from.u8()? {
         TENANT => Item::Tenant(take_tenant(&mut from)?),
         SERIES => Item::Series(Box::new(take_series(&mut from)?)),
+        FILES => {
+            let mut lengths = BTreeMap::new();
+            while !from.is_done() {
+                lengths.insert(u32::from_le_bytes(*from.array()?), from.u64()?);
+            }
+            Item::Files(lengths)
+        }
+        LABELS => Item::Labels(take_labels(from.0)?),
         EXEMPLAR => Item::Exemplar(from.labels()?, take_exemplar(&mut from)?),
         METADATA => {
             let (family, metadata) = take_metadata(&mut from)?;
@@ -96,6 +110,19 @@ fn take_item(body: &[u8]) -> Result<Item> {
         }
         other => return Err(Error::invalid(format!("a snapshot has a body of the unknown kind {other}"))),
     })
+}
+
+/// A batch's labels, unpacked, are at most this.
+const MAX_LABELS_BYTES: usize = 256 << 20;
+
+fn take_labels(packed: &[u8]) -> Result<Vec<(u64, Labels)>> {
+    let mut plain = Buffer::default();
+    decompress(packed, MAX_LABELS_BYTES, &mut plain)?;
+    let (mut from, mut all) = (Reader(plain.as_slice()), Vec::new());
+    while !from.is_done() {
+        all.push((from.uvarint()?, from.labels()?));
+    }
+    Ok(all)
 }
 
 fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {

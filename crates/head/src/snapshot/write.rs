@@ -1,6 +1,6 @@
 //! Writing a snapshot beside running ingestion.
 
-use super::{EXEMPLAR, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, put_chunk};
+use super::{EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, put_chunk};
 use crate::codec::{put_bytes, put_labels, put_uvarint, put_varint};
 use crate::frame::Framing;
 use crate::log::{Log, Lsn};
@@ -40,7 +40,17 @@ pub(crate) fn write(
     for tenant in tenants {
         write_tenant(&mut parts, log, tenant)?;
         // Positions in the snapshot point into these files.
-        tenant.lock().state.files.sync()?;
+        let mut inner = tenant.lock();
+        inner.state.files.sync()?;
+        let lengths = inner.state.files.lengths();
+        drop(inner);
+        parts.frame(|body| {
+            body.push(FILES);
+            for (number, len) in &lengths {
+                body.extend_from_slice(&number.to_le_bytes());
+                body.extend_from_slice(&len.to_le_bytes());
+            }
+        })?;
     }
     // It must not hold what a crash could take from the log: numbers would be given twice.
     log.flush()?;
@@ -59,7 +69,10 @@ pub(crate) fn write(
 fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result<()> {
     let (mut next_id, end_id) = {
         let inner = tenant.lock();
-        parts.frame(|body| put_tenant(body, &tenant.name, &inner.state))?;
+        // Twice: everything behind belongs to it.
+        for _ in 0..2 {
+            parts.frame(|body| put_tenant(body, &tenant.name, &inner.state))?;
+        }
         for (family, metadata) in inner.state.extras.metadata() {
             parts.frame(|body| {
                 body.push(METADATA);
@@ -79,16 +92,35 @@ fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result
         let inner = tenant.lock();
         let lsn = log.last();
         let from = inner.state.series.partition_point(|s| s.id < next_id);
-        let batch = inner.state.series[from..].iter().take(BATCH_SERIES).enumerate();
-        let mut last = end_id;
-        for (n, series) in batch.filter(|(_, s)| s.id < end_id) {
-            let labels = inner.state.index.labels((from + n) as u32);
-            parts.frame(|body| put_series(body, lsn, series, &labels))?;
-            last = series.id + 1;
+        let batch: Vec<(&Series, Labels)> = inner.state.series[from..]
+            .iter()
+            .take(BATCH_SERIES)
+            .take_while(|s| s.id < end_id)
+            .enumerate()
+            .map(|(n, series)| (series, inner.state.index.labels((from + n) as u32)))
+            .collect();
+        let Some((last, _)) = batch.last() else { break };
+        next_id = last.id + 1;
+        let copy = labels_copy(&batch)?;
+        parts.frame(|body| {
+            body.push(LABELS);
+            body.extend_from_slice(&copy);
+        })?;
+        for (series, labels) in &batch {
+            parts.frame(|body| put_series(body, lsn, series, labels))?;
         }
-        next_id = if from + BATCH_SERIES >= inner.state.series.len() { end_id } else { last };
     }
     Ok(())
+}
+
+/// The names of a batch once more: where a series' own body is damaged, its later samples still have a home.
+fn labels_copy(batch: &[(&Series, Labels)]) -> Result<Vec<u8>> {
+    let mut plain = Vec::new();
+    for (series, labels) in batch {
+        put_uvarint(&mut plain, series.id);
+        put_labels(&mut plain, labels);
+    }
+    nilometer_wire::snappy::compress(&plain)
 }
 
 fn put_tenant(body: &mut Vec<u8>, name: &Tenant, state: &State) {

@@ -95,6 +95,10 @@ impl World {
         self.head = Some(self.open().unwrap());
     }
 
+    pub(super) fn close(&mut self) {
+        self.head = None;
+    }
+
     /// The power goes off and on.
     pub(super) fn crash(&mut self) {
         self.head = None;
@@ -156,13 +160,26 @@ impl World {
 
     /// Everything that a tenant has in a range, as a query would see it.
     pub(super) fn read_in(&self, tenant: &str, range: TimeRange) -> Contents {
+        let (contents, warnings) = self.read_both(tenant, range);
+        assert_eq!(warnings, 0, "nothing is damaged");
+        contents
+    }
+
+    /// What can still be read where something is damaged, and how many warnings say so.
+    pub(super) fn read_with_warnings(&self, tenant: &str) -> (Contents, usize) {
+        self.read_both(tenant, TimeRange::ALL)
+    }
+
+    fn read_both(&self, tenant: &str, range: TimeRange) -> (Contents, usize) {
+        let mut warnings = 0;
         let Some(queryable) = self.head().queryable(&Tenant::new(tenant).unwrap()) else {
-            return Contents::new();
+            return (Contents::new(), 0);
         };
         let mut contents = Contents::new();
         let mut last: Option<Labels> = None;
         let batches: Vec<_> = block_on(queryable.select(Select::new([], range)).collect());
-        for series in batches.into_iter().flat_map(|b| b.unwrap().series) {
+        let batches = batches.into_iter().map(|b| b.unwrap()).inspect(|b| warnings += b.warnings.len());
+        for series in batches.flat_map(|b| b.series) {
             assert!(last.is_none_or(|l| l < series.labels), "series are sorted and come once");
             last = Some(series.labels.clone());
             let mut by_time = BTreeMap::new();
@@ -182,7 +199,7 @@ impl World {
                 contents.insert(series.labels, by_time.into_iter().collect());
             }
         }
-        contents
+        (contents, warnings)
     }
 
     pub(super) fn blocks(&self, tenant: &str) -> usize {
