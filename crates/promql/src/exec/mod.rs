@@ -90,10 +90,24 @@ pub(crate) struct Slots {
     in_use: Held,
 }
 
+/// What something holds, counted in the budget.
 #[derive(Clone, Copy, Debug, Default)]
-struct Held {
+pub(crate) struct Held {
     samples: usize,
     bytes: usize,
+}
+
+impl Held {
+    pub(crate) fn grow(&mut self, samples: usize, bytes: usize, cx: &mut Context) -> Result<()> {
+        self.samples += samples;
+        self.bytes += bytes;
+        cx.budget.take(samples, bytes)
+    }
+
+    /// Whoever takes it over counts it again.
+    pub(crate) fn release(self, cx: &mut Context) {
+        cx.budget.release(self.samples, self.bytes);
+    }
 }
 
 impl Slots {

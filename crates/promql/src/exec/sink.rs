@@ -3,7 +3,7 @@
 use super::aggregate::{count_values, fold, quantile, select};
 use super::grid::Grid;
 use super::table::{StepSeries, has_same_labels, join_same_labels, same_labels_error};
-use super::{Context, Output, Slots};
+use super::{Context, Held, Output, Slots};
 use nilometer_model::Result;
 
 /// Takes the series of a flow, in order.
@@ -36,7 +36,9 @@ pub(crate) enum SameLabels {
 impl SinkSpec {
     pub(crate) fn start(self, grid: Grid, slots: &mut Slots, cx: &mut Context) -> Result<Box<dyn Sink>> {
         Ok(match self {
-            SinkSpec::Collect(same_labels) => Box::new(Collect { series: Vec::new(), same_labels, bytes: 0 }),
+            SinkSpec::Collect(same_labels) => {
+                Box::new(Collect { series: Vec::new(), same_labels, held: Held::default() })
+            }
             SinkSpec::Fold(spec) => spec.start(grid),
             SinkSpec::Quantile(spec) => spec.start(grid, slots, cx)?,
             SinkSpec::CountValues(spec) => spec.start(grid)?,
@@ -49,18 +51,18 @@ impl SinkSpec {
 struct Collect {
     series: Vec<StepSeries>,
     same_labels: SameLabels,
-    bytes: usize,
+    held: Held,
 }
 
 impl Sink for Collect {
     fn push(&mut self, series: StepSeries, cx: &mut Context) -> Result<()> {
-        self.bytes += series.bytes();
-        cx.budget.check(0, self.bytes)?;
+        self.held.grow(series.sample_count(), series.bytes(), cx)?;
         self.series.push(series);
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _cx: &mut Context) -> Result<Output> {
+    fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output> {
+        self.held.release(cx);
         Ok(Output::Vector(match self.same_labels {
             SameLabels::Leave => self.series,
             SameLabels::Join => join_same_labels(self.series)?,

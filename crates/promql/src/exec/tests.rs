@@ -241,3 +241,13 @@ fn interrupts_end_a_query() {
     let error = block_on(engine.instant(&source, "m", 0)).unwrap_err();
     assert_eq!(error.message(), "query timed out in expression evaluation");
 }
+
+/// A server moves queries between threads.
+#[test]
+fn queries_can_be_sent() {
+    fn is_send<T: Send>(_: &T) {}
+    let engine = Engine::new(EngineOptions::default());
+    let source = Source::new(Arc::new(MemoryQueryable::default()));
+    is_send(&engine.instant(&source, "m", 0));
+    is_send(&engine.range(&source, "m", Range { start_ms: 0, end_ms: 1, step_ms: 1 }));
+}

@@ -4,7 +4,7 @@ use super::Grouping;
 use crate::exec::grid::Grid;
 use crate::exec::sink::Sink;
 use crate::exec::table::{Cell, StepSeries};
-use crate::exec::{Context, Output};
+use crate::exec::{Context, Held, Output};
 use crate::histogram::describe;
 use crate::number::plain;
 use nilometer_model::{Error, Labels, Result};
@@ -25,7 +25,13 @@ impl Spec {
             self.grouping.labels.push(self.label.clone());
             self.grouping.labels.sort_unstable();
         }
-        Ok(Box::new(CountValues { spec: self, steps: grid.len, found: HashMap::new(), series: Vec::new() }))
+        Ok(Box::new(CountValues {
+            spec: self,
+            steps: grid.len,
+            found: HashMap::new(),
+            series: Vec::new(),
+            held: Held::default(),
+        }))
     }
 }
 
@@ -34,6 +40,7 @@ struct CountValues {
     steps: usize,
     found: HashMap<Labels, usize>,
     series: Vec<StepSeries>,
+    held: Held,
 }
 
 impl Sink for CountValues {
@@ -59,7 +66,7 @@ impl Sink for CountValues {
             let at = *self.found.entry(labels.clone()).or_insert(next);
             if at == next {
                 self.series.push(StepSeries::new(labels, self.steps));
-                cx.budget.check(0, self.series.len() * (self.steps * 8 + size_of::<StepSeries>()))?;
+                self.held.grow(0, self.steps * 8 + size_of::<StepSeries>(), cx)?;
             }
             count(&mut self.series[at], step);
             last = bits.map(|bits| (bits, at));
@@ -67,7 +74,8 @@ impl Sink for CountValues {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, _cx: &mut Context) -> Result<Output> {
+    fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output> {
+        self.held.release(cx);
         Ok(Output::Vector(self.series))
     }
 }

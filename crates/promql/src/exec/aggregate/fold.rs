@@ -8,7 +8,7 @@ use crate::ast::{AggregateOp, PosRange};
 use crate::exec::grid::Grid;
 use crate::exec::sink::Sink;
 use crate::exec::table::{ABSENT, Cell, StepSeries, is_absent};
-use crate::exec::{Context, Output};
+use crate::exec::{Context, Held, Output};
 use crate::kahan::{Mean, Sum};
 use nilometer_model::Result;
 
@@ -49,14 +49,21 @@ struct Fold<C> {
     /// One column of cells for each group.
     cells: Vec<Vec<C>>,
     histograms: Histograms,
-    bytes: usize,
+    held: Held,
 }
 
 impl<C: FoldCell> Fold<C> {
     fn boxed(spec: Spec, grid: Grid) -> Box<dyn Sink> {
         let groups = Groups::new(spec.grouping.clone());
         let histograms = Histograms::new(spec.op, spec.pos);
-        Box::new(Fold::<C> { spec, steps: grid.len, groups, cells: Vec::new(), histograms, bytes: 0 })
+        Box::new(Fold::<C> {
+            spec,
+            steps: grid.len,
+            groups,
+            cells: Vec::new(),
+            histograms,
+            held: Held::default(),
+        })
     }
 
     fn add_histograms(&mut self, group: usize, series: &StepSeries, cx: &mut Context) {
@@ -77,8 +84,7 @@ impl<C: FoldCell> Sink for Fold<C> {
     fn push(&mut self, series: StepSeries, cx: &mut Context) -> Result<()> {
         let group = self.groups.of(&series);
         if group == self.cells.len() {
-            self.bytes += self.steps * size_of::<C>() + size_of::<StepSeries>();
-            cx.budget.check(0, self.bytes + self.histograms.bytes())?;
+            self.held.grow(0, self.steps * size_of::<C>() + size_of::<StepSeries>(), cx)?;
             self.cells.push(vec![C::default(); self.steps]);
         }
         for (cell, v) in self.cells[group].iter_mut().zip(&series.floats) {
@@ -88,12 +94,13 @@ impl<C: FoldCell> Sink for Fold<C> {
         }
         if !series.histograms.is_empty() {
             self.add_histograms(group, &series, cx);
-            cx.budget.check(0, self.bytes + self.histograms.bytes())?;
+            cx.budget.check(0, self.histograms.bytes())?;
         }
         Ok(())
     }
 
     fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output> {
+        self.held.release(cx);
         let mut series = self.groups.into_series(self.steps);
         for (out, cells) in series.iter_mut().zip(&self.cells) {
             for (v, cell) in out.floats.iter_mut().zip(cells) {

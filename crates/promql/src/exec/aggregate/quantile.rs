@@ -7,7 +7,7 @@ use crate::exec::grid::Grid;
 use crate::exec::sink::Sink;
 use crate::exec::stage::ScalarRef;
 use crate::exec::table::{StepSeries, is_absent};
-use crate::exec::{Context, Output, Slots};
+use crate::exec::{Context, Held, Output, Slots};
 use crate::func::quantile::quantile;
 use nilometer_model::Result;
 
@@ -22,7 +22,13 @@ impl Spec {
     pub(crate) fn start(mut self, grid: Grid, slots: &mut Slots, _cx: &mut Context) -> Result<Box<dyn Sink>> {
         self.q.resolve(slots)?;
         let groups = Groups::new(self.grouping.clone());
-        Ok(Box::new(Quantile { spec: self, steps: grid.len, groups, values: Vec::new(), count: 0 }))
+        Ok(Box::new(Quantile {
+            spec: self,
+            steps: grid.len,
+            groups,
+            values: Vec::new(),
+            held: Held::default(),
+        }))
     }
 }
 
@@ -32,7 +38,7 @@ struct Quantile {
     groups: Groups,
     /// Of each group, the values at each step.
     values: Vec<Vec<Vec<f64>>>,
-    count: usize,
+    held: Held,
 }
 
 impl Sink for Quantile {
@@ -40,21 +46,23 @@ impl Sink for Quantile {
         let group = self.groups.of(&series);
         if group == self.values.len() {
             self.values.push(vec![Vec::new(); self.steps]);
-            self.count += self.steps * 3;
+            self.held.grow(0, self.steps * 24, cx)?;
         }
+        let mut count = 0;
         for (values, v) in self.values[group].iter_mut().zip(&series.floats) {
             if !is_absent(*v) {
                 values.push(*v);
-                self.count += 1;
+                count += 1;
             }
         }
         if series.histograms.iter().any(Option::is_some) {
             cx.notes.add(&Note::HistogramIgnored { aggregation: "quantile" }, self.spec.pos);
         }
-        cx.budget.check(0, self.count * 8)
+        self.held.grow(count, count * 8, cx)
     }
 
     fn finish(mut self: Box<Self>, cx: &mut Context) -> Result<Output> {
+        self.held.release(cx);
         let q_at = |step| self.spec.q.at(step);
         if !self.values.is_empty() {
             let all = (0..self.steps).map(q_at);

@@ -7,7 +7,7 @@ use crate::exec::grid::Grid;
 use crate::exec::sink::Sink;
 use crate::exec::stage::ScalarRef;
 use crate::exec::table::{Cell, StepSeries};
-use crate::exec::{Context, Output, Slots};
+use crate::exec::{Context, Held, Output, Slots};
 use crate::number::shortest;
 use nilometer_model::{Error, Labels, Result};
 use std::cmp::Ordering;
@@ -25,7 +25,14 @@ impl Spec {
     pub(crate) fn start(mut self, grid: Grid, slots: &mut Slots, _cx: &mut Context) -> Result<Box<dyn Sink>> {
         self.param.resolve(slots)?;
         let groups = Groups::new(self.grouping.clone());
-        Ok(Box::new(Select { spec: self, grid, groups, series: Vec::new(), group_of: Vec::new(), bytes: 0 }))
+        Ok(Box::new(Select {
+            spec: self,
+            grid,
+            groups,
+            series: Vec::new(),
+            group_of: Vec::new(),
+            held: Held::default(),
+        }))
     }
 }
 
@@ -35,19 +42,19 @@ struct Select {
     groups: Groups,
     series: Vec<StepSeries>,
     group_of: Vec<usize>,
-    bytes: usize,
+    held: Held,
 }
 
 impl Sink for Select {
     fn push(&mut self, series: StepSeries, cx: &mut Context) -> Result<()> {
-        self.bytes += series.bytes();
-        cx.budget.check(0, self.bytes)?;
+        self.held.grow(series.sample_count(), series.bytes(), cx)?;
         self.group_of.push(self.groups.of(&series));
         self.series.push(series);
         Ok(())
     }
 
     fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output> {
+        self.held.release(cx);
         if !self.check_param(cx)? {
             return Ok(Output::Vector(Vec::new()));
         }
