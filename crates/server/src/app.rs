@@ -65,7 +65,10 @@ async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
     let patience = hub.patience;
     let answer = next.run(request.map(|body| body::patient(body, patience)));
     let response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
-        answer::text(StatusCode::INTERNAL_SERVER_ERROR, "this is a bug in nilometer; its log says where: please report it")
+        answer::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "this is a bug in nilometer; its log says where: please report it",
+        )
     });
     let took = hub.clock.monotonic().saturating_sub(started);
     hub.metrics.answered(handler, method, response.status().as_u16(), took);

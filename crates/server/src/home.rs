@@ -6,7 +6,7 @@ use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
-use nilometer_access::{Identity, ReadScope};
+use nilometer_access::{Identity, RESERVED_TENANT, ReadScope};
 use nilometer_head::TenantInfo;
 use std::fmt::Write;
 use std::sync::Arc;
@@ -81,7 +81,8 @@ impl Page<'_> {
                         samples are.";
             (hint, "    headers:\n      THANOS-TENANT: my-cluster\n")
         };
-        let own = "; also kept here, as tenant <code>nilometer</code>";
+        let keeps_own = self.tenants.iter().flatten().any(|tenant| tenant.name.as_str() == RESERVED_TENANT);
+        let own = if keeps_own { "; also kept here, as tenant <code>nilometer</code>" } else { "" };
         TEMPLATE
             .replace("{{tenants}}", &self.tenants())
             .replace("{{base}}", &escaped(&self.base))
@@ -103,7 +104,7 @@ impl Page<'_> {
         }
         let mut html = String::from(
             "<div class=\"card\"><table>\n<tr><th>Name</th><th class=\"n\">Series in memory</th>\
-             <th class=\"n\">Blocks on disk</th><th>Oldest sample (UTC)</th><th>Newest sample (UTC)</th></tr>\n",
+             <th class=\"n\">Blocks on disk</th><th>Data from (UTC)</th><th>until</th></tr>\n",
         );
         for tenant in tenants.iter().take(MAX_LISTED) {
             let _ = writeln!(

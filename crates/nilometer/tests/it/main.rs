@@ -9,3 +9,4 @@ mod kills;
 mod senders;
 mod smoke;
 mod tenants;
+mod tls;
