@@ -91,6 +91,8 @@ struct ChunkFile {
     len: u64,
     waiting: Vec<u8>,
     synced_len: u64,
+    /// A sync failed: what was written since the one before may never reach the disk, whatever later ones say.
+    lost_sync: bool,
 }
 
 impl ChunkFiles {
@@ -99,6 +101,10 @@ impl ChunkFiles {
         fs.create_dir_all(dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
         let mut files = BTreeMap::new();
         for entry in fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))? {
+            if entry.name.ends_with(".copy") {
+                let path = dir.join(&entry.name);
+                fs.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
+            }
             let Some((number, range_start_ms)) = parse_name(&entry.name) else { continue };
             let path = dir.join(&entry.name);
             if let Some(file) = open_file(&*fs, &path, range_start_ms)? {
@@ -143,7 +149,8 @@ impl ChunkFiles {
         let framing = Framing::new(&*self.random);
         let waiting = framing.file_head(MAGIC);
         let len = waiting.len() as u64;
-        let file = ChunkFile { range_start_ms, framing, file: None, len, waiting, synced_len: 0 };
+        let file =
+            ChunkFile { range_start_ms, framing, file: None, len, waiting, synced_len: 0, lost_sync: false };
         self.files.insert(number, file);
         self.taking.insert(range_start_ms, number);
         number
@@ -205,9 +212,12 @@ impl ChunkFiles {
     pub(crate) fn sync(&mut self) -> Result<()> {
         self.write()?;
         let failed = |e| Error::io(format!("syncing closed chunks in {}", self.dir.display()), e);
-        for file in self.files.values_mut().filter(|f| f.synced_len < f.len) {
-            if let Some(open) = &file.file {
-                open.sync().map_err(failed)?;
+        for (number, file) in self.files.iter_mut().filter(|(_, f)| f.synced_len < f.len) {
+            if file.lost_sync {
+                let path = self.dir.join(name(*number, file.range_start_ms));
+                file.write_anew(&*self.fs, &path).map_err(failed)?;
+            } else if let Some(open) = &file.file {
+                open.sync().inspect_err(|_| file.lost_sync = true).map_err(failed)?;
             }
             file.synced_len = file.len;
         }
@@ -301,6 +311,24 @@ impl ChunkFiles {
 }
 
 impl ChunkFile {
+    /// Puts a copy, synced, in the place of a file that cannot be trusted to become durable.
+    fn write_anew(&mut self, fs: &dyn Fs, path: &Path) -> std::io::Result<()> {
+        let bytes = self.all()?;
+        let copy = path.with_extension("copy");
+        if fs.exists(&copy) {
+            fs.remove_file(&copy)?;
+        }
+        let file = fs.create(&copy)?;
+        file.append(&bytes)?;
+        file.sync()?;
+        fs.rename(&copy, path)?;
+        if let Some(dir) = path.parent() {
+            fs.sync_dir(dir)?;
+        }
+        (self.file, self.lost_sync) = (Some(file), false);
+        Ok(())
+    }
+
     /// The whole file, with what is not written yet.
     fn all(&self) -> std::io::Result<Vec<u8>> {
         let mut bytes = vec![0; (self.len as usize).saturating_sub(self.waiting.len())];
@@ -359,6 +387,7 @@ fn open_file(fs: &dyn Fs, path: &Path, range_start_ms: i64) -> Result<Option<Chu
         len,
         waiting: Vec::new(),
         synced_len: len,
+        lost_sync: false,
     }))
 }
 
