@@ -65,6 +65,15 @@ pub(crate) fn push_time(out: &mut Vec<u8>, t_ms: i64) {
     };
 }
 
+/// The same without zeros at the end: how Prometheus writes the time of a scalar or string.
+pub(crate) fn push_scalar_time(out: &mut Vec<u8>, t_ms: i64) {
+    push_time(out, t_ms);
+    if t_ms % 1000 != 0 {
+        let zeros = out.iter().rev().take_while(|b| **b == b'0').count();
+        out.truncate(out.len() - zeros);
+    }
+}
+
 /// A sample's value in quotes: with an exponent below 1e-6 and from 1e21 on.
 pub(crate) fn push_value(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
@@ -267,6 +276,9 @@ mod tests {
             (i64::MIN, "-9223372036854775.808"),
         ] {
             assert_eq!(text(|out| push_time(out, t_ms)), want);
+        }
+        for (t_ms, want) in [(1000, "1"), (10_000, "10"), (100, "0.1"), (-1_010, "-1.01"), (0, "0")] {
+            assert_eq!(text(|out| push_scalar_time(out, t_ms)), want);
         }
     }
 

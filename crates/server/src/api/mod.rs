@@ -62,7 +62,7 @@ pub(crate) fn routes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
 }
 
 /// The routes over any data.
-fn router(api: Arc<Api>) -> Router<Arc<Hub>> {
+fn router<S>(api: Arc<Api>) -> Router<S> {
     Router::<Arc<Api>>::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))

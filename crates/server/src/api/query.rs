@@ -116,7 +116,7 @@ impl Asked {
         let evaluated = api.compute(Some(timeout), async move {
             let started = pool_api.clock.monotonic();
             if watch.interrupted().is_some() {
-                return Err(ApiError::new(ErrorType::Timeout, "query timed out in query execution"));
+                return Err(ApiError::new(ErrorType::Timeout, "query timed out in query queue"));
             }
             let result = evaluate(&pool_api, &source, &query, times).await?;
             let ended = pool_api.clock.monotonic();
@@ -199,7 +199,7 @@ fn data(kind: &str, result: impl WriteJson, after: Vec<u8>) -> Answer {
 
 fn pair(t_ms: i64, value: impl FnOnce(&mut Vec<u8>)) -> Written {
     let mut out = vec![b'['];
-    json::push_time(&mut out, t_ms);
+    json::push_scalar_time(&mut out, t_ms);
     out.push(b',');
     value(&mut out);
     out.push(b']');

@@ -1,0 +1,342 @@
+//! What a Prometheus cannot be asked for: limits, broken storage, clients that leave, other origins.
+
+use super::world::{Got, Served, World, patient, request, serve};
+use crate::QueryOptions;
+use crate::api::data::{Data, HeadStats};
+use axum::body::Body;
+use axum::http::header;
+use expect_test::expect;
+use futures::{future, stream};
+use nilometer_access::ReadScope;
+use nilometer_env::sim::SimClock;
+use nilometer_model::{Error, Metadata, Result, Tenant};
+use nilometer_storage::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesStream};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+fn served() -> Served {
+    World::new().served(&patient())
+}
+
+fn header_of(got: &Got, name: header::HeaderName) -> &str {
+    got.headers.get(name).map_or("", |v| v.to_str().unwrap())
+}
+
+#[test]
+fn pages_of_other_origins_may_read() {
+    let served = served();
+    for (method, path, status) in [
+        ("GET", "/labels", 200),
+        ("GET", "/query", 400),
+        ("OPTIONS", "/query", 204),
+        ("DELETE", "/query", 405),
+    ] {
+        let got = served.send(request(method, path, None));
+        assert_eq!(got.status, status, "{method} {path}");
+        assert_eq!(header_of(&got, header::ACCESS_CONTROL_ALLOW_ORIGIN), "*", "{method} {path}");
+    }
+}
+
+#[test]
+fn answers_are_json_and_wrong_methods_are_named() {
+    let served = served();
+    for path in ["/labels", "/query", "/status/buildinfo"] {
+        assert_eq!(header_of(&served.get(path), header::CONTENT_TYPE), "application/json", "{path}");
+    }
+    let got = served.send(request("DELETE", "/query", None));
+    assert_eq!(header_of(&got, header::ALLOW), "GET,HEAD,POST");
+}
+
+#[test]
+fn what_came_past_authentication_is_refused() {
+    let served = served();
+    let status = |path| {
+        served.runtime().block_on(async { served.unauthenticated(request("GET", path, None)).await.status() })
+    };
+    for path in
+        ["/query?query=1", "/series?match[]=up", "/labels", "/label/job/values", "/status/tsdb", "/metadata"]
+    {
+        assert_eq!(status(path), 500, "{path}");
+    }
+}
+
+#[test]
+fn a_reader_of_one_tenant_sees_that_one() {
+    let served = served();
+    let count = |tenant: &str| {
+        let mut asked = request("GET", "/series?match[]=up", None);
+        asked.extensions_mut().insert(ReadScope::Only(Tenant::new(tenant).unwrap()));
+        served.send(asked).body.matches("__name__").count()
+    };
+    assert_eq!((count("golden"), count("other")), (2, 0));
+}
+
+#[test]
+fn forms_have_a_limit() {
+    let served = served();
+    let form = format!("query={}", "1".repeat(11 << 20));
+    let got = served.send(request("POST", "/query", Some(&form)));
+    assert_eq!((got.status, got.body.contains("larger than 10 MiB")), (413, true), "{}", got.body);
+    let long = format!("query={}1{}", "(".repeat(100_000), ")".repeat(100_000));
+    let got = served.send(request("POST", "/query", Some(&long)));
+    assert_eq!((got.status, got.body.contains("(limit ")), (400, true), "{}", got.body);
+}
+
+#[test]
+fn metadata_is_limited() {
+    let served = served();
+    let shown = [
+        "/metadata",
+        "/metadata?metric=b",
+        "/metadata?metric=none",
+        "/metadata?limit=1&limit_per_metric=1",
+        "/metadata?limit=0",
+        "/metadata?limit=-1&limit_per_metric=0&metric=a_total",
+    ]
+    .map(|path| served.get(path).body);
+    expect![[r#"
+        {"status":"success","data":{"a_total":[{"type":"unknown","unit":"","help":"An \u003ca\u003e."},{"type":"unknown","unit":"","help":"Another one."}],"b":[{"type":"unknown","unit":"","help":""}],"c":[{"type":"unknown","unit":"","help":"C"}]}}
+        {"status":"success","data":{"b":[{"type":"unknown","unit":"","help":""}]}}
+        {"status":"success","data":{}}
+        {"status":"success","data":{"a_total":[{"type":"unknown","unit":"","help":"An \u003ca\u003e."}]}}
+        {"status":"success","data":{}}
+        {"status":"success","data":{"a_total":[{"type":"unknown","unit":"","help":"An \u003ca\u003e."},{"type":"unknown","unit":"","help":"Another one."}]}}"#]]
+    .assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn status_tells_what_is_large() {
+    let served = served();
+    let shown = [
+        "/status/buildinfo",
+        "/status/tsdb?limit=2",
+        "/status/tsdb?limit=13",
+        "/status/tsdb?limit=10001",
+        "/status/tsdb?limit=0",
+    ]
+    .map(|path| format!("{} {}", served.get(path).status, served.get(path).body));
+    expect![[r#"
+        200 {"status":"success","data":{"version":"1.2.3","revision":"abc","branch":"","buildUser":"","buildDate":"","goVersion":"","application":"Nilometer","rustVersion":"1.95"}}
+        200 {"status":"success","data":{"headStats":{"numSeries":11,"numLabelPairs":16,"chunkCount":11,"minTime":1699999200000,"maxTime":1700001800123},"seriesCountByMetricName":[{"name":"latency_seconds_bucket","value":3},{"name":"http_requests_total","value":2}],"labelValueCountByLabelName":[{"name":"__name__","value":7},{"name":"le","value":3}],"memoryInBytesByLabelName":[{"name":"__name__","value":81},{"name":"text","value":21}],"seriesCountByLabelValuePair":[{"name":"job=a","value":10},{"name":"__name__=latency_seconds_bucket","value":3}]}}
+        500 {"status":"error","errorType":"internal","error":"unlucky (file at byte 7)"}
+        400 {"status":"error","errorType":"bad_data","error":"limit must not exceed 10000"}
+        400 {"status":"error","errorType":"bad_data","error":"limit must be a positive number"}"#]]
+    .assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn trees_are_prometheus() {
+    let served = served();
+    let shown = [
+        "/parse_query?query=sum(rate(a{b!~\"c\"}[5m]+offset+1m))without(d)",
+        "/parse_query?query=topk(2,max_over_time((-a)[10m:1m]+@+1))",
+        "/parse_query?query=a*on(b)group_left(c)(d%3Ebool+1.5)",
+        "/parse_query?query=\"x\"",
+        "/parse_query?query=a+and",
+    ]
+    .map(|path| served.get(path).body);
+    expect![[r#"
+        {"status":"success","data":{"expr":{"args":[{"anchored":false,"matchers":[{"name":"b","type":"!~","value":"c"},{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":60000,"offsetExpr":null,"range":300000,"rangeExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"matrixSelector"}],"func":{"argTypes":["matrix"],"name":"rate","returnType":"vector","variadic":0},"type":"call"},"grouping":["d"],"op":"sum","param":null,"type":"aggregation","without":true}}
+        {"status":"success","data":{"expr":{"args":[{"expr":{"expr":{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"op":"-","type":"unaryExpr"},"type":"parenExpr"},"offset":0,"offsetExpr":null,"range":600000,"rangeExpr":null,"startOrEnd":null,"step":60000,"stepExpr":null,"timestamp":1000,"type":"subquery"}],"func":{"argTypes":["matrix"],"name":"max_over_time","returnType":"vector","variadic":0},"type":"call"},"grouping":[],"op":"topk","param":{"type":"numberLiteral","val":"2"},"type":"aggregation","without":false}}
+        {"status":"success","data":{"bool":false,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"matching":{"card":"many-to-one","fillValues":{"lhs":null,"rhs":null},"include":["c"],"labels":["b"],"on":true},"op":"*","rhs":{"expr":{"bool":true,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"d"}],"name":"d","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"matching":null,"op":"\u003e","rhs":{"type":"numberLiteral","val":"1.5"},"type":"binaryExpr"},"type":"parenExpr"},"type":"binaryExpr"}}
+        {"status":"success","data":{"type":"stringLiteral","val":"x"}}
+        {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:6: parse error: unexpected end of input"}"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn without_a_time_it_is_now() {
+    // The clock stands at the last samples.
+    for path in ["/query?query=up", "/query?query=up&time="] {
+        assert!(served().get(path).body.contains("[1700001800,\"1\"]"), "{path}");
+    }
+}
+
+#[test]
+fn statistics_are_given_when_asked_for() {
+    let served = served();
+    let body = |stats: &str| served.get(&format!("/query?query=up&time=1700000600{stats}")).body;
+    assert!(!body("").contains("stats"));
+    let json: serde_json::Value = serde_json::from_str(&body("&stats=all")).unwrap();
+    assert_eq!(json["data"]["stats"]["samples"]["totalQueryableSamples"], 2);
+    assert!(json["data"]["stats"]["timings"]["execTotalTime"].is_number());
+    assert!(json.get("warnings").is_none());
+    assert!(body("&stats=1").contains("deprecated"));
+}
+
+#[test]
+fn a_large_answer_is_whole() {
+    let served = served();
+    let got = served.get("/query_range?query=up&start=1700000000&end=1700001800&step=0.2");
+    let json: serde_json::Value = serde_json::from_str(&got.body).unwrap();
+    let points = |i: usize| json["data"]["result"][i]["values"].as_array().unwrap().len();
+    assert_eq!((points(0), points(1)), (9001, 9001));
+    assert!(got.headers.get(header::CONTENT_LENGTH).is_none(), "it should come in pieces");
+}
+
+/// Storage that answers with an error, or never.
+#[derive(Clone)]
+struct Broken {
+    error: Option<Error>,
+    /// Held by each stream: tells whether any is left.
+    held: Arc<()>,
+}
+
+impl Broken {
+    fn with(error: Error) -> Self {
+        Broken { error: Some(error), held: Arc::new(()) }
+    }
+
+    fn silent() -> Self {
+        Broken { error: None, held: Arc::new(()) }
+    }
+
+    fn served(&self, options: &QueryOptions) -> Served {
+        serve(Arc::new(self.clone()), options, Arc::new(SimClock::new(1_700_000_000_000)))
+    }
+
+    fn answer<T: Send + 'static>(&self) -> BoxFuture<Result<T>> {
+        let held = self.held.clone();
+        match self.error.clone() {
+            Some(error) => Box::pin(future::ready(Err(error))),
+            None => Box::pin(async move {
+                let _held = held;
+                future::pending().await
+            }),
+        }
+    }
+}
+
+impl Queryable for Broken {
+    fn select(&self, _: Select) -> SeriesStream {
+        Box::pin(stream::once(self.answer()))
+    }
+
+    fn label_names(&self, _: LabelQuery) -> BoxFuture<Result<Names>> {
+        self.answer()
+    }
+
+    fn label_values(&self, _: &str, _: LabelQuery) -> BoxFuture<Result<Names>> {
+        self.answer()
+    }
+}
+
+impl Data for Broken {
+    fn queryable(&self, _: &ReadScope) -> Arc<dyn Queryable> {
+        Arc::new(self.clone())
+    }
+
+    fn metadata(&self, _: &ReadScope, _: Option<&str>) -> Result<BTreeMap<String, Vec<Metadata>>> {
+        self.error.clone().map_or(Ok(BTreeMap::new()), Err)
+    }
+
+    fn stats(&self, _: &ReadScope, _: usize) -> Result<HeadStats> {
+        self.error.clone().map_or(Ok(HeadStats::default()), Err)
+    }
+}
+
+const ALL: [&str; 5] = [
+    "/query?query=up",
+    "/query_range?query=up&start=1&end=2&step=1",
+    "/series?match[]=up",
+    "/labels",
+    "/label/a/values",
+];
+
+#[test]
+fn errors_of_storage_have_their_statuses() {
+    for (error, status, kind) in [
+        (Error::unavailable("later"), 503, "unavailable"),
+        (Error::corrupt("file", 1, "bad"), 500, "internal"),
+        (Error::not_found("gone"), 404, "not_found"),
+        (Error::limit("some", 3, "too much"), 422, "execution"),
+        (Error::canceled("gave up"), 503, "canceled"),
+    ] {
+        let served = Broken::with(error).served(&patient());
+        for path in ALL {
+            let got = served.get(path);
+            assert_eq!(got.status, status, "{path}: {}", got.body);
+            assert!(got.body.contains(&format!("\"errorType\":\"{kind}\"")), "{path}: {}", got.body);
+        }
+    }
+}
+
+#[test]
+fn what_takes_too_long_is_ended() {
+    let options = QueryOptions { timeout: Duration::from_millis(20), ..QueryOptions::default() };
+    let served = Broken::silent().served(&options);
+    for path in ALL {
+        let got = served.get(path);
+        assert_eq!(
+            (got.status, got.body.contains("\"errorType\":\"timeout\"")),
+            (503, true),
+            "{path}: {}",
+            got.body
+        );
+    }
+    let served = Broken::silent().served(&patient());
+    for path in ["/query?query=up&timeout=20ms", "/query?query=1&timeout=0", "/query?query=1&timeout=-1"] {
+        let got = served.get(path);
+        assert_eq!(
+            (got.status, got.body.contains("\"errorType\":\"timeout\"")),
+            (503, true),
+            "{path}: {}",
+            got.body
+        );
+    }
+}
+
+#[test]
+fn who_waits_for_a_place_is_ended_too() {
+    let silent = Broken::silent();
+    let served = silent.served(&QueryOptions { max_concurrent: 1, ..patient() });
+    served.runtime().block_on(async {
+        let first = served.respond(request("GET", "/query?query=up", None));
+        let second = served.respond(request("GET", "/query?query=1&timeout=20ms", None));
+        let mut first = std::pin::pin!(first);
+        // The first holds the only place: its stream was opened.
+        let opened = async {
+            while Arc::strong_count(&silent.held) < 4 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::select! { _ = &mut first => panic!("answered"), () = opened => {} }
+        tokio::select! {
+            _ = &mut first => panic!("answered"),
+            got = second => assert_eq!(got.status(), 503),
+        }
+    });
+}
+
+#[test]
+fn who_leaves_ends_the_query() {
+    let silent = Broken::silent();
+    let served = silent.served(&patient());
+    for path in ALL {
+        served.runtime().block_on(async {
+            let asked = served.respond(request("GET", path, None));
+            let opened = async {
+                while Arc::strong_count(&silent.held) < 3 {
+                    tokio::task::yield_now().await;
+                }
+            };
+            tokio::select! { _ = asked => panic!("answered"), () = opened => {} }
+            // Nothing is left but what the API and this test hold.
+            while Arc::strong_count(&silent.held) > 2 {
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+}
+
+#[test]
+fn a_form_that_breaks_off_is_refused() {
+    let served = served();
+    let pieces = [Ok(bytes::Bytes::from("query=")), Err(std::io::Error::other("connection reset"))];
+    let asked = axum::http::Request::post("/query")
+        .header("Content-Type", "application/x-www-form-urlencoded")
+        .body(Body::from_stream(stream::iter(pieces)))
+        .unwrap();
+    let got = served.send(asked);
+    assert_eq!((got.status, got.body.contains("connection reset")), (400, true), "{}", got.body);
+}

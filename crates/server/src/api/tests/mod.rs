@@ -1,0 +1,9 @@
+//! The API in process, over a head on a simulated disk.
+//!
+//! `testdata/api/*.txt` holds requests and what a real Prometheus answers them over the same data; see
+//! `golden`.
+
+mod capture;
+mod edges;
+mod golden;
+mod world;
