@@ -53,41 +53,31 @@ impl Samples {
     /// Puts what was appended from these lengths on in order, where it reaches back before them. Of two
     /// samples of one time the earlier chunk's counts.
     fn keep_sorted(&mut self, floats: usize, histograms: usize) {
-        if floats > 0 && floats < self.t.len() && self.t[floats] <= self.t[floats - 1] {
-            let order = merged_order(&self.t, floats);
-            permute(&mut self.t, &order);
-            permute(&mut self.v, &order);
-            if !self.st.is_empty() {
-                permute(&mut self.st, &order);
-            }
+        if let Some((from, order)) = merged_order(&self.t, floats) {
+            reorder_tail(&mut self.t, from, &order);
+            reorder_tail(&mut self.v, from, &order);
+            reorder_tail(&mut self.st, from, &order);
         }
-        if histograms > 0 && histograms < self.ht.len() && self.ht[histograms] <= self.ht[histograms - 1] {
-            let order = merged_order(&self.ht, histograms);
-            permute(&mut self.ht, &order);
-            permute(&mut self.h, &order);
-            if !self.hst.is_empty() {
-                permute(&mut self.hst, &order);
-            }
+        if let Some((from, order)) = merged_order(&self.ht, histograms) {
+            reorder_tail(&mut self.ht, from, &order);
+            reorder_tail(&mut self.h, from, &order);
+            reorder_tail(&mut self.hst, from, &order);
         }
     }
 
     /// Leaves out stale markers: range selectors do not see them.
     pub(crate) fn drop_stale(&mut self) {
         if self.v.iter().any(|v| is_stale_nan(*v)) {
-            let keep: Vec<usize> = (0..self.v.len()).filter(|i| !is_stale_nan(self.v[*i])).collect();
-            permute(&mut self.t, &keep);
-            permute(&mut self.v, &keep);
-            if !self.st.is_empty() {
-                permute(&mut self.st, &keep);
-            }
+            let rows: Vec<usize> = (0..self.v.len()).filter(|i| !is_stale_nan(self.v[*i])).collect();
+            keep(&mut self.t, &rows);
+            keep(&mut self.v, &rows);
+            keep(&mut self.st, &rows);
         }
         if self.h.iter().any(|h| h.is_stale()) {
-            let keep: Vec<usize> = (0..self.h.len()).filter(|i| !self.h[*i].is_stale()).collect();
-            permute(&mut self.ht, &keep);
-            permute(&mut self.h, &keep);
-            if !self.hst.is_empty() {
-                permute(&mut self.hst, &keep);
-            }
+            let rows: Vec<usize> = (0..self.h.len()).filter(|i| !self.h[*i].is_stale()).collect();
+            keep(&mut self.ht, &rows);
+            keep(&mut self.h, &rows);
+            keep(&mut self.hst, &rows);
         }
     }
 
@@ -119,14 +109,32 @@ impl Samples {
     }
 }
 
-/// The order by time of two sorted runs, the second of which starts at `split`; of equal times the first.
-fn merged_order(t: &[i64], split: usize) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..t.len()).collect();
+/// Where the run that starts at `split` reaches back into the one before it, and the order by time from there
+/// on; of equal times the earlier run's is left. `None`: all is in order.
+fn merged_order(t: &[i64], split: usize) -> Option<(usize, Vec<usize>)> {
+    let (last, first) = (*t[..split].last()?, *t.get(split)?);
+    if first > last {
+        return None;
+    }
+    let from = t[..split].partition_point(|t| *t < first);
+    let mut order: Vec<usize> = (from..t.len()).collect();
     order.sort_by_key(|i| (t[*i], *i >= split));
     order.dedup_by_key(|i| t[*i]);
-    order
+    Some((from, order))
 }
 
-fn permute<T: Clone>(column: &mut Vec<T>, order: &[usize]) {
-    *column = order.iter().map(|i| column[*i].clone()).collect();
+/// A column that is not in use is empty, and stays so.
+fn reorder_tail<T: Clone>(column: &mut Vec<T>, from: usize, order: &[usize]) {
+    if !column.is_empty() {
+        let tail: Vec<T> = order.iter().map(|i| column[*i].clone()).collect();
+        column.truncate(from);
+        column.extend(tail);
+    }
+}
+
+/// Keeps these rows.
+fn keep<T: Clone>(column: &mut Vec<T>, rows: &[usize]) {
+    if !column.is_empty() {
+        *column = rows.iter().map(|i| column[*i].clone()).collect();
+    }
 }

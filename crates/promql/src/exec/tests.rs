@@ -6,8 +6,9 @@ use super::window::{Place, RangeSpec, Seen, each_seen, each_window};
 use crate::engine::{Engine, EngineOptions, Range, Source};
 use crate::value::Value;
 use futures::executor::block_on;
-use nilometer_model::{Labels, STALE_NAN_BITS};
-use nilometer_storage::MemoryQueryable;
+use nilometer_chunk::Encoding;
+use nilometer_model::{Labels, STALE_NAN_BITS, TimeRange};
+use nilometer_storage::{Chunk, MemoryQueryable, Series};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -93,6 +94,28 @@ proptest! {
             }
         }
         prop_assert_eq!(found, expected);
+    }
+
+    /// Chunks that overlap, from several sources: of one time the first chunk's sample counts.
+    #[test]
+    fn overlapping_chunks_are_merged(mut runs in prop::collection::vec(points(), 1..5)) {
+        runs.retain(|run| !run.is_empty());
+        runs.sort_by_key(|run| run[0].0);
+        let mut expected = std::collections::BTreeMap::new();
+        let mut chunks = Vec::new();
+        for run in &runs {
+            for (t, v) in run {
+                expected.entry(*t).or_insert(v.to_bits());
+            }
+            let range = TimeRange::new(run[0].0, run[run.len() - 1].0);
+            let data = nilometer_chunk::encode_floats(run.iter().copied()).into();
+            chunks.push(Chunk { range, encoding: Encoding::Xor, data });
+        }
+        let mut samples = Samples::default();
+        samples.load(&Series { labels: Labels::empty(), chunks }, TimeRange::ALL, true).unwrap();
+        let found: Vec<(i64, u64)> = samples.t.iter().copied().zip(samples.v.iter().map(|v| v.to_bits())).collect();
+        prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
+        prop_assert_eq!(samples.st.len(), samples.t.len());
     }
 
     /// Every function over a range, for all steps at once, is what it is for each step alone.
