@@ -4,6 +4,7 @@
 //! and its text never stand in memory together.
 
 use super::json::{self, Escape};
+use super::unsent::Room;
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
@@ -32,11 +33,18 @@ pub(crate) struct Answer {
     data: Box<dyn WriteJson>,
     pub(crate) warnings: Vec<String>,
     pub(crate) infos: Vec<String>,
+    room: Room,
 }
 
 impl Answer {
     pub(crate) fn new(data: impl WriteJson) -> Self {
-        Answer { data: Box::new(data), warnings: Vec::new(), infos: Vec::new() }
+        Answer { data: Box::new(data), warnings: Vec::new(), infos: Vec::new(), room: None }
+    }
+
+    /// Gives the room back once all is sent.
+    pub(crate) fn in_room(mut self, room: Room) -> Self {
+        self.room = room;
+        self
     }
 
     /// Of data that are JSON already.
@@ -57,7 +65,7 @@ impl IntoResponse for Answer {
         let mut pieces = Pieces {
             next: b"{\"status\":\"success\",\"data\":".to_vec(),
             tail: tail(&self.warnings, &self.infos),
-            data: Some(self.data),
+            data: Some((self.data, self.room)),
         };
         let first = pieces.next().unwrap_or_default();
         let body = match pieces.data {
@@ -93,14 +101,14 @@ struct Pieces {
     next: Vec<u8>,
     tail: Vec<u8>,
     /// `None` once the tail is written.
-    data: Option<Box<dyn WriteJson>>,
+    data: Option<(Box<dyn WriteJson>, Room)>,
 }
 
 impl Iterator for Pieces {
     type Item = Bytes;
 
     fn next(&mut self) -> Option<Bytes> {
-        let data = self.data.as_mut()?;
+        let (data, _) = self.data.as_mut()?;
         while self.next.len() < PIECE_BYTES {
             if !data.write_some(&mut self.next) {
                 self.next.append(&mut self.tail);
@@ -333,7 +341,8 @@ mod tests {
     fn large_matrices_come_in_pieces() {
         for points in [RUN - 1, RUN, RUN + 1, 20_000] {
             let all = Matrix::new(vec![series(points, 3), series(points, 0)]);
-            let mut pieces = Pieces { next: Vec::new(), tail: tail(&[], &[]), data: Some(Box::new(all)) };
+            let mut pieces =
+                Pieces { next: Vec::new(), tail: tail(&[], &[]), data: Some((Box::new(all), None)) };
             let mut text = Vec::new();
             for piece in &mut pieces {
                 assert!(piece.len() < PIECE_BYTES + 4096, "{}", piece.len());

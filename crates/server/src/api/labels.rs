@@ -51,16 +51,22 @@ impl Asked {
 
     async fn answer(
         self,
-        api: &Api,
+        api: &Arc<Api>,
         ask: impl FnOnce(LabelQuery) -> BoxFuture<Result<Names>> + Send + 'static,
     ) -> ApiResult<Answer> {
         let Asked { query, limit, mut warnings } = self;
-        let mut found = api.compute(None, async move { Ok(ask(query).await?) }).await?;
+        let pool_api = api.clone();
+        let found = api.compute(None, async move {
+            let found = ask(query).await?;
+            let bytes = found.names.iter().map(|name| name.len() + size_of::<String>()).sum();
+            Ok((found, pool_api.unsent.room_for(bytes).await))
+        });
+        let (mut found, room) = found.await?;
         warnings.append(&mut found.warnings);
         if limit > 0 && found.names.len() > limit {
             found.names.truncate(limit);
             warnings.push("results truncated due to limit".to_owned());
         }
-        Ok(Answer::new(texts(found.names)).with_warnings(warnings))
+        Ok(Answer::new(texts(found.names)).with_warnings(warnings).in_room(room))
     }
 }

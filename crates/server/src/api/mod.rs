@@ -22,10 +22,12 @@ mod status;
 mod syntax;
 mod text;
 mod time;
+mod unsent;
 
 pub(crate) use data::Data;
 
 use self::error::{ApiError, ApiResult, ErrorType};
+use self::unsent::Unsent;
 use crate::{BuildInfo, Caller, Hub, QueryOptions, QueryPool};
 use axum::Router;
 use axum::body::Body;
@@ -52,6 +54,7 @@ pub(crate) struct Api {
     pool: QueryPool,
     clock: Arc<dyn Clock>,
     build: BuildInfo,
+    unsent: Unsent,
     max_memory_bytes: usize,
 }
 
@@ -107,7 +110,8 @@ impl Api {
             start_timestamps: features.start_timestamps,
             ..EngineOptions::default()
         });
-        Api { data, engine, pool, clock, build, max_memory_bytes: options.max_memory_bytes }
+        let max_memory_bytes = options.max_memory_bytes;
+        Api { data, engine, pool, clock, build, unsent: Unsent::new(max_memory_bytes), max_memory_bytes }
     }
 
     /// Does `work` on the query pool.

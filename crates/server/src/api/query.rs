@@ -9,8 +9,9 @@ use super::time::{Timestamp, duration_ns};
 use super::{Api, Reader};
 use axum::extract::State;
 use nilometer_env::Clock;
+use nilometer_model::{FloatHistogram, Labels};
 use nilometer_promql::ast::{Expr, ValueType};
-use nilometer_promql::value::{QueryResult, QueryStats, Value};
+use nilometer_promql::value::{QueryResult, QueryStats, SampleValue, Value};
 use nilometer_promql::{Interrupt, Range, Source, Stop};
 use std::io::Write;
 use std::sync::Arc;
@@ -120,13 +121,13 @@ impl Asked {
             }
             let result = evaluate(&pool_api, &source, &query, times).await?;
             let ended = pool_api.clock.monotonic();
-            Ok((
-                result,
-                Timings { queued: started.saturating_sub(began), computed: ended.saturating_sub(started) },
-            ))
+            let room = pool_api.unsent.room_for(size(&result.value)).await;
+            let queued = started.saturating_sub(began);
+            let computed = ended.saturating_sub(started);
+            Ok((result, Timings { queued, computed }, room))
         });
-        let (result, timings) = evaluated.await?;
-        Ok(self.written(result, timings))
+        let (result, timings, room) = evaluated.await?;
+        Ok(self.written(result, timings).in_room(room))
     }
 
     fn written(mut self, mut result: QueryResult, timings: Timings) -> Answer {
@@ -189,6 +190,35 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
         Value::Scalar { .. } | Value::String { .. } => {}
     }
     len > limit
+}
+
+/// About how many bytes a result has in memory.
+fn size(value: &Value) -> usize {
+    let labels = |labels: &Labels| labels.as_bytes().len();
+    let histogram = |h: &FloatHistogram| {
+        size_of_val(h) + (h.positive.len() + h.negative.len() + h.custom_values.len()) * size_of::<f64>()
+    };
+    match value {
+        Value::Scalar { .. } => 0,
+        Value::String { v, .. } => v.len(),
+        Value::Vector(samples) => samples
+            .iter()
+            .map(|sample| {
+                let shared = match &sample.value {
+                    SampleValue::Float(_) => 0,
+                    SampleValue::Histogram(h) => histogram(h),
+                };
+                size_of_val(sample) + labels(&sample.labels) + shared
+            })
+            .sum(),
+        Value::Matrix(series) => series
+            .iter()
+            .map(|one| {
+                let shared: usize = one.histograms.iter().map(|sample| histogram(&sample.h)).sum();
+                size_of_val(&*one.floats) + size_of_val(&*one.histograms) + labels(&one.labels) + shared
+            })
+            .sum(),
+    }
 }
 
 /// `{"resultType":…,"result":…,"stats":…}`

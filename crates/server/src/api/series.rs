@@ -20,14 +20,15 @@ pub(crate) async fn series(State(api): State<Arc<Api>>, reader: Reader, params: 
     let sets = params.matcher_sets().map_err(|e| ApiError::parameter("match[]", e.message))?;
     let mut warnings = params.thanos()?;
     let mut found = Found { limit, max_bytes: api.max_memory_bytes, ..Found::default() };
-    let queryable = reader.queryable(&api);
+    let (queryable, pool_api) = (reader.queryable(&api), api.clone());
     let found = api.compute(None, async move {
         for set in sets {
             found.add(&*queryable, set, range).await?;
         }
-        Ok(found)
+        let room = pool_api.unsent.room_for(found.bytes).await;
+        Ok((found, room))
     });
-    let mut found = found.await?;
+    let (mut found, room) = found.await?;
     found.labels.sort_unstable();
     found.labels.dedup();
     warnings.append(&mut found.warnings);
@@ -35,7 +36,7 @@ pub(crate) async fn series(State(api): State<Arc<Api>>, reader: Reader, params: 
         found.labels.truncate(limit);
         warnings.push("results truncated due to limit".to_owned());
     }
-    Ok(Answer::new(label_sets(found.labels)).with_warnings(warnings))
+    Ok(Answer::new(label_sets(found.labels)).with_warnings(warnings).in_room(room))
 }
 
 #[derive(Default)]

@@ -134,6 +134,7 @@ fn days_since_1970(year: i64, month: i64, day: i64) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn times_are_read() {
@@ -194,6 +195,19 @@ mod tests {
         for ms in 0..1000 {
             let text = format!("1700000000.{ms:03}");
             assert_eq!(Timestamp::parse(&text).map(Timestamp::ms), Ok(1_700_000_000_000 + ms), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_time_or_not(text in "[0-9TZ:.,+-]{0,30}|[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-5][0-9].*|.*") {
+            let _ = (Timestamp::parse(&text).map(Timestamp::ms), duration_ns(&text));
+        }
+
+        #[test]
+        fn seconds_mean_milliseconds(t_ms in -100_000_000_000_000i64..100_000_000_000_000) {
+            let text = format!("{}", t_ms as f64 / 1000.0);
+            prop_assert_eq!(Timestamp::parse(&text).map(Timestamp::ms), Ok(t_ms));
         }
     }
 
