@@ -10,7 +10,7 @@ use super::{Context, SlotId, Slots};
 use crate::ast::PosRange;
 use crate::func::time::seconds;
 use futures::StreamExt;
-use nilometer_model::{CounterReset, FloatHistogram, Result};
+use nilometer_model::{CounterReset, Error, FloatHistogram, Result};
 use nilometer_storage::{Queryable, Select};
 use std::sync::Arc;
 
@@ -110,13 +110,10 @@ async fn run_select(
             cx.stats.series += 1;
             cx.budget.check(0, samples.bytes())?;
             let out = match read {
-                Read::Newest { place, what } => newest(
-                    &samples,
-                    (*place, *what),
-                    StepSeries::new(series.labels.clone(), grid.len),
-                    grid,
-                    cx,
-                ),
+                Read::Newest { place, what } => {
+                    let out = StepSeries::new(series.labels.clone(), grid.len);
+                    newest(&samples, (*place, *what), out, grid, cx)?
+                }
                 Read::Range(call) => {
                     samples.drop_stale();
                     call.evaluate(&samples, &series.labels, grid, cx)?
@@ -148,8 +145,8 @@ fn newest(
     mut out: StepSeries,
     grid: Grid,
     cx: &mut Context,
-) -> StepSeries {
-    let mut seen_samples = 0;
+) -> Result<StepSeries> {
+    let (mut seen_samples, mut no_info) = (0, false);
     each_seen(samples, (place, cx.options.lookback_ms), grid, |step, seen| match (what, seen) {
         (What::Value, Seen::Float { v, .. }) => {
             seen_samples += 1;
@@ -159,6 +156,7 @@ fn newest(
             seen_samples += super::table::histogram_samples(h);
             out.set_histogram(step, h.clone());
         }
+        (What::TimestampMs, Seen::Histogram { .. }) => no_info = true,
         (_, Seen::Float { t_ms, start_ms, .. } | Seen::Histogram { t_ms, start_ms, .. }) => {
             seen_samples += 1;
             out.floats[step] = match what {
@@ -170,7 +168,11 @@ fn newest(
     });
     cx.stats.total_samples += seen_samples as u64;
     cx.stats.samples_read += seen_samples as u64;
-    out
+    if no_info {
+        let labels = &out.labels;
+        return Err(Error::invalid(format!("this should be an info metric, with float samples: {labels}")));
+    }
+    Ok(out)
 }
 
 /// The steps of a subquery's series as samples. Whether a histogram went down since the one before is not

@@ -260,7 +260,7 @@ impl Builder {
 }
 
 /// Without any series.
-struct Nothing;
+pub(super) struct Nothing;
 
 impl super::Operator for Nothing {
     fn run(

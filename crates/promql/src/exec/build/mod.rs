@@ -17,7 +17,7 @@ use super::source::{Read, Source, What};
 use super::stage::{ScalarRef, Stage, WithScalar};
 use super::transform::Repeat;
 use super::window::RangeSpec;
-use super::{Operator, Options, Program, SlotId, Task, transform};
+use super::{Operator, Options, Program, SlotId, Task};
 use crate::ast::{AggregateOp, PosRange, RangeMode, ValueType};
 use crate::budget::Limits;
 use crate::plan::{Aggregate, Binary, Kind, Matrix, Node, Selector, Subquery};
@@ -225,13 +225,11 @@ impl Builder {
     /// The inside of a subquery, in a slot.
     fn subquery(&mut self, subquery: &Subquery, grid: Grid) -> Result<(SlotId, Grid)> {
         let inner = self.subquery_grid(subquery, grid)?;
-        let id = if subquery.expr.is_scalar() {
-            let input = self.scalar(&subquery.expr, inner)?;
-            self.op(transform::VectorOf { input, grid: inner })
-        } else {
-            let open = self.vector(&subquery.expr, inner)?;
-            self.close(open)
-        };
+        if inner.len == 0 {
+            // Operators rely on there being a step.
+            return Ok((self.op(calls::Nothing), inner));
+        }
+        let id = self.closed(&subquery.expr, inner)?;
         Ok((id, inner))
     }
 
