@@ -178,7 +178,11 @@ impl WithScalar {
             } else {
                 Operands::HistogramFloat(h, scalar)
             };
-            let Some(result) = binary_op(self.op, &operands, self.pos, &mut cx.notes) else { continue };
+            let (result, note) = binary_op(self.op, &operands);
+            if let Some(note) = note {
+                note.add_to(&mut cx.notes, self.op, self.pos);
+            }
+            let Some(result) = result else { continue };
             if self.return_bool {
                 series.floats[step] = f64::from(result.keep);
             } else if result.keep {

@@ -154,6 +154,9 @@ pub(crate) fn fraction<'a>(
     } else {
         count = h.count;
     }
-    let cap = |rank: Option<f64>| rank.filter(|r| *r <= count).unwrap_or(count);
+    let cap = |rank: Option<f64>| match rank {
+        Some(rank) if rank > count => count,
+        rank => rank.unwrap_or(count),
+    };
     ((cap(upper_rank) - cap(lower_rank)) / h.count, note)
 }

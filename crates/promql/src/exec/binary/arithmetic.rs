@@ -88,13 +88,44 @@ impl Computation {
     }
 }
 
-/// The result, unless the two do not go together: then it is noted and there is none.
-pub(crate) fn binary_op(
-    op: BinaryOp,
-    operands: &Operands<'_>,
-    pos: PosRange,
-    notes: &mut Annotations,
-) -> Option<Computed> {
+/// What there is to say about an operation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum BinaryNote {
+    Types(&'static str, &'static str),
+    Buckets,
+    ResetCollision(Operation),
+    Reconciled(Operation),
+}
+
+impl BinaryNote {
+    pub(crate) fn add_to(self, notes: &mut Annotations, op: BinaryOp, pos: PosRange) {
+        let op = op.as_str();
+        let note = match self {
+            BinaryNote::Types(lhs, rhs) => Note::IncompatibleTypes { lhs, op, rhs },
+            BinaryNote::Buckets => Note::IncompatibleBuckets { op },
+            BinaryNote::ResetCollision(during) => Note::CounterResetCollision { during },
+            BinaryNote::Reconciled(during) => Note::MismatchedCustomBuckets { during },
+        };
+        notes.add(&note, pos);
+    }
+}
+
+/// The result, unless the two do not go together, and what there is to say.
+pub(crate) fn binary_op(op: BinaryOp, operands: &Operands<'_>) -> (Option<Computed>, Option<BinaryNote>) {
+    if let (BinaryOp::Add | BinaryOp::Sub, Operands::Histograms(a, b)) = (op, operands) {
+        return sum(op, a, b);
+    }
+    match compute(op, operands) {
+        Some(computed) => (Some(computed), None),
+        None => {
+            let (lhs, rhs) = operands.types();
+            (None, Some(BinaryNote::Types(lhs, rhs)))
+        }
+    }
+}
+
+/// `None`: the operator does not know these types.
+fn compute(op: BinaryOp, operands: &Operands<'_>) -> Option<Computed> {
     let scaled = |h: &FloatHistogram, f: fn(&mut FloatHistogram, f64), by: f64| {
         let mut h = h.clone();
         f(&mut h, by);
@@ -107,7 +138,6 @@ pub(crate) fn binary_op(
         (BinaryOp::Div, Operands::HistogramFloat(h, by)) => scaled(h, histogram::divide_compact, *by),
         (BinaryOp::TrimUpper, Operands::HistogramFloat(h, at)) => scaled(h, histogram::trim_above, *at),
         (BinaryOp::TrimLower, Operands::HistogramFloat(h, at)) => scaled(h, histogram::trim_below, *at),
-        (BinaryOp::Add | BinaryOp::Sub, Operands::Histograms(a, b)) => sum(op, a, b, pos, notes),
         (BinaryOp::Eq, Operands::Histograms(a, b)) => {
             Some(Computed { value: Computation::Histogram((*a).clone()), keep: histogram::equal(a, b) })
         }
@@ -120,46 +150,26 @@ pub(crate) fn binary_op(
         (_, Operands::Floats(a, b)) if !matches!(op, BinaryOp::TrimLower | BinaryOp::TrimUpper) => {
             Some(Computed { value: Computation::Float(arithmetic(op)(*a, *b)), keep: true })
         }
-        _ => {
-            let (lhs, rhs) = operands.types();
-            notes.add(&Note::IncompatibleTypes { lhs, op: op.as_str(), rhs }, pos);
-            None
-        }
+        _ => None,
     }
 }
 
-fn sum(
-    op: BinaryOp,
-    a: &FloatHistogram,
-    b: &FloatHistogram,
-    pos: PosRange,
-    notes: &mut Annotations,
-) -> Option<Computed> {
+fn sum(op: BinaryOp, a: &FloatHistogram, b: &FloatHistogram) -> (Option<Computed>, Option<BinaryNote>) {
     let mut h = a.clone();
     let (done, during) = if op == BinaryOp::Add {
         (histogram::add(&mut h, b), Operation::Addition)
     } else {
         (histogram::subtract(&mut h, b), Operation::Subtraction)
     };
-    match done {
-        Err(Incompatible) => {
-            notes.add(&Note::IncompatibleBuckets { op: op.as_str() }, pos);
-            return None;
-        }
-        Ok(done) => {
-            if done.reset_collision {
-                // Prometheus tells this, and then has no result here.
-                notes.add(&Note::CounterResetCollision { during }, pos);
-                return None;
-            }
-            if done.bounds_reconciled {
-                notes.add(&Note::MismatchedCustomBuckets { during }, pos);
-            }
-        }
-    }
+    let note = match done {
+        Err(Incompatible) => return (None, Some(BinaryNote::Buckets)),
+        // Prometheus tells this, and then has no result here.
+        Ok(done) if done.reset_collision => return (None, Some(BinaryNote::ResetCollision(during))),
+        Ok(done) => done.bounds_reconciled.then_some(BinaryNote::Reconciled(during)),
+    };
     if op == BinaryOp::Sub {
         h.reset = CounterReset::Gauge;
     }
     histogram::compact(&mut h);
-    Some(Computed { value: Computation::Histogram(Arc::new(h)), keep: true })
+    (Some(Computed { value: Computation::Histogram(Arc::new(h)), keep: true }), note)
 }

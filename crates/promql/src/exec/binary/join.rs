@@ -4,7 +4,7 @@
 //! which is the rule, columns are combined as a whole. Otherwise steps are looked at one by one: series may
 //! share a signature as long as they are never there at the same time.
 
-use super::arithmetic::{Computation, Operands, arithmetic, binary_op, comparison};
+use super::arithmetic::{BinaryNote, Computation, Operands, arithmetic, binary_op, comparison};
 use super::{Signatures, matched_labels, without_same_labels};
 use crate::ast::{BinaryOp, Cardinality, PosRange, VectorMatching};
 use crate::exec::grid::Grid;
@@ -12,7 +12,7 @@ use crate::exec::stage::changes_metric;
 use crate::exec::table::{ABSENT, Cell, StepSeries, is_absent, is_metadata};
 use crate::exec::{Context, Operator, Output, SlotId, Slots};
 use nilometer_model::{Error, Labels, Result};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 pub(crate) struct VectorBinary {
     pub(crate) op: BinaryOp,
@@ -48,14 +48,17 @@ impl Operator for VectorBinary {
             swapped,
             active: Vec::new(),
             found: HashMap::new(),
+            notes: BTreeMap::new(),
             failed: None,
         };
-        join.active = join.active_steps();
         for party in &parties {
-            join.run(party, cx);
+            join.run(party);
         }
         if let Some((_, error)) = join.failed {
             return Err(error);
+        }
+        for (_, note) in join.notes.values() {
+            note.add_to(&mut cx.notes, self.op, self.pos);
         }
         let mut found: Vec<_> = join.found.into_iter().collect();
         found.sort_unstable_by_key(|(pair, _)| pair.order());
@@ -90,9 +93,12 @@ struct Join<'a> {
     many: &'a [StepSeries],
     one: &'a [StepSeries],
     swapped: bool,
-    /// Steps at which anything can match at all. Prometheus looks for contradictions only there.
+    /// Steps at which anything can match at all: Prometheus looks for contradictions only there. Found when
+    /// first needed.
     active: Vec<bool>,
     found: HashMap<Pair, StepSeries>,
+    /// What there is to say of each step: of several things, as in Prometheus, the last.
+    notes: BTreeMap<usize, ((usize, usize), BinaryNote)>,
     /// The error of the earliest step.
     failed: Option<((usize, u8), Error)>,
 }
@@ -108,13 +114,13 @@ impl Join<'_> {
         (0..self.binary.grid.len).map(active).collect()
     }
 
-    fn run(&mut self, party: &Party, cx: &mut Context) {
+    fn run(&mut self, party: &Party) {
         if let [one] = party.one[..]
             && !self.binary.matching.fill.is_set()
             && self.never_collides(party, one)
         {
             for many in &party.many {
-                self.columns(*many, one, cx);
+                self.columns(*many, one);
             }
             return;
         }
@@ -122,9 +128,12 @@ impl Join<'_> {
         if party.many.is_empty() && !several && !self.binary.matching.fill.is_set() {
             return;
         }
+        if self.active.is_empty() {
+            self.active = self.active_steps();
+        }
         for step in 0..self.binary.grid.len {
             if self.active[step]
-                && let Err((phase, error)) = self.step(party, step, cx)
+                && let Err((phase, error)) = self.step(party, step)
             {
                 if self.failed.as_ref().is_none_or(|(first, _)| (step, phase) < *first) {
                     self.failed = Some(((step, phase), error));
@@ -146,7 +155,7 @@ impl Join<'_> {
             .all(|many| seen.insert(self.labels(&self.many[*many].labels, &self.one[one].labels)))
     }
 
-    fn columns(&mut self, many: usize, one: usize, cx: &mut Context) {
+    fn columns(&mut self, many: usize, one: usize) {
         let pair = Pair { many: Some(many), one: Some(one) };
         let mut out = self.result(pair);
         let (lhs, rhs) = if self.swapped {
@@ -178,7 +187,7 @@ impl Join<'_> {
         } else {
             for step in 0..out.floats.len() {
                 if let Some(operands) = Operands::new(lhs.cell(step), rhs.cell(step)) {
-                    self.compute(&operands, step, &mut out, cx);
+                    self.compute(&operands, (step, pair.order()), &mut out);
                 }
             }
         }
@@ -186,10 +195,20 @@ impl Join<'_> {
     }
 
     /// Whether there is a result, be it one that a comparison filters out.
-    fn compute(&self, operands: &Operands<'_>, step: usize, out: &mut StepSeries, cx: &mut Context) -> bool {
-        let Some(result) = binary_op(self.binary.op, operands, self.binary.pos, &mut cx.notes) else {
-            return false;
-        };
+    fn compute(
+        &mut self,
+        operands: &Operands<'_>,
+        (step, order): (usize, (usize, usize)),
+        out: &mut StepSeries,
+    ) -> bool {
+        let (result, note) = binary_op(self.binary.op, operands);
+        if let Some(note) = note {
+            let of_step = self.notes.entry(step).or_insert((order, note));
+            if order >= of_step.0 {
+                *of_step = (order, note);
+            }
+        }
+        let Some(result) = result else { return false };
         if self.binary.return_bool {
             out.floats[step] = f64::from(result.keep);
         } else if result.keep {
@@ -202,7 +221,7 @@ impl Join<'_> {
     }
 
     /// One step of series that share a signature. Errors come with their phase, for their order.
-    fn step(&mut self, party: &Party, step: usize, cx: &mut Context) -> Result<(), (u8, Error)> {
+    fn step(&mut self, party: &Party, step: usize) -> Result<(), (u8, Error)> {
         let mut present = party.one.iter().copied().filter(|one| self.one[*one].is_present(step));
         let one = present.next();
         if let (Some(a), Some(b)) = (one, present.next()) {
@@ -221,11 +240,11 @@ impl Join<'_> {
                 },
             };
             let cells = (self.many[many].cell(step), partner);
-            self.pair(Pair { many: Some(many), one }, cells, step, (&mut matched, cx))?;
+            self.pair(Pair { many: Some(many), one }, cells, step, &mut matched)?;
         }
         if let (Some(one), Some(v), true) = (one, fill.lhs, matched.is_empty()) {
             let cells = (Cell::Float(v), self.one[one].cell(step));
-            self.pair(Pair { many: None, one: Some(one) }, cells, step, (&mut matched, cx))?;
+            self.pair(Pair { many: None, one: Some(one) }, cells, step, &mut matched)?;
         }
         Ok(())
     }
@@ -235,7 +254,7 @@ impl Join<'_> {
         pair: Pair,
         (many, one): (Cell<'_>, Cell<'_>),
         step: usize,
-        (matched, cx): (&mut HashSet<Labels>, &mut Context),
+        matched: &mut HashSet<Labels>,
     ) -> Result<(), (u8, Error)> {
         let (lhs, rhs) = if self.swapped { (one, many) } else { (many, one) };
         let Some(operands) = Operands::new(lhs, rhs) else { return Ok(()) };
@@ -243,7 +262,7 @@ impl Join<'_> {
             Some(out) => out,
             None => self.result(pair),
         };
-        let done = self.compute(&operands, step, &mut out, cx);
+        let done = self.compute(&operands, (step, pair.order()), &mut out);
         let labels = out.labels.clone();
         self.found.insert(pair, out);
         if !done {

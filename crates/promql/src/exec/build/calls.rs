@@ -119,7 +119,9 @@ impl Builder {
         grid: Grid,
     ) -> Result<Box<Open>> {
         let check_counter = matches!(call.func.name, "rate" | "increase");
-        let pos = arg(call, 0)?.pos;
+        let first = arg(call, 0)?;
+        // Prometheus forgets where a subquery stood as soon as it is evaluated: its notes point at the start.
+        let pos = if matches!(first.kind, Kind::Subquery(_)) { PosRange::default() } else { first.pos };
         let (source, names) = match (&over.kind, inside) {
             (Kind::Matrix(matrix), _) => {
                 let spec = self.range_spec(matrix);
