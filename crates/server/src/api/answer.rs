@@ -137,13 +137,13 @@ pub(crate) struct List<T, F> {
     begun: bool,
 }
 
-impl<T, F: FnMut(&mut Vec<u8>, T)> List<T, F> {
+impl<T, F: FnMut(&mut Vec<u8>, &T)> List<T, F> {
     pub(crate) fn new(items: Vec<T>, write: F) -> Self {
         List { items: items.into_iter(), write, begun: false }
     }
 }
 
-impl<T: Send + 'static, F: FnMut(&mut Vec<u8>, T) + Send + 'static> WriteJson for List<T, F> {
+impl<T: Send + 'static, F: FnMut(&mut Vec<u8>, &T) + Send + 'static> WriteJson for List<T, F> {
     fn write_some(&mut self, out: &mut Vec<u8>) -> bool {
         let first = !std::mem::replace(&mut self.begun, true);
         if first {
@@ -156,24 +156,24 @@ impl<T: Send + 'static, F: FnMut(&mut Vec<u8>, T) + Send + 'static> WriteJson fo
         if !first {
             out.push(b',');
         }
-        (self.write)(out, item);
+        (self.write)(out, &item);
         true
     }
 }
 
 /// `["a","b"]`
 pub(crate) fn texts(items: Vec<String>) -> impl WriteJson {
-    List::new(items, |out, text: String| json::push_text(out, &text, Escape::Html))
+    List::new(items, |out, text: &String| json::push_text(out, text, Escape::Html))
 }
 
 /// `[{"__name__":"up"}]`
 pub(crate) fn label_sets(items: Vec<Labels>) -> impl WriteJson {
-    List::new(items, |out, labels: Labels| json::push_labels(out, &labels))
+    List::new(items, json::push_labels)
 }
 
 /// `[{"metric":{…},"value":[…]}]`
 pub(crate) fn vector(items: Vec<VectorSample>) -> impl WriteJson {
-    List::new(items, |out, sample: VectorSample| {
+    List::new(items, |out, sample: &VectorSample| {
         out.extend_from_slice(b"{\"metric\":");
         json::push_labels(out, &sample.labels);
         match &sample.value {

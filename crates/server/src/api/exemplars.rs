@@ -42,7 +42,7 @@ pub(crate) async fn exemplars(
     })
 }
 
-fn push(out: &mut Vec<u8>, series: ExemplarSeries) {
+fn push(out: &mut Vec<u8>, series: &ExemplarSeries) {
     out.extend_from_slice(b"{\"seriesLabels\":");
     json::push_labels(out, &series.labels);
     out.extend_from_slice(b",\"exemplars\":[");

@@ -150,6 +150,30 @@ fn trees_are_prometheus() {
 }
 
 #[test]
+fn the_deepest_queries_fit_the_stack() {
+    let served = served();
+    let around = |before: &str, inner: &str, after: &str| {
+        format!("query={}{inner}{}", before.repeat(1000), after.repeat(1000)).replace('+', "%2B")
+    };
+    for form in [
+        around("(", "a", ")"),
+        around("abs(", "a", ")"),
+        around("-(", "a", ")"),
+        around("sum by (a) (", "a", ")"),
+        around("a + on (b) ", "a", ""),
+        around("sum_over_time((", "a", ")[1h:1m])"),
+        around("1^", "1", ""),
+    ] {
+        // Some are deeper than a query may be: refused, then.
+        for path in ["/parse_query", "/format_query", "/query"] {
+            let got = served.send(request("POST", path, Some(&form)));
+            let shown = &got.body[..got.body.len().min(300)];
+            assert!([200, 400, 422].contains(&got.status), "{path} {}: {shown}", &form[..40]);
+        }
+    }
+}
+
+#[test]
 fn without_a_time_it_is_now() {
     // The clock stands at the last samples.
     for path in ["/query?query=up", "/query?query=up&time="] {
