@@ -1,7 +1,7 @@
 //! What senders get wrong, each with the answer that says so.
 
 use crate::common::{Dir, Hub, Reply, V1, body, float, matrix, now_ms, post, series};
-use nilometer_wire::remote_write::encode::{SentHistogram, SentSeries, v1};
+use nilometer_wire::remote_write::encode::{SentHistogram, v1};
 use nilometer_wire::snappy::compress;
 
 struct Bad {
@@ -82,9 +82,7 @@ fn single_series(t: i64) -> Vec<Bad> {
     let many: Vec<(String, String)> = (0..70).map(|n| (format!("l{n:02}"), "v".to_owned())).collect();
     let mut many: Vec<(&str, &str)> = many.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect();
     many.insert(0, ("__name__", "many"));
-    let mut broken = SentSeries::default();
-    broken.labels = vec![("__name__".to_owned(), "broken".to_owned()), ("l".to_owned(), "@@".to_owned())];
-    broken.samples = series(&[], &[(t, 1.0)]).samples;
+    let broken = series(&[("__name__", "broken"), ("l", "@@")], &[(t, 1.0)]);
     let mut not_utf8 = v1(&[broken], &[]);
     let at = not_utf8.windows(2).position(|w| w == b"@@").unwrap();
     not_utf8[at] = 0xff;

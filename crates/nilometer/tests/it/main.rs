@@ -6,6 +6,7 @@ mod connections;
 mod disk_full;
 mod fsync;
 mod kills;
+mod prometheus;
 mod senders;
 mod smoke;
 mod tenants;

@@ -1,6 +1,8 @@
 //! A sample goes in and comes out, and the process does what it is told.
 
 use crate::common::{Dir, Hub, V1, body, float, get, matrix, now_ms, post, query, series};
+use nilometer_wire::remote_write::encode::{SentHistogram, v2};
+use nilometer_wire::snappy::compress;
 use rustix::process::Signal;
 
 #[test]
@@ -22,6 +24,40 @@ fn a_sample_goes_in_and_comes_out() {
     assert_eq!(found, expected);
     assert_eq!(hub.metric(r#"http_requests_total{code="204",handler="receive",method="post"}"#), 3.0);
     assert_eq!(hub.metric(r#"thanos_receive_write_samples_count{code="204",tenant="default-tenant"}"#), 3.0);
+    assert!(hub.stop().success());
+}
+
+#[test]
+fn remote_write_2() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    let t = now_ms();
+    let mut sent = series(&[("__name__", "two_total"), ("a", "b")], &[(t, 7.0)]);
+    sent.samples[0].start_ms = t - 1_000;
+    let trace = nilometer_model::Labels::from_pairs([("trace_id", "1")]);
+    sent.exemplars = vec![nilometer_model::Exemplar { labels: trace, t_ms: t, v: 7.0 }];
+    let (kind, help) = (nilometer_model::MetricType::Counter, "Twice one".to_owned());
+    sent.metadata = Some(nilometer_model::Metadata { kind, help, unit: String::new() });
+    let histogram = nilometer_model::IntHistogram { count: 3, zero_count: 3, sum: 1.5, ..Default::default() };
+    let value = nilometer_model::Value::Int(std::sync::Arc::new(histogram));
+    let mut other = series(&[("__name__", "h")], &[]);
+    other.histograms = vec![SentHistogram { t_ms: t, start_ms: 0, value }];
+    let sent = compress(&v2(&[sent, other])).unwrap();
+    let headers = [("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request")];
+    let reply = post(hub.write, "/api/v1/receive", &headers, &sent);
+    assert_eq!((reply.status, reply.written()), (204, [1, 1, 1]), "{}", reply.body);
+    assert_eq!(query(hub.http, "two_total", t, &[])[0]["value"][1], "7");
+    assert_eq!(query(hub.http, "histogram_count(h)", t, &[])[0]["value"][1], "3");
+    assert!(get(hub.http, "/api/v1/metadata", &[]).body.contains("Twice one"));
+}
+
+#[test]
+fn idle_connections_do_not_hold_up_the_end() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &["--http-grace-period=1h", "--http.header-timeout=1h"]);
+    let _never_asked = crate::common::Connection::open(hub.http).unwrap();
+    let mut asked = crate::common::Connection::open(hub.write).unwrap();
+    assert_eq!(asked.ask("GET", "/-/ready", &[], b"").unwrap().status, 200);
     assert!(hub.stop().success());
 }
 

@@ -75,7 +75,11 @@ impl Hub {
     /// `command` is the binary, or something that runs it with the arguments behind.
     pub(crate) fn spawn(mut command: Command, dir: &Path, args: &[&str]) -> Result<Hub, String> {
         command.arg("serve").arg(format!("--data-dir={}", dir.join("data").display()));
-        command.args(["--http-address=127.0.0.1:0", "--remote-write.address=127.0.0.1:0"]);
+        for flag in ["--http-address=", "--remote-write.address="] {
+            if !args.iter().any(|arg| arg.starts_with(flag)) {
+                command.arg(format!("{flag}127.0.0.1:0"));
+            }
+        }
         // Nothing is sent but by the test.
         command.arg("--no-self-metrics").args(args);
         let mut child =
