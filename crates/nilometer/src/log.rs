@@ -24,6 +24,11 @@ pub(crate) fn start(level: LogLevel, format: LogFormat, clock: Arc<dyn Clock>) {
         .with_writer(std::io::stderr)
         .event_format(Lines { format, clock })
         .init();
+    // A panic is a line like any other, so that who collects logs finds it.
+    std::panic::set_hook(Box::new(|panic| {
+        let backtrace = std::backtrace::Backtrace::force_capture();
+        tracing::error!(%panic, %backtrace, "this is a bug in nilometer: please report it");
+    }));
 }
 
 struct Lines {

@@ -18,7 +18,7 @@ fn main() -> ExitCode {
         Err(e) => e.exit(),
     };
     let flags::Command::Serve(raw, ignored) = raw;
-    match flags::resolve(&raw).and_then(|options| serve::run(options, &ignored)) {
+    match flags::resolve(&raw).and_then(|options| serve::run(&options, &ignored)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             // Whoever starts it by hand reads the last line.

@@ -22,7 +22,7 @@ use tokio::sync::watch;
 /// A runtime that ends gives what still runs so long.
 const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(options: Serve, ignored: &[&str]) -> Result<()> {
+pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     log::start(options.log_level, options.log_format, clock.clone());
     threads::raise_file_limit();
@@ -43,22 +43,21 @@ pub(crate) fn run(options: Serve, ignored: &[&str]) -> Result<()> {
     }
     let ingest = threads::runtime("ingest").context("starting threads")?;
     let queries = threads::runtime("query").context("starting threads")?;
-    let (flush, grace) = (options.flush_on_shutdown, options.grace);
-    let assembled = assemble(&options, clock, build, &queries)?;
+    let assembled = assemble(options, clock, build, &queries)?;
     let hub = assembled.hub.clone();
     let log_thread = threads::log(hub.head.clone()).context("starting threads")?;
     let upkeep = threads::Upkeep::start(hub.clone()).context("starting threads")?;
-    let served = ingest.block_on(serve(&options, assembled));
+    let served = ingest.block_on(serve(options, assembled));
     // Nobody writes any more, unless a request outlived its grace: its answer is then an error.
     ingest.shutdown_timeout(RUNTIME_GRACE);
     queries.shutdown_timeout(RUNTIME_GRACE);
     upkeep.stop();
-    let left = leave(&hub, flush);
+    let left = leave(&hub, options.flush_on_shutdown);
     hub.head.stop();
     if log_thread.join().is_err() {
         tracing::error!("the log thread ended in a panic");
     }
-    tracing::info!(grace_seconds = grace.as_secs(), "nilometer ends");
+    tracing::info!("nilometer ends");
     served.and(left)
 }
 

@@ -71,7 +71,9 @@ async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
         )
     });
     let took = hub.clock.monotonic().saturating_sub(started);
-    hub.metrics.answered(handler, method, response.status().as_u16(), took);
+    let status = response.status().as_u16();
+    hub.metrics.answered(handler, method, status, took);
+    tracing::debug!(handler, method, status, took_ms = took.as_millis(), "answered");
     response
 }
 

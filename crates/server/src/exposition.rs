@@ -71,6 +71,10 @@ pub(crate) fn scrape(open_metrics: &str, extra: &[(&str, &str)]) -> Scraped {
             scraped.series.push(series);
         }
     }
+    // Who looks for a counter's metadata knows the name of its series.
+    for (family, _) in scraped.families.iter_mut().filter(|(_, m)| m.kind == MetricType::Counter) {
+        family.push_str("_total");
+    }
     scraped
 }
 
@@ -186,6 +190,18 @@ mod tests {
         for (family, metadata) in &scraped.families {
             text += &format!("{family} {} {}\n", metadata.kind.as_str(), metadata.help);
         }
-        expect![[""]].assert_eq(&text);
+        expect![[r#"
+            {__name__="requests_total", code="200", job="nilometer", path="a\"b\\c\nd"} 7
+            {__name__="level", job="nilometer"} 0
+            {__name__="took_seconds_sum", job="nilometer"} 0.7
+            {__name__="took_seconds_count", job="nilometer"} 1
+            {__name__="took_seconds_bucket", job="nilometer", le="0.5"} 0
+            {__name__="took_seconds_bucket", job="nilometer", le="1.0"} 1
+            {__name__="took_seconds_bucket", job="nilometer", le="+Inf"} 1
+            requests_total counter Requests.
+            level gauge Level.
+            took_seconds histogram Time.
+        "#]]
+        .assert_eq(&text);
     }
 }

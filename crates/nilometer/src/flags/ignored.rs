@@ -1,20 +1,18 @@
 //! Flags of Thanos' receiver and querier that mean nothing to `serve`, so that a command line can be carried
-//! over. Those that would promise something which is not there (a bucket, a hashring, more than one replica)
-//! are not among them: they stay mistakes.
+//! over. Those that would promise something which is not there (a bucket, a hashring, replicas that become
+//! one, credentials by `--http.config`) are not among them: they stay mistakes.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Names, and whether they take a value.
-const IGNORED: [(&str, bool); 22] = [
+const IGNORED: [(&str, bool); 20] = [
     ("auto-gomemlimit.ratio", true),
     ("enable-auto-gomemlimit", false),
     ("grpc-address", true),
     ("grpc-grace-period", true),
     ("grpc-server-max-connection-age", true),
-    ("http.config", true),
     ("query.auto-downsampling", false),
     ("query.promql-engine", true),
-    ("query.replica-label", true),
     ("receive.grpc-compression", true),
     ("receive.replication-protocol", true),
     ("shipper.allow-out-of-order-uploads", false),

@@ -61,7 +61,13 @@ fn unknown_flags_show_the_nearest() {
     let refusal = refused(&["--tsdb.retentoin=1d"]);
     assert!(refusal.contains("--tsdb.retention"), "{refusal}");
     // They would promise what is not there.
-    for flag in ["--objstore.config-file=x", "--receive.hashrings-file=x", "--receive.replication-factor=3"] {
+    for flag in [
+        "--objstore.config-file=x",
+        "--receive.hashrings-file=x",
+        "--receive.replication-factor=3",
+        "--query.replica-label=x",
+        "--http.config=x",
+    ] {
         assert!(refused(&[flag]).contains("unexpected argument"), "{flag}");
     }
 }
@@ -105,7 +111,7 @@ fn features_by_prometheus_names() {
 #[test]
 fn help_is_well_formed() {
     command().debug_assert();
-    let help = serve(&["--help"]).err().expect("help is no command").to_string();
+    let help = serve(&["--help"]).expect_err("help is no command").to_string();
     for said in ["--tsdb.retention <DURATION>", "[default: 15d]", "Addresses:", "Queries:"] {
         assert!(help.contains(said), "{said} in\n{help}");
     }
