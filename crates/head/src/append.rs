@@ -18,7 +18,7 @@ use crate::refused::{Reason, Refused, describe};
 use crate::state::{State, Stored};
 use admit::Admission;
 use nilometer_chunk::Stamp;
-use nilometer_model::{Error, Exemplar, Kind, Labels, Result, Tenant, Value};
+use nilometer_model::{Error, Exemplar, Kind, Labels, Metadata, Result, Tenant, Value};
 use nilometer_wire::remote_write::{Identity, Series, WriteRequest};
 
 /// Closed chunks that could not be written yet; beyond it writes are refused until the disk takes them.
@@ -152,7 +152,7 @@ impl Run<'_, '_> {
         }
         if let Some(metadata) = series.metadata() {
             let family = self.state.index.labels(slot as u32).metric_name().to_owned();
-            self.metadata(&family, metadata.to_model());
+            self.metadata(&family, &metadata.to_model());
         }
         if self.appended.refused.total() != before {
             self.appended.refused.count_series();
@@ -337,12 +337,12 @@ impl Run<'_, '_> {
         }
     }
 
-    fn metadata(&mut self, family: &str, metadata: nilometer_model::Metadata) {
+    fn metadata(&mut self, family: &str, metadata: &Metadata) {
         let limits = self.context.policy.limits();
         let too_long = family.len() > limits.max_label_value_bytes
             || metadata.help.len() > 4 * limits.max_label_value_bytes;
         if !too_long && self.state.extras.set_metadata(family, metadata.clone()) {
-            self.scratch.metadata.metadata(family, &metadata);
+            self.scratch.metadata.metadata(family, metadata);
         }
     }
 }

@@ -304,10 +304,6 @@ impl ChunkFiles {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.files.values().map(|f| f.waiting.capacity() + size_of::<ChunkFile>()).sum()
     }
-
-    pub(crate) fn file_bytes(&self) -> u64 {
-        self.files.values().map(|f| f.len).sum()
-    }
 }
 
 impl ChunkFile {

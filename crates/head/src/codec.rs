@@ -44,10 +44,6 @@ impl<'a> Reader<'a> {
         Ok(u64::from_le_bytes(*self.array()?))
     }
 
-    pub(crate) fn i64(&mut self) -> Result<i64> {
-        Ok(self.u64()? as i64)
-    }
-
     pub(crate) fn array<const N: usize>(&mut self) -> Result<&'a [u8; N]> {
         let (head, rest) = self.0.split_first_chunk().ok_or_else(short)?;
         self.0 = rest;

@@ -11,6 +11,7 @@ use crate::ranges::Ranges;
 use crate::recover::{Recovery, wal_dir};
 use crate::snapshot;
 use crate::tenant::{TenantHead, TenantView, value_in_blocks};
+use nilometer_block::Block;
 use nilometer_env::{Clock, Fs, Random};
 use nilometer_model::{Error, Labels, Result, Tenant};
 use nilometer_storage::Queryable;
@@ -91,7 +92,11 @@ pub struct Head {
 #[derive(Default)]
 struct Upkeep {
     snapshot_at_bytes: u64,
+    measured: Duration,
 }
+
+/// Memory is measured, and files of blocks that nobody reads are closed, this often.
+const SLOW_UPKEEP: Duration = Duration::from_secs(15);
 
 /// What is known of a tenant, for pages and metrics.
 #[derive(Clone, Debug)]
@@ -250,7 +255,7 @@ impl Head {
         self.options.dir.join("@nilometer").join("hub")
     }
 
-    fn all(&self) -> Vec<Arc<TenantHead>> {
+    pub(crate) fn all(&self) -> Vec<Arc<TenantHead>> {
         self.tenants.read().values().cloned().collect()
     }
 
@@ -330,6 +335,14 @@ impl Head {
             series += tenant.lock().state.series.len() as i64;
         }
         self.metrics.series.set(series);
+        let now = self.env.clock.monotonic();
+        if now.saturating_sub(upkeep.measured) >= SLOW_UPKEEP {
+            upkeep.measured = now;
+            self.measure_memory();
+            for tenant in self.all() {
+                tenant.lock().blocks.iter().for_each(Block::close_if_unused);
+            }
+        }
         if self.logged_bytes.load(Ordering::Relaxed)
             >= upkeep.snapshot_at_bytes.max(self.options.snapshot_after_bytes)
         {

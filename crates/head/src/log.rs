@@ -113,6 +113,7 @@ impl Log {
         self.waiting.lock().next - 1
     }
 
+    #[cfg(test)]
     pub(crate) fn durable_through(&self) -> Lsn {
         self.progress.borrow().durable
     }
@@ -138,6 +139,12 @@ impl Log {
             Ok(p) if p.durable >= lsn => Ok(()),
             _ => Err(Error::unavailable("the log could not be written to disk; retry")),
         }
+    }
+
+    /// Bytes in memory that are not on disk yet, or are room for such.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let writer = self.writer.lock();
+        self.waiting.lock().bytes.capacity() + writer.undurable.bytes.capacity() + writer.framed.capacity()
     }
 
     /// Waits until something is to be flushed, at most `timeout`.

@@ -1,6 +1,8 @@
 //! What a tenant's head holds, counted: for `status/tsdb`, pages and metrics.
 
 use crate::head::Head;
+use crate::metrics::Part;
+use crate::series::Series;
 use nilometer_model::{Metadata, Tenant};
 use std::collections::BTreeMap;
 
@@ -34,6 +36,31 @@ impl Head {
             max_ms: (state.newest_ms > i64::MIN).then_some(state.newest_ms),
             values_by_name: state.index.values_by_name(),
             series_by_pair: state.index.series_by_pair(),
+        }
+    }
+
+    /// Measures where memory goes. Walks all series, so it is not for every second.
+    pub(crate) fn measure_memory(&self) {
+        let mut parts = BTreeMap::from([("wal", self.log.heap_bytes())]);
+        for tenant in self.all() {
+            let inner = tenant.lock();
+            let state = &inner.state;
+            let (symbols, postings) = state.index.heap_bytes();
+            let chunks: usize = state.series.iter().map(Series::heap_bytes).sum();
+            let series = state.series.capacity() * size_of::<Series>();
+            for (part, bytes) in [
+                ("symbols", symbols),
+                ("postings", postings),
+                ("series", series + state.index.rows_heap_bytes() + state.keys.heap_bytes()),
+                ("open_chunks", chunks),
+                ("buffers", state.files.heap_bytes()),
+                ("extras", state.extras.heap_bytes()),
+            ] {
+                *parts.entry(part).or_default() += bytes;
+            }
+        }
+        for (part, bytes) in parts {
+            self.metrics.memory.get_or_create(&Part { part }).set(bytes as i64);
         }
     }
 
