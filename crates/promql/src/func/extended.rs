@@ -164,7 +164,7 @@ fn correction(
     Some(correction)
 }
 
-/// As [`line`], for histograms. `None`: they do not go together, which is noted.
+/// As [`line()`], for histograms. `None`: they do not go together, which is noted.
 fn histogram_line(
     a: (i64, &FloatHistogram),
     b: (i64, &FloatHistogram),

@@ -1,6 +1,6 @@
 //! Prometheus' test scripts: `load`, `clear`, `eval`.
 //!
-//! The language is specified in `promql/promqltest/README.md` of Prometheus. [`run`] evaluates a script over
+//! The language is specified in `promql/promqltest/README.md` of Prometheus. [`run()`] evaluates a script over
 //! series in memory and says of every `eval` whether it holds, so that the corpora of both projects can be
 //! run from a test or a tool. As in Prometheus, every instant query is also evaluated with `@` at other
 //! times, and as part of a range.

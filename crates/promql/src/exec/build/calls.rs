@@ -7,7 +7,7 @@ use super::super::source::{Read, Source, What};
 use super::super::stage::{ScalarRef, Stage};
 use super::super::table::Scalars;
 use super::super::transform::buckets::{BucketFunc, OverBuckets};
-use super::super::transform::labels::Relabel;
+use super::super::transform::labels::{How, Relabel};
 use super::super::transform::{Absent, Sort, SortBy, VectorOf, date_of_steps};
 use super::super::window::{Place, RangeSpec};
 use super::super::{SlotId, Task, bug, table};
@@ -167,7 +167,7 @@ impl Builder {
             let what = if starts { What::StartTimestamp } else { What::Timestamp };
             let mut open = self.selector(selector, of.pos, what, grid);
             if starts && !self.options.start_timestamps {
-                open.source = self.nothing(grid);
+                open.source = self.nothing();
             }
             open.stages.push(Stage::DropName);
             return Ok(self.names_dropped(open, SameLabels::Join));
@@ -176,7 +176,7 @@ impl Builder {
         if starts {
             // Only selectors know when a series began.
             self.close(open);
-            let source = self.nothing(grid);
+            let source = self.nothing();
             let same_labels = SameLabels::Leave;
             return Ok(Box::new(Open { source, stages: Vec::new(), grid, names: Names::Gone, same_labels }));
         }
@@ -184,7 +184,7 @@ impl Builder {
     }
 
     /// A source without series.
-    fn nothing(&mut self, _grid: Grid) -> Source {
+    fn nothing(&mut self) -> Source {
         Source::Slot(self.op(Nothing))
     }
 
@@ -205,22 +205,17 @@ impl Builder {
     fn relabel(&mut self, call: &Call, grid: Grid) -> Result<Box<Open>> {
         check_label_names(call)?;
         let texts: Vec<String> = call.args[1..].iter().map(text).collect::<Result<_>>()?;
-        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-        // Wrong arguments are told before anything is read.
-        let check = SlotId(usize::MAX);
-        let make = |input| match (call.func.name, &texts[..]) {
+        let (target, how) = match (call.func.name, &texts[..]) {
             ("label_replace", [target, replacement, source, regex]) => {
-                Relabel::replace(input, [target, replacement, source, regex])
+                (target, How::replace(source, regex, replacement)?)
             }
             ("label_join", [target, separator, sources @ ..]) => {
-                let sources = sources.iter().map(|s| (*s).to_owned()).collect();
-                Ok(Relabel::join(input, target, separator, sources))
+                (target, How::Join { separator: separator.clone(), sources: sources.to_vec() })
             }
-            _ => Err(bug("arguments")),
+            _ => return Err(bug("arguments")),
         };
-        make(check)?;
         let input = self.input(call, 0, grid)?;
-        let id = self.op(make(input)?);
+        let id = self.op(Relabel { input, target: target.clone(), how });
         Ok(self.slot(id, grid, Names::Any))
     }
 

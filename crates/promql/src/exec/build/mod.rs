@@ -163,7 +163,8 @@ impl Builder {
 
     #[inline(never)]
     fn selector(&self, selector: &Selector, pos: PosRange, what: What, grid: Grid) -> Box<Open> {
-        let smoothed = selector.mode == Some(RangeMode::Smoothed);
+        // Of a time there is nothing to smooth.
+        let smoothed = selector.mode == Some(RangeMode::Smoothed) && what == What::Value;
         let place = selector.place;
         let mut range = place.span(grid);
         range.min_ms = range.min_ms.saturating_sub(self.options.lookback_ms).saturating_add(1);

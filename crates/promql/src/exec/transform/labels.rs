@@ -25,23 +25,17 @@ pub(crate) enum How {
     },
 }
 
-impl Relabel {
-    pub(crate) fn replace(input: SlotId, [target, replacement, source, regex]: [&str; 4]) -> Result<Self> {
-        let compiled = Captures::new(regex)
-            .map_err(|_| Error::invalid(format!("invalid regular expression in label_replace(): {regex}")))?;
-        let (source, replacement) = (source.to_owned(), replacement.to_owned());
-        let how = How::Replace { source, regex: compiled, replacement };
-        Ok(Relabel { input, target: target.to_owned(), how })
-    }
-
-    pub(crate) fn join(input: SlotId, target: &str, separator: &str, sources: Vec<String>) -> Self {
-        let how = How::Join { separator: separator.to_owned(), sources };
-        Relabel { input, target: target.to_owned(), how }
+impl How {
+    pub(crate) fn replace(source: &str, pattern: &str, replacement: &str) -> Result<Self> {
+        let regex = Captures::new(pattern).map_err(|_| {
+            Error::invalid(format!("invalid regular expression in label_replace(): {pattern}"))
+        })?;
+        Ok(How::Replace { source: source.to_owned(), regex, replacement: replacement.to_owned() })
     }
 
     /// The new value; `None` leaves the label.
     fn value(&self, labels: &Labels) -> Option<String> {
-        match &self.how {
+        match self {
             How::Join { separator, sources } => {
                 let values: Vec<&str> = sources.iter().map(|name| labels.get(name)).collect();
                 Some(values.join(separator))
@@ -55,7 +49,7 @@ impl Operator for Relabel {
     fn run(&self, slots: &mut Slots, _cx: &mut Context) -> Result<Output> {
         let mut series: Vec<StepSeries> = slots.take_vector(self.input)?;
         for one in &mut series {
-            if let Some(value) = self.value(&one.labels) {
+            if let Some(value) = self.how.value(&one.labels) {
                 let mut labels = one.labels.to_builder();
                 labels.set(&self.target, &value);
                 one.labels = labels.build();
