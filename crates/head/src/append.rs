@@ -104,7 +104,7 @@ pub(crate) fn append(
     }
     for family in request.families() {
         let name = String::from_utf8_lossy(family.family).into_owned();
-        run.metadata(&name, family.to_model());
+        run.metadata(&name, &family.to_model());
     }
     // A failure keeps the chunks in memory, to be written with the next request.
     if let Err(e) = run.state.files.write() {
