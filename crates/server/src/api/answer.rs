@@ -47,13 +47,6 @@ impl Answer {
         self
     }
 
-    /// Of data that are JSON already.
-    pub(crate) fn json(data: &serde_json::Value) -> Self {
-        let mut out = Vec::new();
-        json::push_json(&mut out, data);
-        Answer::new(Written(out))
-    }
-
     pub(crate) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
         self.warnings.extend(warnings);
         self

@@ -93,6 +93,12 @@ pub(crate) fn push_scalar(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
 }
 
+/// A number as such.
+pub(crate) fn push_number(out: &mut Vec<u8>, v: f64) {
+    debug_assert!(v.is_finite(), "{v} is no JSON");
+    push_digits(out, v);
+}
+
 fn push_digits(out: &mut Vec<u8>, v: f64) {
     const EXACT: f64 = (1u64 << 53) as f64;
     let _ = match v {
@@ -188,39 +194,6 @@ pub(crate) fn push_texts(out: &mut Vec<u8>, texts: &[String]) {
         push_text(out, text, Escape::Html);
     }
     out.push(b']');
-}
-
-/// Any other JSON; objects sorted by key.
-pub(crate) fn push_json(out: &mut Vec<u8>, value: &serde_json::Value) {
-    use serde_json::Value;
-    match value {
-        Value::String(text) => push_text(out, text, Escape::Html),
-        Value::Array(items) => {
-            out.push(b'[');
-            for (i, item) in items.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                push_json(out, item);
-            }
-            out.push(b']');
-        }
-        Value::Object(fields) => {
-            out.push(b'{');
-            for (i, (key, value)) in fields.iter().enumerate() {
-                if i > 0 {
-                    out.push(b',');
-                }
-                push_text(out, key, Escape::Html);
-                out.push(b':');
-                push_json(out, value);
-            }
-            out.push(b'}');
-        }
-        Value::Null | Value::Bool(_) | Value::Number(_) => {
-            let _ = write!(out, "{value}");
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,182 +1,287 @@
 //! `format_query` and `parse_query`: a query's text laid out, and its tree.
+//!
+//! The tree is the one that Prometheus' own pages draw. It is written straight from the parsed query, fields in
+//! the order of their names: as deep as a query may be, every level is visited once.
 
 use super::Api;
-use super::answer::Answer;
+use super::answer::{Answer, Written};
 use super::error::{ApiError, ApiResult};
+use super::json::{Escape, push_number, push_scalar, push_text, push_texts};
 use super::params::Params;
 use axum::extract::State;
 use nilometer_model::Matcher;
 use nilometer_promql::ast::{
-    At, BinaryExpr, Call, DurationArg, Expr, NumberLiteral, SubqueryExpr, VectorSelector,
+    At, BinaryExpr, Call, DurationArg, Expr, RangeMode, SubqueryExpr, VectorMatching, VectorSelector,
 };
 use nilometer_promql::duration::{DurationExpr, DurationKind};
 use nilometer_promql::functions::Variadic;
-use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// `GET` and `POST /format_query`.
 pub(crate) async fn format(State(api): State<Arc<Api>>, params: Params) -> ApiResult<Answer> {
-    let text = parsed(&api, params, |expr| Ok(expr.pretty()?)).await?;
-    Ok(Answer::json(&Value::String(text)))
+    written(&api, params, |out, expr| {
+        push_text(out, &expr.pretty()?, Escape::Html);
+        Ok(())
+    })
+    .await
 }
 
 /// `GET` and `POST /parse_query`.
 pub(crate) async fn tree(State(api): State<Arc<Api>>, params: Params) -> ApiResult<Answer> {
-    parsed(&api, params, |expr| Ok(Answer::json(&node(expr)))).await
+    written(&api, params, |out, expr| {
+        push_node(out, expr);
+        Ok(())
+    })
+    .await
 }
 
-async fn parsed<T: Send + 'static>(
+async fn written(
     api: &Arc<Api>,
     params: Params,
-    then: impl FnOnce(&Expr) -> ApiResult<T> + Send + 'static,
-) -> ApiResult<T> {
+    write: impl FnOnce(&mut Vec<u8>, &Expr) -> ApiResult<()> + Send + 'static,
+) -> ApiResult<Answer> {
     let engine = api.engine.clone();
     let work = async move {
         let expr = engine.parse(params.get("query")).map_err(|e| ApiError::parameter("query", e))?;
-        then(&expr)
+        let mut out = Vec::new();
+        write(&mut out, &expr)?;
+        Ok(out)
     };
-    api.compute(None, work).await
+    Ok(Answer::new(Written(api.compute(None, work).await?)))
 }
 
-/// The tree that Prometheus' own pages draw.
-fn node(expr: &Expr) -> Value {
+fn push_node(out: &mut Vec<u8>, expr: &Expr) {
     match expr {
-        Expr::Number(e) => json!({ "type": "numberLiteral", "val": plain(e.value) }),
-        Expr::String(e) => json!({ "type": "stringLiteral", "val": e.to_str_lossy() }),
-        Expr::Vector(e) => selector("vectorSelector", e),
-        Expr::Matrix(e) => {
-            let mut tree = selector("matrixSelector", &e.selector);
-            tree["range"] = e.range.as_ms().unwrap_or(0).into();
-            tree["rangeExpr"] = duration(&e.range);
-            tree
-        }
-        Expr::Subquery(e) => subquery(e),
-        Expr::Paren(e) => json!({ "type": "parenExpr", "expr": node(&e.expr) }),
-        Expr::Unary(e) => json!({ "type": "unaryExpr", "op": e.op.as_str(), "expr": node(&e.expr) }),
-        Expr::Binary(e) => binary(e),
-        Expr::Aggregate(e) => json!({
-            "type": "aggregation",
-            "op": e.op.as_str(),
-            "expr": node(&e.expr),
-            "param": e.param.as_ref().map(node),
-            "grouping": e.grouping,
-            "without": e.without,
+        Expr::Number(e) => object(out, |o| {
+            o.text("type", "numberLiteral");
+            push_scalar(o.key("val"), e.value);
         }),
-        Expr::Call(e) => call(e),
+        Expr::String(e) => object(out, |o| {
+            o.text("type", "stringLiteral");
+            o.text("val", &e.to_str_lossy());
+        }),
+        Expr::Vector(e) => push_selector(out, e, None),
+        Expr::Matrix(e) => push_selector(out, &e.selector, Some(&e.range)),
+        Expr::Subquery(e) => push_subquery(out, e),
+        Expr::Paren(e) => object(out, |o| {
+            push_node(o.key("expr"), &e.expr);
+            o.text("type", "parenExpr");
+        }),
+        Expr::Unary(e) => object(out, |o| {
+            push_node(o.key("expr"), &e.expr);
+            o.text("op", e.op.as_str());
+            o.text("type", "unaryExpr");
+        }),
+        Expr::Binary(e) => push_binary(out, e),
+        Expr::Aggregate(e) => object(out, |o| {
+            push_node(o.key("expr"), &e.expr);
+            push_texts(o.key("grouping"), &e.grouping);
+            o.text("op", e.op.as_str());
+            match &e.param {
+                Some(param) => push_node(o.key("param"), param),
+                None => o.null("param"),
+            }
+            o.text("type", "aggregation");
+            o.bool("without", e.without);
+        }),
+        Expr::Call(e) => push_call(out, e),
     }
 }
 
-fn selector(kind: &str, e: &VectorSelector) -> Value {
-    json!({
-        "type": kind,
-        "name": e.name,
-        "offset": e.offset.as_ms().unwrap_or(0),
-        "offsetExpr": duration(&e.offset),
-        "matchers": e.matchers.iter().map(matcher).collect::<Vec<_>>(),
-        "timestamp": timestamp(e.at),
-        "startOrEnd": start_or_end(e.at),
-        "anchored": e.mode == Some(nilometer_promql::ast::RangeMode::Anchored),
-        "smoothed": e.mode == Some(nilometer_promql::ast::RangeMode::Smoothed),
-    })
-}
-
-fn subquery(e: &SubqueryExpr) -> Value {
-    let step = e.step.as_ref();
-    json!({
-        "type": "subquery",
-        "expr": node(&e.expr),
-        "range": e.range.as_ms().unwrap_or(0),
-        "rangeExpr": duration(&e.range),
-        "offset": e.offset.as_ms().unwrap_or(0),
-        "offsetExpr": duration(&e.offset),
-        "step": step.and_then(DurationArg::as_ms).unwrap_or(0),
-        "stepExpr": step.map_or(Value::Null, duration),
-        "timestamp": timestamp(e.at),
-        "startOrEnd": start_or_end(e.at),
-    })
-}
-
-fn binary(e: &BinaryExpr) -> Value {
-    let matching = e.matching.as_ref().map(|m| {
-        json!({
-            "card": m.card.as_str(),
-            "labels": m.labels,
-            "on": m.on,
-            "include": m.include,
-            "fillValues": { "lhs": m.fill.lhs, "rhs": m.fill.rhs },
-        })
-    });
-    json!({
-        "type": "binaryExpr",
-        "op": e.op.as_str(),
-        "lhs": node(&e.lhs),
-        "rhs": node(&e.rhs),
-        "matching": matching,
-        "bool": e.return_bool,
-    })
-}
-
-fn call(e: &Call) -> Value {
-    let variadic = match e.func.variadic {
-        Variadic::No => 0,
-        Variadic::UpTo(count) => i64::from(count),
-        Variadic::Any => -1,
-    };
-    json!({
-        "type": "call",
-        "func": {
-            "name": e.func.name,
-            "argTypes": e.func.args.iter().map(|kind| kind.as_str()).collect::<Vec<_>>(),
-            "variadic": variadic,
-            "returnType": e.func.returns.as_str(),
-        },
-        "args": e.args.iter().map(node).collect::<Vec<_>>(),
-    })
-}
-
-fn matcher(m: &Matcher) -> Value {
-    json!({ "name": *m.name, "value": *m.value, "type": m.kind.as_str() })
-}
-
-fn timestamp(at: Option<At>) -> Option<i64> {
-    match at {
-        Some(At::TimestampMs(t_ms)) => Some(t_ms),
-        _ => None,
-    }
-}
-
-fn start_or_end(at: Option<At>) -> Option<&'static str> {
-    match at {
-        Some(At::Start) => Some("start"),
-        Some(At::End) => Some("end"),
-        _ => None,
-    }
-}
-
-/// A duration that is written as arithmetic; of a plain one its milliseconds stand elsewhere.
-fn duration(arg: &DurationArg) -> Value {
-    match arg {
-        DurationArg::Ms(_) => Value::Null,
-        DurationArg::Expr(e) => duration_node(e),
-    }
-}
-
-fn duration_node(e: &DurationExpr) -> Value {
-    let (op, lhs, rhs) = match &e.kind {
-        DurationKind::Literal(NumberLiteral { value, duration, .. }) => {
-            return json!({ "type": "numberLiteral", "val": plain(*value), "duration": duration });
+/// A selector of instants, or with `range` one of ranges.
+fn push_selector(out: &mut Vec<u8>, e: &VectorSelector, range: Option<&DurationArg>) {
+    object(out, |o| {
+        o.bool("anchored", e.mode == Some(RangeMode::Anchored));
+        push_matchers(o.key("matchers"), &e.matchers);
+        o.text("name", &e.name);
+        o.duration("offset", Some(&e.offset));
+        if let Some(range) = range {
+            o.duration("range", Some(range));
         }
-        DurationKind::Step => ("step", Value::Null, Value::Null),
-        DurationKind::Range => ("range", Value::Null, Value::Null),
-        DurationKind::Negative(inner) => ("-", Value::Null, duration_node(inner)),
-        DurationKind::Binary(op, lhs, rhs) => (op.as_str(), duration_node(lhs), duration_node(rhs)),
-    };
-    json!({ "type": "durationExpr", "op": op, "lhs": lhs, "rhs": rhs, "wrapped": e.wrapped })
+        o.bool("smoothed", e.mode == Some(RangeMode::Smoothed));
+        o.at(e.at);
+        o.text("type", if range.is_some() { "matrixSelector" } else { "vectorSelector" });
+    });
 }
 
-/// Go's shortest digits without an exponent.
-fn plain(v: f64) -> String {
-    let mut out = Vec::new();
-    super::json::push_scalar(&mut out, v);
-    String::from_utf8_lossy(&out).trim_matches('"').to_owned()
+fn push_matchers(out: &mut Vec<u8>, matchers: &[Matcher]) {
+    list(out, matchers, |out, m| {
+        object(out, |o| {
+            o.text("name", &m.name);
+            o.text("type", m.kind.as_str());
+            o.text("value", &m.value);
+        });
+    });
+}
+
+fn push_subquery(out: &mut Vec<u8>, e: &SubqueryExpr) {
+    object(out, |o| {
+        push_node(o.key("expr"), &e.expr);
+        o.duration("offset", Some(&e.offset));
+        o.duration("range", Some(&e.range));
+        // `startOrEnd` comes before `step`, and `timestamp` behind it.
+        o.start_or_end(e.at);
+        o.duration("step", e.step.as_ref());
+        o.timestamp(e.at);
+        o.text("type", "subquery");
+    });
+}
+
+fn push_binary(out: &mut Vec<u8>, e: &BinaryExpr) {
+    object(out, |o| {
+        o.bool("bool", e.return_bool);
+        push_node(o.key("lhs"), &e.lhs);
+        match &e.matching {
+            Some(matching) => push_matching(o.key("matching"), matching),
+            None => o.null("matching"),
+        }
+        o.text("op", e.op.as_str());
+        push_node(o.key("rhs"), &e.rhs);
+        o.text("type", "binaryExpr");
+    });
+}
+
+fn push_matching(out: &mut Vec<u8>, m: &VectorMatching) {
+    object(out, |o| {
+        o.text("card", m.card.as_str());
+        object(o.key("fillValues"), |o| {
+            for (side, value) in [("lhs", m.fill.lhs), ("rhs", m.fill.rhs)] {
+                match value {
+                    Some(v) if v.is_finite() => push_number(o.key(side), v),
+                    _ => o.null(side),
+                }
+            }
+        });
+        push_texts(o.key("include"), &m.include);
+        push_texts(o.key("labels"), &m.labels);
+        o.bool("on", m.on);
+    });
+}
+
+fn push_call(out: &mut Vec<u8>, e: &Call) {
+    object(out, |o| {
+        list(o.key("args"), &e.args, push_node);
+        object(o.key("func"), |o| {
+            list(o.key("argTypes"), e.func.args, |out, kind| push_text(out, kind.as_str(), Escape::Html));
+            o.text("name", e.func.name);
+            o.text("returnType", e.func.returns.as_str());
+            let variadic = match e.func.variadic {
+                Variadic::No => 0,
+                Variadic::UpTo(count) => i64::from(count),
+                Variadic::Any => -1,
+            };
+            o.int("variadic", variadic);
+        });
+        o.text("type", "call");
+    });
+}
+
+fn push_duration(out: &mut Vec<u8>, e: &DurationExpr) {
+    let (op, lhs, rhs) = match &e.kind {
+        DurationKind::Literal(number) => {
+            return object(out, |o| {
+                o.bool("duration", number.duration);
+                o.text("type", "numberLiteral");
+                push_scalar(o.key("val"), number.value);
+            });
+        }
+        DurationKind::Step => ("step", None, None),
+        DurationKind::Range => ("range", None, None),
+        DurationKind::Negative(inner) => ("-", None, Some(inner)),
+        DurationKind::Binary(op, lhs, rhs) => (op.as_str(), Some(lhs), Some(rhs)),
+    };
+    object(out, |o| {
+        for (side, operand) in [("lhs", lhs), ("rhs", rhs)] {
+            if side == "rhs" {
+                o.text("op", op);
+            }
+            match operand {
+                Some(operand) => push_duration(o.key(side), operand),
+                None => o.null(side),
+            }
+        }
+        o.text("type", "durationExpr");
+        o.bool("wrapped", e.wrapped);
+    });
+}
+
+fn list<T>(out: &mut Vec<u8>, items: &[T], mut push: impl FnMut(&mut Vec<u8>, &T)) {
+    out.push(b'[');
+    for (i, item) in items.iter().enumerate() {
+        if i > 0 {
+            out.push(b',');
+        }
+        push(out, item);
+    }
+    out.push(b']');
+}
+
+fn object(out: &mut Vec<u8>, fields: impl FnOnce(&mut Object<'_>)) {
+    out.push(b'{');
+    fields(&mut Object { out, begun: false });
+    out.push(b'}');
+}
+
+/// The fields of an object, one after the other.
+struct Object<'a> {
+    out: &'a mut Vec<u8>,
+    begun: bool,
+}
+
+impl Object<'_> {
+    /// Where the value is to be written.
+    fn key(&mut self, key: &str) -> &mut Vec<u8> {
+        if std::mem::replace(&mut self.begun, true) {
+            self.out.push(b',');
+        }
+        push_text(self.out, key, Escape::Html);
+        self.out.push(b':');
+        self.out
+    }
+
+    fn text(&mut self, key: &str, value: &str) {
+        push_text(self.key(key), value, Escape::Html);
+    }
+
+    fn bool(&mut self, key: &str, value: bool) {
+        self.key(key).extend_from_slice(if value { b"true" } else { b"false" });
+    }
+
+    fn int(&mut self, key: &str, value: i64) {
+        self.key(key).extend_from_slice(value.to_string().as_bytes());
+    }
+
+    fn null(&mut self, key: &str) {
+        self.key(key).extend_from_slice(b"null");
+    }
+
+    /// Milliseconds, and the expression that they come from where one was written.
+    fn duration(&mut self, key: &str, arg: Option<&DurationArg>) {
+        self.int(key, arg.and_then(DurationArg::as_ms).unwrap_or(0));
+        let key = format!("{key}Expr");
+        match arg {
+            Some(DurationArg::Expr(e)) => push_duration(self.key(&key), e),
+            _ => self.null(&key),
+        }
+    }
+
+    fn at(&mut self, at: Option<At>) {
+        self.start_or_end(at);
+        self.timestamp(at);
+    }
+
+    fn start_or_end(&mut self, at: Option<At>) {
+        match at {
+            Some(At::Start) => self.text("startOrEnd", "start"),
+            Some(At::End) => self.text("startOrEnd", "end"),
+            _ => self.null("startOrEnd"),
+        }
+    }
+
+    fn timestamp(&mut self, at: Option<At>) {
+        match at {
+            Some(At::TimestampMs(t_ms)) => self.int("timestamp", t_ms),
+            _ => self.null("timestamp"),
+        }
+    }
 }

@@ -1,8 +1,8 @@
 //! What a Prometheus cannot be asked for: limits, broken storage, clients that leave, other origins.
 
 use super::world::{Got, Served, World, patient, request, serve};
-use crate::QueryOptions;
 use crate::api::data::{Data, HeadStats};
+use crate::{QueryFeatures, QueryOptions};
 use axum::body::Body;
 use axum::http::header;
 use expect_test::expect;
@@ -138,6 +138,7 @@ fn trees_are_prometheus() {
         "/parse_query?query=topk(2,max_over_time((-a)[10m:1m]+@+1))",
         "/parse_query?query=a*on(b)group_left(c)(d%3Ebool+1.5)",
         "/parse_query?query=\"x\"",
+        "/parse_query?query=label_join(a,\"b\",\"c\")+>+bool+2",
         "/parse_query?query=a+and",
     ]
     .map(|path| served.get(path).body);
@@ -146,7 +147,33 @@ fn trees_are_prometheus() {
         {"status":"success","data":{"expr":{"args":[{"expr":{"expr":{"expr":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"op":"-","type":"unaryExpr"},"type":"parenExpr"},"offset":0,"offsetExpr":null,"range":600000,"rangeExpr":null,"startOrEnd":null,"step":60000,"stepExpr":null,"timestamp":1000,"type":"subquery"}],"func":{"argTypes":["matrix"],"name":"max_over_time","returnType":"vector","variadic":0},"type":"call"},"grouping":[],"op":"topk","param":{"type":"numberLiteral","val":"2"},"type":"aggregation","without":false}}
         {"status":"success","data":{"bool":false,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"matching":{"card":"many-to-one","fillValues":{"lhs":null,"rhs":null},"include":["c"],"labels":["b"],"on":true},"op":"*","rhs":{"expr":{"bool":true,"lhs":{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"d"}],"name":"d","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},"matching":null,"op":"\u003e","rhs":{"type":"numberLiteral","val":"1.5"},"type":"binaryExpr"},"type":"parenExpr"},"type":"binaryExpr"}}
         {"status":"success","data":{"type":"stringLiteral","val":"x"}}
+        {"status":"success","data":{"bool":true,"lhs":{"args":[{"anchored":false,"matchers":[{"name":"__name__","type":"=","value":"a"}],"name":"a","offset":0,"offsetExpr":null,"smoothed":false,"startOrEnd":null,"timestamp":null,"type":"vectorSelector"},{"type":"stringLiteral","val":"b"},{"type":"stringLiteral","val":"c"}],"func":{"argTypes":["vector","string","string","string"],"name":"label_join","returnType":"vector","variadic":-1},"type":"call"},"matching":null,"op":"\u003e","rhs":{"type":"numberLiteral","val":"2"},"type":"binaryExpr"}}
         {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:6: parse error: unexpected end of input"}"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn trees_have_their_fields_sorted() {
+    let features = QueryFeatures {
+        experimental_functions: true,
+        duration_expressions: true,
+        extended_range_selectors: true,
+        fill_modifiers: true,
+        ..QueryFeatures::default()
+    };
+    let served = World::new().served(&QueryOptions { features, ..patient() });
+    for query in [
+        "rate(a[step()%2B2*(1m-3s)]+offset+-(range()/2)+@+end())",
+        "increase(a[5m]+anchored)%2Bon(b)+fill_right(0.5)+c+@+start()",
+        "max_over_time((a%2B-b)[10m:max_of(1m,step())]+@+3+offset+-1m)",
+        "topk+without(a)(2,-vector(time()))==1.5e3",
+        "a{b=~\"c\",d!=\"\"}+and+ignoring(x)+b",
+    ] {
+        let body = served.get(&format!("/parse_query?query={query}")).body;
+        let tree = body.strip_prefix("{\"status\":\"success\",\"data\":").unwrap_or_else(|| panic!("{body}"));
+        let tree = tree.strip_suffix('}').unwrap();
+        let sorted: serde_json::Value = serde_json::from_str(tree).unwrap();
+        assert_eq!(sorted.to_string(), tree, "{query}");
+    }
 }
 
 #[test]
@@ -167,6 +194,9 @@ fn the_deepest_queries_fit_the_stack() {
         // Some are deeper than a query may be: refused, then.
         for path in ["/parse_query", "/format_query", "/query"] {
             let got = served.send(request("POST", path, Some(&form)));
+            if path == "/parse_query" && got.status == 200 {
+                assert!(got.body.len() < 1 << 20, "{} bytes", got.body.len());
+            }
             let shown = &got.body[..got.body.len().min(300)];
             assert!([200, 400, 422].contains(&got.status), "{path} {}: {shown}", &form[..40]);
         }
