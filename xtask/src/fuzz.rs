@@ -121,9 +121,7 @@ fn fuzz(folder: &Path, target: &str, sanitizer: bool, seconds: u32) -> Result<()
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={MAX_INPUT_BYTES}"));
     command.arg(format!("-rss_limit_mb={MAX_MEMORY_MIB}")).args(["-timeout=10", "-print_final_stats=1"]);
     shell::run(&mut command).with_context(|| {
-        format!(
-            "{target}: the input that broke it is in fuzz/artifacts/{target}/; make it a test of the decoder"
-        )
+        format!("{target} ended early; an input that broke it is in fuzz/artifacts/{target}/: make it a test")
     })
 }
 
