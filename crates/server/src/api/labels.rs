@@ -5,8 +5,8 @@ use super::error::{ApiError, ApiResult};
 use super::params::Params;
 use super::text::{quoted, unescaped_name};
 use super::{Api, Reader};
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use nilometer_model::Result;
 use nilometer_storage::{BoxFuture, LabelQuery, Names};
 use std::sync::Arc;
 
@@ -21,9 +21,12 @@ pub(crate) async fn names(State(api): State<Arc<Api>>, reader: Reader, params: P
 pub(crate) async fn values(
     State(api): State<Arc<Api>>,
     reader: Reader,
-    Path(name): Path<String>,
+    name: Result<Path<String>, PathRejection>,
     params: Params,
 ) -> ApiResult<Answer> {
+    let Ok(Path(name)) = name else {
+        return Err(ApiError::bad_data("invalid label name: it is not UTF-8"));
+    };
     let name = unescaped_name(&name);
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {}", quoted(&name))));
@@ -52,7 +55,7 @@ impl Asked {
     async fn answer(
         self,
         api: &Arc<Api>,
-        ask: impl FnOnce(LabelQuery) -> BoxFuture<Result<Names>> + Send + 'static,
+        ask: impl FnOnce(LabelQuery) -> BoxFuture<nilometer_model::Result<Names>> + Send + 'static,
     ) -> ApiResult<Answer> {
         let Asked { query, limit, mut warnings } = self;
         let pool_api = api.clone();

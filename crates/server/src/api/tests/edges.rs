@@ -131,6 +131,17 @@ fn status_tells_what_is_large() {
 }
 
 #[test]
+fn names_of_labels_are_utf_8() {
+    let served = served();
+    let of = |path: &str| served.get(path);
+    for path in ["/label/%ff/values", "/label//values", "/label/U__/values"] {
+        let got = of(path);
+        assert!([400, 404].contains(&got.status), "{path}: {}", got.body);
+    }
+    assert_eq!(of("/label/%C3%A9/values").body, r#"{"status":"success","data":[]}"#);
+}
+
+#[test]
 fn trees_are_prometheus() {
     let served = served();
     let shown = [
