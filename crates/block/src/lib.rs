@@ -11,7 +11,7 @@
 //! - [`BlockWriter`] writes one from front to back; it is visible whole or not at all.
 //! - [`Block`] answers as a `Queryable`, by ranged reads; every byte read is checked against its checksum.
 //! - [`BlockDir`] is a folder of blocks: what is in it, what is left over, and how a block goes.
-//! - [`verify`] walks everything.
+//! - [`verify()`] walks everything.
 //!
 //! Formats: Prometheus' `tsdb/docs/format/`, drawn in the heads of the modules here.
 
