@@ -97,7 +97,7 @@ impl Samples {
             }
             let (schema, count, sum) = (full.schema, full.count, full.sum);
             *h = Arc::new(FloatHistogram { reset, schema, count, sum, ..FloatHistogram::default() });
-            if !full.is_stale() && *t >= range.min_ms - 1 {
+            if !full.is_stale() && *t >= range.min_ms.saturating_sub(1) {
                 before = Some(full);
             }
         }

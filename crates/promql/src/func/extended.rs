@@ -42,7 +42,10 @@ impl Ends {
         if smoothed {
             last = t[..last].partition_point(|t| *t < w.end_ms);
         }
-        (t[last] > w.start_ms && !(smoothed && t[first] > w.end_ms)).then_some(Ends { first, last, smoothed })
+        // Were the samples out of order, the first could be behind the last.
+        let first = first.min(last);
+        let inside = t[last] > w.start_ms && !(smoothed && t[first] > w.end_ms);
+        inside.then_some(Ends { first, last, smoothed })
     }
 }
 
@@ -77,7 +80,7 @@ fn floats(kind: Kind, w: &Window<'_>, ends: Ends, cx: &RangeContext<'_>) -> Out 
 /// The value at `at`, on the line between two samples. A counter that fell had begun at zero.
 fn line(a: (i64, f64), b: (i64, f64), at: i64, counter: bool) -> f64 {
     let from = if counter && b.1 < a.1 { 0.0 } else { a.1 };
-    from + (b.1 - from) * (at - a.0) as f64 / (b.0 - a.0) as f64
+    from + (b.1 - from) * at.saturating_sub(a.0) as f64 / b.0.saturating_sub(a.0) as f64
 }
 
 fn histograms(kind: Kind, w: &Window<'_>, ends: Ends, cx: &mut RangeContext<'_>) -> Out {
@@ -179,7 +182,7 @@ fn histogram_line(
     if at == b.0 {
         return Some(b.1.clone());
     }
-    let fraction = (at - a.0) as f64 / (b.0 - a.0) as f64;
+    let fraction = at.saturating_sub(a.0) as f64 / b.0.saturating_sub(a.0) as f64;
     let mut result = b.1.clone();
     if counter && detect_reset(b.1, a.1) {
         histogram::scale(&mut result, fraction);
@@ -268,6 +271,7 @@ pub(crate) fn extend(w: &Window<'_>, mode: RangeMode) -> Vec<Sample> {
     if smoothed {
         last = t[..last].partition_point(|t| *t < w.end_ms);
     }
+    let first = first.min(last);
     if t[last] <= w.start_ms {
         return Vec::new();
     }

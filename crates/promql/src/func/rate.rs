@@ -153,7 +153,8 @@ fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<S
 impl Slope {
     /// By what the result has to be multiplied, to stand for the whole range. `None`: too little is known.
     fn factor(&mut self, kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<f64> {
-        let seconds = |from: i64, to: i64| (to - from) as f64 / 1000.0;
+        // Times of a damaged chunk can be anything.
+        let seconds = |from: i64, to: i64| to.saturating_sub(from) as f64 / 1000.0;
         let mut to_start = seconds(w.start_ms, self.first_t);
         let mut to_end = seconds(self.last_t, w.end_ms);
         let mut sampled = seconds(self.first_t, self.last_t);
@@ -229,7 +230,7 @@ pub(crate) fn instant(kind: Instant, w: &Window<'_>, cx: &mut RangeContext<'_>) 
     }
     let [a, b] = last_two(w);
     let is_rate = kind == Instant::Rate;
-    let interval = b.t - a.t;
+    let interval = b.t.saturating_sub(a.t);
     if interval == 0 {
         return Out::None;
     }

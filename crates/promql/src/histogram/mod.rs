@@ -128,6 +128,6 @@ fn bound(index: i32, schema: i32) -> f64 {
 
 /// Where bucket `index` of one schema falls in a coarser one.
 fn coarser(index: i32, from: i32, to: i32) -> i32 {
-    let shift = (from - to).clamp(0, 62);
+    let shift = from.saturating_sub(to).clamp(0, 62);
     (((i64::from(index) - 1) >> shift) + 1) as i32
 }
