@@ -113,25 +113,28 @@ impl<C: FoldCell> Sink for Fold<C> {
     }
 }
 
-#[derive(Clone, Default)]
-struct SumCell {
-    sum: Sum,
-    seen: bool,
+/// [`ABSENT`] before the first value, which is not added to zero: that would turn -0 around.
+#[derive(Clone)]
+struct SumCell(Sum);
+
+impl Default for SumCell {
+    fn default() -> Self {
+        SumCell(Sum::of(ABSENT))
+    }
 }
 
 impl FoldCell for SumCell {
     #[inline]
     fn add(&mut self, v: f64) {
-        if self.seen {
-            self.sum.add(v);
+        if is_absent(self.0.value) {
+            self.0 = Sum::of(v);
         } else {
-            // Not added to zero: that would turn -0 around.
-            *self = SumCell { sum: Sum::of(v), seen: true };
+            self.0.add(v);
         }
     }
 
     fn result(&self) -> f64 {
-        if self.seen { self.sum.total() } else { ABSENT }
+        if is_absent(self.0.value) { ABSENT } else { self.0.total() }
     }
 }
 
