@@ -5,7 +5,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, header};
 use axum::middleware::Next;
-use nilometer_access::{Identity, Outcome, ReadScope, Refusal, Scope};
+use nilometer_access::{Identity, InFlight, Outcome, ReadScope, Refusal, Scope};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -38,7 +38,7 @@ pub(crate) async fn known(State(hub): State<Arc<Hub>>, mut request: Request, nex
 /// For routes that query: they find a [`Caller`].
 pub(crate) async fn reads(State(hub): State<Arc<Hub>>, mut request: Request, next: Next) -> Response<Body> {
     match reader(&hub, &request).await {
-        Ok(caller) => {
+        Ok((caller, _place)) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -68,13 +68,17 @@ pub(crate) async fn oversees(State(hub): State<Arc<Hub>>, request: Request, next
 }
 
 /// Takes what it needs from the request at once: a body cannot be shared while a password is hashed.
-fn reader(hub: &Arc<Hub>, request: &Request) -> impl Future<Output = Result<Caller, Refusal>> + Send + use<> {
+fn reader(
+    hub: &Arc<Hub>,
+    request: &Request,
+) -> impl Future<Output = Result<(Caller, InFlight), Refusal>> + Send + use<> {
     let (hub, outcome) = (hub.clone(), authenticate(hub, request));
     let header = tenant_header(&hub, request.headers());
     async move {
         let identity = outcome.await?;
         let read_scope = hub.access.resolve_read(&identity, header.as_deref(), hub.query.enforce_tenancy)?;
-        Ok(Caller { identity, read_scope })
+        let place = hub.access.enter(None)?;
+        Ok((Caller { identity, read_scope }, place))
     }
 }
 

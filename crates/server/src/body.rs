@@ -7,6 +7,9 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
+use nilometer_model::Tenant;
+use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,20 +73,33 @@ impl hyper::body::Body for Patient {
     }
 }
 
-/// Memory for bodies that are being received, of all requests together.
-#[derive(Clone)]
+/// Memory for bodies that are being received, of all requests together and of each tenant.
+///
+/// It is taken as bytes arrive, so that who announces much and sends little holds little.
 pub(crate) struct BodyBudget {
-    free: Arc<Semaphore>,
-    max_bytes: u64,
+    all: Arc<Semaphore>,
+    tenants: Mutex<HashMap<Tenant, Arc<Semaphore>>>,
+    max_bytes: usize,
 }
 
-/// What the semaphore counts in.
+/// What the semaphores count in.
 const UNIT_BYTES: usize = 1 << 10;
+/// What a request takes besides its body.
+const REQUEST_BYTES: usize = 4 << 10;
+/// The first piece of memory for a body.
+const FIRST_BYTES: usize = 16 << 10;
+/// No tenant gets more than this part of it all, so that one that sends slowly cannot stop the others.
+const TENANT_PART: usize = 4;
 
 /// A body, and its share of the budget.
 pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
-    _share: Option<OwnedSemaphorePermit>,
+    shares: [Share; 2],
+}
+
+struct Share {
+    free: Arc<Semaphore>,
+    taken: Option<OwnedSemaphorePermit>,
 }
 
 /// Why there is no body.
@@ -92,10 +108,8 @@ pub(crate) enum NoBody {
     TooLarge {
         max: u64,
     },
-    /// All bodies together take what there is for them.
-    NoMemory {
-        max: u64,
-    },
+    /// All bodies of the tenant, or of all tenants, take what there is for them.
+    NoMemory,
     TooSlow(TooSlow),
     /// The sender went away, or what came is not HTTP.
     Broken(String),
@@ -103,23 +117,27 @@ pub(crate) enum NoBody {
 
 impl BodyBudget {
     pub(crate) fn new(max_bytes: usize) -> Self {
-        BodyBudget { free: Arc::new(Semaphore::new(max_bytes / UNIT_BYTES)), max_bytes: max_bytes as u64 }
+        let all = Arc::new(Semaphore::new(max_bytes / UNIT_BYTES));
+        BodyBudget { all, tenants: Mutex::default(), max_bytes }
     }
 
     /// Reads a body of at most `max` bytes. Says no by the announced length where that is known, before a
     /// byte is read.
     pub(crate) async fn receive(
         &self,
+        tenant: &Tenant,
         headers: &HeaderMap,
         mut body: Body,
         max: u64,
     ) -> Result<Received, NoBody> {
+        // What could never fit is too large: no retry would mend it.
+        let max = max.min((self.max_bytes / TENANT_PART).saturating_sub(REQUEST_BYTES) as u64);
         let announced = headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
         if announced.is_some_and(|len| len > max) {
             return Err(NoBody::TooLarge { max });
         }
-        let mut received = Received { bytes: Vec::new(), _share: None };
+        let mut received = self.nothing_yet(tenant)?;
         let mut shared = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(broken)?;
@@ -128,11 +146,11 @@ impl BodyBudget {
             if len as u64 > max {
                 return Err(NoBody::TooLarge { max });
             }
-            // The vector doubles as it grows, and so does its share.
+            // The vector doubles as it grows, and so does its share, up to what was announced.
             if len > shared {
-                let announced = announced.unwrap_or(0).min(1 << 20) as usize;
-                let want = len.max(shared * 2).max(announced).min(max as usize);
-                received.grow(&self.free, want - shared).ok_or(NoBody::NoMemory { max: self.max_bytes })?;
+                let most = announced.unwrap_or(max).min(max) as usize;
+                let want = len.max((shared * 2).max(FIRST_BYTES).min(most));
+                received.grow(want - shared)?;
                 received.bytes.reserve_exact(want - received.bytes.len());
                 shared = want;
             }
@@ -140,17 +158,32 @@ impl BodyBudget {
         }
         Ok(received)
     }
+
+    fn nothing_yet(&self, tenant: &Tenant) -> Result<Received, NoBody> {
+        let of_tenant = || Arc::new(Semaphore::new(self.max_bytes / TENANT_PART / UNIT_BYTES));
+        let tenant = self.tenants.lock().entry(tenant.clone()).or_insert_with(of_tenant).clone();
+        let share = |free| Share { free, taken: None };
+        let mut received = Received { bytes: Vec::new(), shares: [share(tenant), share(self.all.clone())] };
+        received.grow(REQUEST_BYTES)?;
+        Ok(received)
+    }
 }
 
 impl Received {
-    fn grow(&mut self, free: &Arc<Semaphore>, bytes: usize) -> Option<()> {
-        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).ok()?;
-        let more = free.clone().try_acquire_many_owned(units).ok()?;
-        match &mut self._share {
-            Some(share) => share.merge(more),
+    fn grow(&mut self, bytes: usize) -> Result<(), NoBody> {
+        self.shares.iter_mut().try_for_each(|share| share.grow(bytes))
+    }
+}
+
+impl Share {
+    fn grow(&mut self, bytes: usize) -> Result<(), NoBody> {
+        let units = u32::try_from(bytes.div_ceil(UNIT_BYTES)).unwrap_or(u32::MAX);
+        let more = self.free.clone().try_acquire_many_owned(units).map_err(|_| NoBody::NoMemory)?;
+        match &mut self.taken {
+            Some(taken) => taken.merge(more),
             none => *none = Some(more),
         }
-        Some(())
+        Ok(())
     }
 }
 
@@ -174,7 +207,17 @@ mod tests {
     }
 
     fn receive(budget: &BodyBudget, headers: &HeaderMap, body: Body, max: u64) -> Result<Received, NoBody> {
-        block_on(budget.receive(headers, body, max))
+        receive_of("a", budget, headers, body, max)
+    }
+
+    fn receive_of(
+        tenant: &str,
+        budget: &BodyBudget,
+        headers: &HeaderMap,
+        body: Body,
+        max: u64,
+    ) -> Result<Received, NoBody> {
+        block_on(budget.receive(&Tenant::new(tenant).unwrap(), headers, body, max))
     }
 
     #[test]
@@ -184,10 +227,8 @@ mod tests {
         let got =
             receive(&budget, &headers, body(&[b"ab", b"", b"cde"]), 5).unwrap_or_else(|e| panic!("{e:?}"));
         assert_eq!(got.bytes, b"abcde");
-        assert!(matches!(
-            receive(&budget, &headers, body(&[b"ab", b"cdef"]), 5),
-            Err(NoBody::TooLarge { max: 5 })
-        ));
+        let over = receive(&budget, &headers, body(&[b"ab", b"cdef"]), 5);
+        assert!(matches!(over, Err(NoBody::TooLarge { max: 5 })));
     }
 
     #[test]
@@ -202,13 +243,23 @@ mod tests {
 
     #[test]
     fn all_bodies_together_are_bounded_and_give_back() {
-        let budget = BodyBudget::new(4 * UNIT_BYTES);
+        const TENANT: usize = 16 * UNIT_BYTES;
+        let budget = BodyBudget::new(TENANT_PART * TENANT);
         let headers = HeaderMap::new();
-        let large: &'static [u8] = &[7; 3 * UNIT_BYTES];
-        let first = receive(&budget, &headers, body(&[large]), 1 << 20).unwrap_or_else(|e| panic!("{e:?}"));
-        assert!(matches!(receive(&budget, &headers, body(&[large]), 1 << 20), Err(NoBody::NoMemory { .. })));
-        drop(first);
+        let large: &'static [u8] = &[7; TENANT - REQUEST_BYTES];
+        let mut held = Vec::new();
+        for tenant in ["a", "b", "c", "d"] {
+            let got = receive_of(tenant, &budget, &headers, body(&[large]), 1 << 20);
+            held.push(got.unwrap_or_else(|e| panic!("{tenant}: {e:?}")));
+            let more = receive_of(tenant, &budget, &headers, Body::empty(), 1 << 20);
+            assert!(matches!(more, Err(NoBody::NoMemory)), "{tenant} has its part");
+        }
+        let fifth = receive_of("e", &budget, &headers, Body::empty(), 1 << 20);
+        assert!(matches!(fifth, Err(NoBody::NoMemory)), "all is taken");
+        drop(held);
+        let never = receive(&budget, &headers, body(&[large, b"1"]), 1 << 20);
+        assert!(matches!(never, Err(NoBody::TooLarge { .. })), "no retry would mend that");
         assert!(receive(&budget, &headers, body(&[large]), 1 << 20).is_ok());
-        assert_eq!(budget.free.available_permits(), 4);
+        assert_eq!(budget.all.available_permits() * UNIT_BYTES, TENANT_PART * TENANT);
     }
 }

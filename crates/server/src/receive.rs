@@ -1,7 +1,7 @@
 //! Remote write: a request is stored and on stable storage before it is answered.
 //!
 //! ```text
-//! tenant ─▶ a place ─▶ 415? ─▶ 413? body ─▶ decode ─▶ rate ─▶ Head::append ─▶ Head::durable ─▶ 204
+//! tenant ─▶ 415? ─▶ 413? body ─▶ a place ─▶ decode ─▶ rate ─▶ Head::append ─▶ Head::durable ─▶ 204
 //! ```
 //!
 //! Up to `append` nothing is stored, so a sender that breaks off, or a body that is wrong, leaves nothing
@@ -81,12 +81,13 @@ async fn store(
     request: Request,
     seen: &mut Seen,
 ) -> Result<Response<Body>, Stop> {
-    let _place = hub.access.enter(Some(tenant)).map_err(Stop::Refused)?;
     let (head, body) = request.into_parts();
     let message = message(&head.headers).map_err(Stop::Unsupported)?;
     let max = tenant.limits.request_bytes;
-    let received = hub.bodies.receive(&head.headers, body, max).await.map_err(Stop::Body)?;
+    let received = hub.bodies.receive(&tenant.tenant, &head.headers, body, max).await.map_err(Stop::Body)?;
     hub.metrics.receive.body(received.bytes.len());
+    // Only now: who sends slowly must not take the places of those who do not.
+    let _place = hub.access.enter(Some(tenant)).map_err(Stop::Refused)?;
     let mut append = || {
         let mut decoder = hub.decoders.take();
         let request = &mut decoder.request;
@@ -154,12 +155,9 @@ impl Stop {
                     "the body is larger than {max} bytes (limit request_bytes): send fewer samples at a time"
                 ),
             ),
-            Stop::Body(NoBody::NoMemory { max }) => answer::text(
+            Stop::Body(NoBody::NoMemory) => answer::text(
                 StatusCode::SERVICE_UNAVAILABLE,
-                format!(
-                    "all requests together hold {} MiB of bodies, and that is all there may be: retry",
-                    max >> 20
-                ),
+                "other requests take all the memory that there is for bodies: retry",
             ),
             Stop::Body(NoBody::TooSlow(why)) => answer::text(StatusCode::REQUEST_TIMEOUT, why),
             Stop::Body(NoBody::Broken(why)) => {

@@ -41,6 +41,24 @@ fn a_body_that_pauses_is_given_up() {
 }
 
 #[test]
+fn slow_senders_take_nobodys_place() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    // More than the requests that a tenant may have worked on at a time.
+    let half = b"POST /api/v1/receive HTTP/1.1\r\nHost: hub\r\nContent-Length: 9999999\r\n\r\nabc";
+    let slow: Vec<_> = (0..300)
+        .map(|_| {
+            let mut sender = Connection::open(hub.write).unwrap();
+            sender.send(half).unwrap();
+            sender
+        })
+        .collect();
+    eventually("all are there", || hub.metric("thanos_receive_pending_write_requests") == 300.0);
+    assert_eq!(hub.push(&float("m", now_ms(), 1.0)).status, 204);
+    drop(slow);
+}
+
+#[test]
 fn a_sender_that_goes_away_leaves_nothing() {
     let dir = Dir::new();
     let hub = Hub::start(dir.path(), &[]);
