@@ -9,7 +9,7 @@
 use crate::head::Head;
 use crate::open::{Packed, pack};
 use crate::record;
-use crate::state::{Ended, State};
+use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use nilometer_block::{BlockWriter, ChunkRef};
 use nilometer_chunk::{Encoding, Stamp};
@@ -32,23 +32,23 @@ impl Head {
                 Ok(())
             }
             Err(e) => {
-                inner.state.abandon_cut(start_ms);
+                inner.state.abandon_cut(cut);
                 Err(e)
             }
         }
     }
 
-    fn begin(&self, tenant: &TenantHead, start_ms: i64) -> (Ended, bool) {
+    fn begin(&self, tenant: &TenantHead, start_ms: i64) -> (Cut, bool) {
         let mut inner = tenant.lock();
-        let cut = Ended { id: inner.state.cuts.last_id + 1, start_ms };
+        let cut = inner.state.new_cut(start_ms);
         let was_late = inner.state.dropped_through_ms > start_ms;
-        self.log.push(|out| record::put_cut_begun(out, &tenant.name, cut.id, start_ms));
-        inner.state.begin_cut(start_ms, cut.id, |_| false);
+        self.log.push(|out| record::put_cut_begun(out, &tenant.name, cut));
+        inner.state.begin_cut(cut, |_| false);
         (cut, was_late)
     }
 
     /// Writes what the cut took. `None` where that was nothing.
-    fn write_block(&self, tenant: &TenantHead, cut: Ended, was_late: bool) -> Result<Option<Ulid>> {
+    fn write_block(&self, tenant: &TenantHead, cut: Cut, was_late: bool) -> Result<Option<Ulid>> {
         let (range, symbols, slots) = {
             let mut inner = tenant.lock();
             inner.state.index.sort();
@@ -77,7 +77,7 @@ impl Head {
         }
         let some = writer.stats().num_series > 0;
         let block = some.then_some(ulid.to_bytes());
-        self.log.push(|out| record::put_cut_ended(out, &tenant.name, cut.id, cut.start_ms, block));
+        self.log.push(|out| record::put_cut_ended(out, &tenant.name, cut, block));
         self.log.flush()?;
         if some {
             writer.finish()?;
@@ -89,7 +89,7 @@ impl Head {
         &self,
         tenant: &TenantHead,
         slots: &[u32],
-        cut: Ended,
+        cut: Cut,
         range: TimeRange,
     ) -> Vec<(Labels, Vec<Packed>)> {
         let inner = tenant.lock();
@@ -133,11 +133,12 @@ impl Head {
 }
 
 /// What a cut takes of one series, as it goes into a block: by time, without overlap. And what is damaged.
-fn chunks_of(state: &State, slot: usize, cut: Ended, range: TimeRange) -> (Vec<Packed>, Vec<String>) {
+fn chunks_of(state: &State, slot: usize, cut: Cut, range: TimeRange) -> (Vec<Packed>, Vec<String>) {
     let series = &state.series[slot];
     let (mut chunks, mut damaged) = (Vec::new(), Vec::new());
-    chunks.extend(series.open.range().filter(|r| r.overlaps(&range)).and_then(|_| series.open.packed()));
-    for closed in series.closed(range, state.dropped_through_ms, &state.files) {
+    let in_order = TimeRange::new(range.min_ms, cut.end_ms - 1);
+    chunks.extend(series.open.range().filter(|r| r.overlaps(&in_order)).and_then(|_| series.open.packed()));
+    for closed in series.closed(in_order, state.dropped_through_ms, &state.files) {
         match closed {
             Ok(closed) => chunks.push(closed.packed),
             Err(e) => damaged.push(e.to_string()),

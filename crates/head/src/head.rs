@@ -371,17 +371,13 @@ impl Head {
             idle_ms >= self.options.idle_ms
                 || state.newest_ms >= state.ranges.end(start) + state.ranges.width_ms / 2
         };
-        let in_order: Vec<i64> = state
-            .uncut
-            .iter()
-            .copied()
-            .filter(|&start| start >= state.cut_through_ms && due(start))
-            .collect();
+        let is_late = |start: i64| state.ranges.end(start) <= state.cut_through_ms;
+        let in_order: Vec<i64> = state.uncut.iter().copied().filter(|&s| !is_late(s) && due(s)).collect();
         // Late samples of cut ranges leave with the next ordinary cut.
         if in_order.is_empty() && idle_ms < self.options.idle_ms {
             return in_order;
         }
-        let late = state.uncut.iter().copied().filter(|&start| start < state.cut_through_ms);
+        let late = state.uncut.iter().copied().filter(|&start| is_late(start));
         late.chain(in_order).collect()
     }
 

@@ -7,8 +7,8 @@
 //! 1 series     (id step <uv>, labels)…
 //! 2 floats     (id step <v>, time step <v>, value 8 B)…
 //! 3 samples    (id step <v>, time step <v>, start <v>, encoding u8, chunk of one <len, bytes>)…
-//! 4 cut begun  id <uv>, start_ms <v>
-//! 5 cut ended  id <uv>, start_ms <v>, 1 and the block's ULID 16 B, or 0 where there was nothing to write
+//! 4 cut begun  id <uv>, start_ms <v>, end_ms <v>
+//! 5 cut ended  id <uv>, start_ms <v>, end_ms <v>, 1 and the block's ULID 16 B, or 0 where there was nothing to write
 //! 6 exemplars  (id <uv>, labels, t_ms <v>, value 8 B)…
 //! 7 metadata   (family, type u8, help, unit)…
 //! ```
@@ -18,6 +18,7 @@
 
 use crate::codec::{Reader, put_bytes, put_labels, put_uvarint, put_varint};
 use crate::open::{Packed, pack};
+use crate::state::Cut;
 use nilometer_chunk::{Encoding, Stamp};
 use nilometer_model::{Error, Exemplar, Labels, Metadata, MetricType, Result, Tenant, TimeRange, Value};
 
@@ -146,22 +147,24 @@ pub(crate) fn put_entries(out: &mut Vec<u8>, tenant: &Tenant, of: Of, entries: &
     out.extend_from_slice(&entries.bytes);
 }
 
-pub(crate) fn put_cut_begun(out: &mut Vec<u8>, tenant: &Tenant, id: u64, start_ms: i64) {
+pub(crate) fn put_cut_begun(out: &mut Vec<u8>, tenant: &Tenant, cut: Cut) {
     put_head(out, CUT_BEGUN, tenant);
-    put_uvarint(out, id);
-    put_varint(out, start_ms);
+    put_cut(out, cut);
 }
 
-pub(crate) fn put_cut_ended(
-    out: &mut Vec<u8>,
-    tenant: &Tenant,
-    id: u64,
-    start_ms: i64,
-    block: Option<[u8; 16]>,
-) {
+pub(crate) fn put_cut(out: &mut Vec<u8>, cut: Cut) {
+    put_uvarint(out, cut.id);
+    put_varint(out, cut.start_ms);
+    put_varint(out, cut.end_ms);
+}
+
+pub(crate) fn take_cut(from: &mut Reader<'_>) -> Result<Cut> {
+    Ok(Cut { id: from.uvarint()?, start_ms: from.varint()?, end_ms: from.varint()? })
+}
+
+pub(crate) fn put_cut_ended(out: &mut Vec<u8>, tenant: &Tenant, cut: Cut, block: Option<[u8; 16]>) {
     put_head(out, CUT_ENDED, tenant);
-    put_uvarint(out, id);
-    put_varint(out, start_ms);
+    put_cut(out, cut);
     out.push(u8::from(block.is_some()));
     out.extend_from_slice(&block.unwrap_or_default());
 }
@@ -177,8 +180,8 @@ pub(crate) enum Entry<'a> {
     Series { id: u64, labels: Labels },
     Float { id: u64, t_ms: i64, v: f64 },
     Sample { id: u64, at: Stamp, value: Value },
-    CutBegun { id: u64, start_ms: i64 },
-    CutEnded { id: u64, start_ms: i64, block: Option<&'a [u8; 16]> },
+    CutBegun(Cut),
+    CutEnded { cut: Cut, block: Option<&'a [u8; 16]> },
     Exemplar { id: u64, exemplar: Exemplar },
     Metadata { family: String, metadata: Metadata },
 }
@@ -213,11 +216,11 @@ pub(crate) fn read<'a>(
                 let start_ms = from.varint()?;
                 Entry::Sample { id, at: Stamp { t_ms, start_ms }, value: take_value(&mut from)? }
             }
-            CUT_BEGUN => Entry::CutBegun { id: from.uvarint()?, start_ms: from.varint()? },
+            CUT_BEGUN => Entry::CutBegun(take_cut(&mut from)?),
             CUT_ENDED => {
-                let (id, start_ms, some) = (from.uvarint()?, from.varint()?, from.u8()?);
+                let (cut, some) = (take_cut(&mut from)?, from.u8()?);
                 let block = from.array()?;
-                Entry::CutEnded { id, start_ms, block: (some == 1).then_some(block) }
+                Entry::CutEnded { cut, block: (some == 1).then_some(block) }
             }
             EXEMPLARS => Entry::Exemplar { id: from.uvarint()?, exemplar: take_exemplar(&mut from)? },
             METADATA => {

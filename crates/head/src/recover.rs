@@ -10,7 +10,7 @@ use crate::log::{Lsn, Replayed, replay};
 use crate::ranges::Ranges;
 use crate::record::{self, Entry};
 use crate::snapshot::{self, Item};
-use crate::state::{Ended, State};
+use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use nilometer_chunk::Stamp;
 use nilometer_env::{Fs, Random};
@@ -43,18 +43,18 @@ struct Returning {
     done: Vec<Lsn>,
     /// Ids below it that are not there were forgotten before the snapshot.
     known_below: u64,
+    /// Cuts up to this number are in the snapshot.
+    cuts_done: Lsn,
     /// Series that were forgotten and came back under another id, by that id.
     renamed: HashMap<u64, u64>,
     /// Series whose body in the snapshot is damaged.
     bare: BTreeSet<u64>,
     /// The snapshot's files of closed chunks; `None` where a snapshot should say and does not.
     files: Option<BTreeMap<u32, u64>>,
-    begun: BTreeSet<Begun>,
+    /// Cuts that have not ended.
+    begun: BTreeSet<Cut>,
     lost_samples: u64,
 }
-
-/// A cut that was begun and has not ended: its id and the start of its range.
-type Begun = (u64, i64);
 
 type Tenants = BTreeMap<Tenant, Returning>;
 
@@ -107,6 +107,7 @@ impl Recovery<'_> {
             head,
             done: Vec::new(),
             known_below: 0,
+            cuts_done: 0,
             renamed: HashMap::new(),
             bare: BTreeSet::new(),
             files: Some(BTreeMap::new()),
@@ -132,7 +133,7 @@ impl Recovery<'_> {
     fn restore(&self, tenants: &mut Tenants) -> Result<snapshot::Restored> {
         let mut current: Option<Tenant> = None;
         let mut named: VecDeque<(u64, Labels)> = VecDeque::new();
-        let mut ended: Vec<(Tenant, Ended)> = Vec::new();
+        let mut ended: Vec<(Tenant, Cut)> = Vec::new();
         let restored = snapshot::restore(&*self.fs, &self.hub_dir, |item| {
             // Series come in the order in which they were named; who is passed over is damaged.
             let reached = match &item {
@@ -149,6 +150,7 @@ impl Recovery<'_> {
                     Some(tenant) => tenant,
                     None => self.open(&name)?,
                 };
+                tenant.cuts_done = item.lsn;
                 let state = &mut tenant.head.lock_mut().state;
                 ended.extend(item.put_into(state).into_iter().map(|e| (name.clone(), e)));
                 tenant.known_below = state.next_id;
@@ -223,14 +225,15 @@ impl Returning {
             Entry::Series { id, labels } => self.series(id, &labels, hasher),
             Entry::Float { id, t_ms, v } => self.sample(lsn, id, Stamp::at(t_ms), Value::Float(v)),
             Entry::Sample { id, at, value } => self.sample(lsn, id, at, value),
-            Entry::CutBegun { id, start_ms } => {
+            Entry::CutBegun(_) | Entry::CutEnded { .. } if lsn <= self.cuts_done => Ok(()),
+            Entry::CutBegun(cut) => {
                 let done = &self.done;
                 let state = &mut self.head.lock_mut().state;
-                state.begin_cut(start_ms, id, |slot| done.get(slot).is_some_and(|&d| d >= lsn));
-                self.begun.insert((id, start_ms));
+                state.begin_cut(cut, |slot| done.get(slot).is_some_and(|&d| d >= lsn));
+                self.begun.insert(cut);
                 Ok(())
             }
-            Entry::CutEnded { id, start_ms, block } => self.cut_ended(Ended { id, start_ms }, block),
+            Entry::CutEnded { cut, block } => self.cut_ended(cut, block),
             Entry::Exemplar { id, exemplar } => {
                 if let Some(slot) = self.slot(id) {
                     let state = &mut self.head.lock_mut().state;
@@ -312,25 +315,25 @@ impl Returning {
         Ok(())
     }
 
-    fn cut_ended(&mut self, ended: Ended, block: Option<&[u8; 16]>) -> Result<()> {
-        self.begun.remove(&(ended.id, ended.start_ms));
+    fn cut_ended(&mut self, cut: Cut, block: Option<&[u8; 16]>) -> Result<()> {
+        self.begun.remove(&cut);
         let inner = self.head.lock_mut();
         let ulid = block.map(|bytes| Ulid::from_bytes(*bytes));
         match ulid {
             // It was never made visible: the samples are still here.
             Some(ulid) if !inner.blocks.iter().any(|b| b.meta().ulid == ulid) => {
-                inner.state.abandon_cut(ended.start_ms);
+                inner.state.abandon_cut(cut);
                 Ok(())
             }
-            _ => inner.state.drop_cut(ended),
+            _ => inner.state.drop_cut(cut),
         }
     }
 
     /// Ranges whose cut was under way are to be cut again.
     fn wait_for_cuts_again(&mut self) {
         let state = &mut self.head.lock_mut().state;
-        for (_, start_ms) in std::mem::take(&mut self.begun) {
-            state.abandon_cut(start_ms);
+        for cut in std::mem::take(&mut self.begun) {
+            state.abandon_cut(cut);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::open::Packed;
 use crate::series::Series;
-use crate::state::{Ended, State};
+use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use futures::{future, stream};
 use nilometer_model::{Matcher, Result, TimeRange};
@@ -20,11 +20,11 @@ pub(crate) struct HeadView {
     tenant: Arc<TenantHead>,
     reader: Arc<()>,
     /// Cuts whose samples this reader finds in blocks.
-    skip: Arc<[Ended]>,
+    skip: Arc<[Cut]>,
 }
 
 impl HeadView {
-    pub(crate) fn new(tenant: Arc<TenantHead>, reader: Arc<()>, skip: Vec<Ended>) -> Self {
+    pub(crate) fn new(tenant: Arc<TenantHead>, reader: Arc<()>, skip: Vec<Cut>) -> Self {
         HeadView { tenant, reader, skip: skip.into() }
     }
 }
@@ -99,7 +99,7 @@ fn slots_of(state: &State, sets: &[Vec<Matcher>]) -> Option<Vec<u32>> {
 struct Walk {
     tenant: Arc<TenantHead>,
     _reader: Arc<()>,
-    skip: Arc<[Ended]>,
+    skip: Arc<[Cut]>,
     range: TimeRange,
     labels_only: bool,
     ids: std::vec::IntoIter<(u64, u32)>,
@@ -138,13 +138,8 @@ impl Iterator for Walk {
 impl Walk {
     /// The chunks of one series in the range, by time. A damaged one costs a warning, not the query.
     fn gather(&self, state: &State, series: &Series, chunks: &mut Vec<Chunk>, warnings: &mut Vec<String>) {
-        let skipped_ms = self
-            .skip
-            .iter()
-            .map(|e| state.ranges.end(e.start_ms))
-            .max()
-            .unwrap_or(i64::MIN)
-            .max(state.dropped_through_ms);
+        let ended_ms = self.skip.iter().map(|cut| cut.end_ms).max().unwrap_or(i64::MIN);
+        let skipped_ms = ended_ms.max(state.dropped_through_ms);
         let files = &state.files;
         let open = series.open.range().filter(|r| r.overlaps(&self.range) && r.max_ms >= skipped_ms);
         if let Some(packed) = open.and_then(|_| series.open.packed()) {
@@ -160,7 +155,7 @@ impl Walk {
             chunks.reverse();
             return;
         };
-        let wanted = |cut: u64| !self.skip.iter().any(|e| e.id == cut);
+        let wanted = |id: u64| !self.skip.iter().any(|cut| cut.id == id);
         for sealed in late.sealed.iter().filter(|s| s.range.overlaps(&self.range) && wanted(s.cut)) {
             match files.get(sealed.pos) {
                 Ok(closed) => chunks.push(chunk(closed.packed)),

@@ -49,6 +49,13 @@ impl Series {
         closed.is_some() || begun.is_none()
     }
 
+    /// Closes the open chunk, where there is one.
+    pub(crate) fn close(&mut self, ranges: Ranges, files: &mut ChunkFiles) {
+        if let Some(closed) = self.open.take() {
+            self.chain = files.put(ranges.start(closed.range.min_ms), self.id, self.chain, &closed);
+        }
+    }
+
     /// The closed chunks that overlap `range`, newest first, as far back as `since_ms`: older ones are cut.
     pub(crate) fn closed<'f>(
         &self,

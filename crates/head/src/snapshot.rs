@@ -8,8 +8,8 @@
 //! Frame files (`frame.rs`) in `snapshot-<n>/<part>.snap`, with bodies
 //!
 //! ```text
-//! 1 tenant    (twice) name, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
-//!             ended cuts (count <uv>, (id <uv>, start <v>)…), uncut ranges (count <uv>, start <v>…)
+//! 1 tenant    (twice) name, lsn <uv>, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
+//!             ended cuts (count <uv>, (id <uv>, start <v>, end <v>)…), uncut ranges (count <uv>, start <v>…)
 //! 2 series    lsn <uv>, id <uv>, labels, chain u64, chunk, late samples (count <uv>, chunk…),
 //!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)        of the tenant before
 //! 3 exemplar  series labels, exemplar                                                  of the tenant before

@@ -36,13 +36,17 @@ pub(crate) struct Cuts {
     /// Counted up over the life of the tenant.
     pub(crate) last_id: u64,
     /// Their block is visible; their samples leave memory when no reader from before is left.
-    pub(crate) ended: Vec<Ended>,
+    pub(crate) ended: Vec<Cut>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Ended {
+/// A cut: what of a range of a tenant it takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Cut {
     pub(crate) id: u64,
+    /// The start of the range.
     pub(crate) start_ms: i64,
+    /// What came in order before this is the cut's: the end of the range, or of what the range had so far.
+    pub(crate) end_ms: i64,
 }
 
 /// What became of a sample that was to be stored.
@@ -120,53 +124,75 @@ impl State {
         self.newest_ms = self.newest_ms.max(at.t_ms);
     }
 
-    /// Begins the cut of a range: what is in it now is the cut's, what comes later is not. Of the series that
-    /// `done` names the cut has begun already.
-    pub(crate) fn begin_cut(&mut self, start_ms: i64, id: u64, done: impl Fn(usize) -> bool) {
-        let range = self.ranges.range(start_ms);
-        self.cut_through_ms = self.cut_through_ms.max(self.ranges.end(start_ms));
-        self.cuts.last_id = self.cuts.last_id.max(id);
-        self.uncut.remove(&start_ms);
+    /// A cut of all that a range has now.
+    pub(crate) fn new_cut(&self, start_ms: i64) -> Cut {
+        let end_ms = self.ranges.end(start_ms);
+        // Where the range goes on, only what is there: what comes next is still in order.
+        let newest_end_ms = self.newest_ms.saturating_add(1);
+        let end_ms = if newest_end_ms > start_ms { end_ms.min(newest_end_ms) } else { end_ms };
+        Cut { id: self.cuts.last_id + 1, start_ms, end_ms }
+    }
+
+    /// Begins a cut: what is in its range now is the cut's, what comes later is not. Of the series that
+    /// `done` names it has begun already.
+    pub(crate) fn begin_cut(&mut self, cut: Cut, done: impl Fn(usize) -> bool) {
+        let range = self.ranges.range(cut.start_ms);
+        self.cut_through_ms = self.cut_through_ms.max(cut.end_ms);
+        self.cuts.last_id = self.cuts.last_id.max(cut.id);
+        self.uncut.remove(&cut.start_ms);
+        let goes_on = cut.end_ms <= range.max_ms;
         for (slot, series) in self.series.iter_mut().enumerate() {
-            let Some(late) = &mut series.late else { continue };
             if done(slot) {
                 continue;
             }
+            if goes_on {
+                series.close(self.ranges, &mut self.files);
+            }
+            let Some(late) = &mut series.late else { continue };
             late.seal(series.id, range, self.ranges, &mut self.files);
             let of_range = late.sealed.iter_mut().filter(|s| range.contains(s.range.min_ms));
-            of_range.for_each(|sealed| sealed.cut = id);
+            of_range.for_each(|sealed| sealed.cut = cut.id);
         }
     }
 
     /// The cut did not come to its end: its samples wait for another.
-    pub(crate) fn abandon_cut(&mut self, start_ms: i64) {
-        self.uncut.insert(start_ms);
+    pub(crate) fn abandon_cut(&mut self, cut: Cut) {
+        self.uncut.insert(cut.start_ms);
     }
 
     /// Lets go of what an ended cut took. Cuts end in the order in which they began, oldest range first.
-    pub(crate) fn drop_cut(&mut self, ended: Ended) -> Result<()> {
-        let range = self.ranges.range(ended.start_ms);
-        self.dropped_through_ms = self.dropped_through_ms.max(self.ranges.end(ended.start_ms));
+    pub(crate) fn drop_cut(&mut self, cut: Cut) -> Result<()> {
+        let range = self.ranges.range(cut.start_ms);
+        self.dropped_through_ms = self.dropped_through_ms.max(cut.end_ms);
+        let goes_on = cut.end_ms <= range.max_ms;
         let mut held = BTreeSet::new();
         for series in &mut self.series {
-            if series.open.last_ms().is_some_and(|t| t <= range.max_ms) {
+            if series.open.last_ms().is_some_and(|t| t < cut.end_ms) {
                 series.open.take();
             }
             let oldest = self.files.range_start_ms(series.chain);
-            if oldest.is_none_or(|start| start <= ended.start_ms) {
+            let is_cut = match oldest {
+                Some(start) if start == cut.start_ms && goes_on => {
+                    self.files.get(series.chain).is_ok_and(|c| c.packed.range.max_ms < cut.end_ms)
+                }
+                Some(start) => start <= cut.start_ms,
+                None => true,
+            };
+            if is_cut {
                 series.chain = ChunkPos::NONE;
             }
             if let Some(late) = &mut series.late {
-                late.sealed.retain(|s| s.cut != ended.id || !range.contains(s.range.min_ms));
+                late.sealed.retain(|s| s.cut != cut.id || !range.contains(s.range.min_ms));
                 held.extend(late.sealed.iter().map(|s| self.ranges.start(s.range.min_ms)));
                 if late.is_empty() {
                     series.late = None;
                 }
             }
         }
-        self.cuts.ended.retain(|e| *e != ended);
-        // Files of later ranges go on; those of this and earlier ones only where late samples need them.
-        self.files.drop_ranges(self.ranges.end(ended.start_ms), |start| held.contains(&start))
+        self.cuts.ended.retain(|e| *e != cut);
+        // Files of later ranges go on; those of this and earlier ones only where samples need them.
+        let end_ms = if goes_on { cut.start_ms } else { self.ranges.end(cut.start_ms) };
+        self.files.drop_ranges(end_ms, |start| held.contains(&start))
     }
 
     /// Forgets which sent labels lead to which series, but for the series' own: they have to be judged anew.

@@ -4,7 +4,7 @@ use crate::chunks::ChunkFiles;
 use crate::open::value_at;
 use crate::ranges::Ranges;
 use crate::select::HeadView;
-use crate::state::{Ended, State};
+use crate::state::{Cut, State};
 use nilometer_block::{Block, BlockDir};
 use nilometer_env::{Fs, Random};
 use nilometer_model::{Labels, Matcher, Result, Tenant, TimeRange, Value};
@@ -27,7 +27,7 @@ pub(crate) struct Inner {
     /// Held by every reader that began since the last cut ended.
     readers: Arc<()>,
     /// Ended cuts, each with the readers from before, who still need what it took.
-    leaving: Vec<(Ended, Weak<()>)>,
+    leaving: Vec<(Cut, Weak<()>)>,
     /// Process time of the last request.
     pub(crate) last_write: Duration,
     /// Of the label policy that the table of keys was filled under.
@@ -82,7 +82,7 @@ impl TenantHead {
     /// The local blocks that overlap a range, and the head's side of it, as of one moment.
     fn view(self: &Arc<Self>, range: TimeRange) -> Vec<Arc<dyn Queryable>> {
         let inner = self.lock();
-        let skip: Vec<Ended> = inner.leaving.iter().map(|(ended, _)| *ended).collect();
+        let skip: Vec<Cut> = inner.leaving.iter().map(|(cut, _)| *cut).collect();
         let mut sources: Vec<Arc<dyn Queryable>> = Vec::new();
         for block in inner.blocks.iter().filter(|b| b.meta().range().overlaps(&range)) {
             sources.push(Arc::new(block.clone()));
@@ -94,19 +94,19 @@ impl TenantHead {
 
 impl Inner {
     /// A cut's block is visible: who reads from now on reads it there.
-    pub(crate) fn end_cut(&mut self, ended: Ended, block: Option<Block>) {
+    pub(crate) fn end_cut(&mut self, cut: Cut, block: Option<Block>) {
         self.blocks.extend(block);
-        self.state.cuts.ended.push(ended);
+        self.state.cuts.ended.push(cut);
         let before = std::mem::replace(&mut self.readers, Arc::new(()));
-        self.leaving.push((ended, Arc::downgrade(&before)));
+        self.leaving.push((cut, Arc::downgrade(&before)));
     }
 
     /// Lets go of what ended cuts took, as soon as nobody reads it any more.
     pub(crate) fn drop_ended(&mut self) -> Result<bool> {
         // In order: who reads a later range from memory may read the ones before it too.
         let gone = self.leaving.iter().take_while(|(_, readers)| readers.strong_count() == 0).count();
-        for (ended, _) in self.leaving.drain(..gone).collect::<Vec<_>>() {
-            self.state.drop_cut(ended)?;
+        for (cut, _) in self.leaving.drain(..gone).collect::<Vec<_>>() {
+            self.state.drop_cut(cut)?;
         }
         Ok(gone > 0)
     }

@@ -8,8 +8,8 @@ use crate::index::KeyHasher;
 use crate::late::Sealed;
 use crate::log::Lsn;
 use crate::open::{OpenChunk, Packed};
-use crate::record::{take_exemplar, take_metadata};
-use crate::state::{Ended, State};
+use crate::record::{take_cut, take_exemplar, take_metadata};
+use crate::state::{Cut, State};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Exemplar, Labels, Metadata, Result, Tenant, TimeRange};
 use nilometer_wire::snappy::{Buffer, decompress};
@@ -37,12 +37,14 @@ pub(crate) enum Item {
 
 pub(crate) struct TenantItem {
     pub(crate) name: Tenant,
+    /// Cuts up to here are in it, or were done with.
+    pub(crate) lsn: Lsn,
     next_id: u64,
     newest_ms: i64,
     cut_through_ms: i64,
     dropped_through_ms: i64,
     last_cut: u64,
-    ended: Vec<Ended>,
+    ended: Vec<Cut>,
     uncut: Vec<i64>,
 }
 
@@ -128,6 +130,7 @@ fn take_labels(packed: &[u8]) -> Result<Vec<(u64, Labels)>> {
 fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
     let mut item = TenantItem {
         name: Tenant::new(from.str()?)?,
+        lsn: from.uvarint()?,
         next_id: from.uvarint()?,
         newest_ms: from.varint()?,
         cut_through_ms: from.varint()?,
@@ -137,7 +140,7 @@ fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
         uncut: Vec::new(),
     };
     for _ in 0..from.uvarint()? {
-        item.ended.push(Ended { id: from.uvarint()?, start_ms: from.varint()? });
+        item.ended.push(take_cut(from)?);
     }
     for _ in 0..from.uvarint()? {
         item.uncut.push(from.varint()?);
@@ -168,7 +171,7 @@ fn take_series(from: &mut Reader<'_>) -> Result<SeriesItem> {
 impl TenantItem {
     /// What it says of a tenant, put into an empty state. Returns the cuts that had ended, whose samples the
     /// snapshot may still have.
-    pub(crate) fn put_into(self, state: &mut State) -> Vec<Ended> {
+    pub(crate) fn put_into(self, state: &mut State) -> Vec<Cut> {
         state.next_id = self.next_id;
         state.newest_ms = self.newest_ms;
         state.cut_through_ms = self.cut_through_ms;

@@ -5,7 +5,7 @@ use crate::codec::{put_bytes, put_labels, put_uvarint, put_varint};
 use crate::frame::Framing;
 use crate::log::{Log, Lsn};
 use crate::open::pack;
-use crate::record::{put_exemplar, put_metadata};
+use crate::record::{put_cut, put_exemplar, put_metadata};
 use crate::series::Series;
 use crate::state::State;
 use crate::tenant::TenantHead;
@@ -71,7 +71,7 @@ fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result
         let inner = tenant.lock();
         // Twice: everything behind belongs to it.
         for _ in 0..2 {
-            parts.frame(|body| put_tenant(body, &tenant.name, &inner.state))?;
+            parts.frame(|body| put_tenant(body, &tenant.name, log.last(), &inner.state))?;
         }
         for (family, metadata) in inner.state.extras.metadata() {
             parts.frame(|body| {
@@ -123,9 +123,10 @@ fn labels_copy(batch: &[(&Series, Labels)]) -> Result<Vec<u8>> {
     nilometer_wire::snappy::compress(&plain)
 }
 
-fn put_tenant(body: &mut Vec<u8>, name: &Tenant, state: &State) {
+fn put_tenant(body: &mut Vec<u8>, name: &Tenant, lsn: Lsn, state: &State) {
     body.push(TENANT);
     put_bytes(body, name.as_str().as_bytes());
+    put_uvarint(body, lsn);
     put_uvarint(body, state.next_id);
     put_varint(body, state.newest_ms);
     put_varint(body, state.cut_through_ms);
@@ -133,8 +134,7 @@ fn put_tenant(body: &mut Vec<u8>, name: &Tenant, state: &State) {
     put_uvarint(body, state.cuts.last_id);
     put_uvarint(body, state.cuts.ended.len() as u64);
     for ended in &state.cuts.ended {
-        put_uvarint(body, ended.id);
-        put_varint(body, ended.start_ms);
+        put_cut(body, *ended);
     }
     put_uvarint(body, state.uncut.len() as u64);
     for start_ms in &state.uncut {
