@@ -150,3 +150,83 @@ fn a_full_disk_refuses_and_recovers() {
     world.head().maintain();
     world.send("a", &[(series(1), vec![(now + 1, 1.0)])]).unwrap();
 }
+
+#[test]
+fn a_cut_in_the_middle_of_a_range_keeps_order() {
+    let mut world = World::new(9);
+    let start = world.now() / (120 * MINUTE) * (120 * MINUTE);
+    for n in 0..20 {
+        world.set_now(start + n * MINUTE);
+        world.send("a", &[(series(1), vec![(start + n * MINUTE, n as f64)])]).unwrap();
+        if n == 10 {
+            world.head().cut_everything().unwrap();
+        }
+    }
+    let before = world.read("a");
+    assert_eq!(before.values().map(Vec::len).sum::<usize>(), 20);
+    assert_eq!(world.blocks("a"), 1);
+    world.crash();
+    assert_eq!(world.read("a"), before);
+    world.head().cut_everything().unwrap();
+    assert_eq!((world.blocks("a"), world.read("a")), (2, before));
+}
+
+#[test]
+fn all_kinds_come_back() {
+    use nilometer_model::{Exemplar, FloatHistogram, IntHistogram, Matcher, STALE_NAN_BITS, Span, Value};
+    use nilometer_wire::remote_write::encode::{SentHistogram, SentSeries};
+    use std::sync::Arc;
+    let mut world = World::new(10);
+    let now = world.now();
+    let spans = vec![Span { offset: 0, length: 2 }];
+    let int = IntHistogram {
+        count: 3,
+        sum: 4.5,
+        positive_spans: spans.clone(),
+        positive: vec![1, 2],
+        ..IntHistogram::default()
+    };
+    let custom = FloatHistogram {
+        schema: nilometer_model::histogram::CUSTOM_BUCKETS_SCHEMA,
+        count: 3.5,
+        sum: 4.5,
+        positive_spans: spans,
+        positive: vec![1.5, 2.0],
+        custom_values: vec![1.0],
+        ..FloatHistogram::default()
+    };
+    let stale = FloatHistogram { sum: f64::from_bits(STALE_NAN_BITS), ..FloatHistogram::default() };
+    let values = [
+        (now, Value::Int(Arc::new(int))),
+        (now + 1, Value::FloatHistogram(Arc::new(custom))),
+        (now + 2, Value::FloatHistogram(Arc::new(stale))),
+        (now + 3, Value::Float(f64::from_bits(STALE_NAN_BITS))),
+    ];
+    let exemplar = Exemplar { labels: Labels::from_pairs([("trace", "x")]), t_ms: now, v: 1.0 };
+    let mut sent = SentSeries::new(&series(1));
+    for (t_ms, value) in &values[..3] {
+        sent.histograms.push(SentHistogram { t_ms: *t_ms, start_ms: 0, value: value.clone() });
+    }
+    sent.exemplars.push(exemplar.clone());
+    world.push_series("a", &[sent]).unwrap();
+    world.send("a", &[(series(1), vec![(now + 3, f64::from_bits(STALE_NAN_BITS))])]).unwrap();
+    let check = |world: &World, what: &str| {
+        let found = world.read_values("a");
+        assert_eq!(found.len(), 4, "{what}: {found:?}");
+        for ((t, value), (want_t, want)) in found.iter().zip(&values) {
+            assert!(t == want_t && crate::open::same_bits(value, want), "{what}: {value:?} is not {want:?}");
+        }
+    };
+    check(&world, "in memory");
+    world.crash();
+    check(&world, "from the log");
+    world.head().snapshot();
+    world.crash();
+    check(&world, "from a snapshot");
+    let queryable = world.head().queryable(&nilometer_model::Tenant::new("a").unwrap()).unwrap();
+    let sets = vec![vec![Matcher::equal("n", "1")]];
+    let exemplars = futures::executor::block_on(queryable.exemplars(sets, TimeRange::ALL)).unwrap();
+    assert_eq!(exemplars[0].exemplars, [exemplar]);
+    world.head().cut_everything().unwrap();
+    check(&world, "in a block");
+}

@@ -4,9 +4,10 @@ use crate::append::{Appended, SeriesLimits, SeriesPolicy};
 use crate::{Env, Head, HeadOptions};
 use futures::StreamExt;
 use futures::executor::block_on;
+use nilometer_chunk::Samples;
 use nilometer_env::sim::{Faults, SimClock, SimFs, SimRandom};
 use nilometer_env::{Clock, Fs};
-use nilometer_model::{Labels, Result, Tenant, TimeRange};
+use nilometer_model::{Labels, Result, Tenant, TimeRange, Value};
 use nilometer_storage::Select;
 use nilometer_wire::remote_write::encode::{SentSeries, v1};
 use nilometer_wire::remote_write::{FloatSample, Limits, Message, WriteRequest};
@@ -200,6 +201,16 @@ impl World {
             }
         }
         (contents, warnings)
+    }
+
+    /// All samples of whatever kind, of a tenant with one series.
+    pub(super) fn read_values(&self, tenant: &str) -> Vec<(i64, Value)> {
+        let Some(queryable) = self.head().queryable(&Tenant::new(tenant).unwrap()) else { return Vec::new() };
+        let batches: Vec<_> = block_on(queryable.select(Select::new([], TimeRange::ALL)).collect());
+        let chunks = batches.into_iter().flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks);
+        let samples = chunks
+            .flat_map(|c| Samples::new(&c.data, c.encoding).unwrap().map(|s| s.unwrap()).collect::<Vec<_>>());
+        samples.collect::<BTreeMap<i64, Value>>().into_iter().collect()
     }
 
     pub(super) fn blocks(&self, tenant: &str) -> usize {
