@@ -45,8 +45,20 @@ fn take_snapshot(hub: &Hub) -> Result<String> {
     let mut random = [0; 10];
     hub.random.fill(&mut random);
     let name = Ulid::new(now_ms.max(0) as u64, random).to_string();
-    let finished = hub.dirs.snapshots.join(&name);
     let tmp = hub.dirs.snapshots.join(format!("{name}.tmp"));
+    let linked = link_all(hub, &tmp, &hub.dirs.snapshots.join(&name));
+    if linked.is_err() {
+        // What is half there helps nobody.
+        let _ = fs::remove_dir_all(&tmp);
+    }
+    linked?;
+    tracing::info!(snapshot = name, "a snapshot was taken");
+    Ok(name)
+}
+
+/// Links the blocks of all tenants into `tmp`, which becomes `finished` when it is whole and durable.
+fn link_all(hub: &Hub, tmp: &Path, finished: &Path) -> Result<()> {
+    create_dir(tmp)?;
     for tenant in hub.head.tenant_names() {
         let (from, to) = (hub.dirs.tsdb.join(tenant.as_str()), tmp.join(tenant.as_str()));
         create_dir(&to)?;
@@ -55,12 +67,9 @@ fn take_snapshot(hub: &Hub) -> Result<String> {
         }
         sync_dir(&to)?;
     }
-    create_dir(&tmp)?;
-    sync_dir(&tmp)?;
-    fs::rename(&tmp, &finished).map_err(|e| Error::io(format!("naming {}", finished.display()), e))?;
-    sync_dir(&hub.dirs.snapshots)?;
-    tracing::info!(dir = %finished.display(), "a snapshot was taken");
-    Ok(name)
+    sync_dir(tmp)?;
+    fs::rename(tmp, finished).map_err(|e| Error::io(format!("naming {}", finished.display()), e))?;
+    sync_dir(&hub.dirs.snapshots)
 }
 
 /// The finished blocks of a tenant.

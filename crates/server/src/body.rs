@@ -111,8 +111,10 @@ pub(crate) enum NoBody {
     /// All bodies of the tenant, or of all tenants, take what there is for them.
     NoMemory,
     TooSlow(TooSlow),
-    /// The sender went away, or what came is not HTTP.
+    /// The sender or something on the way broke off.
     Broken(String),
+    /// What came is not HTTP.
+    Malformed(String),
 }
 
 impl BodyBudget {
@@ -191,6 +193,9 @@ fn broken(e: axum::Error) -> NoBody {
     let inner = e.into_inner();
     match inner.downcast_ref::<TooSlow>() {
         Some(too_slow) => NoBody::TooSlow(*too_slow),
+        None if inner.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse) => {
+            NoBody::Malformed(inner.to_string())
+        }
         None => NoBody::Broken(inner.to_string()),
     }
 }

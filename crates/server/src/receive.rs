@@ -21,7 +21,7 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 use nilometer_access::{Identity, Refusal, TenantState};
-use nilometer_model::Error;
+use nilometer_model::{Error, Kind};
 use nilometer_wire::content::{Unsupported, Written, negotiate};
 use nilometer_wire::remote_write::{Limits, Message, WriteRequest};
 use parking_lot::Mutex;
@@ -148,6 +148,10 @@ impl Stop {
         match self {
             Stop::Refused(refusal) => answer::refusal(refusal),
             Stop::Unsupported(why) => answer::text(StatusCode::UNSUPPORTED_MEDIA_TYPE, why),
+            // A file of ours is missing, nothing that was asked for: no reason to drop samples.
+            Stop::Failed(e) if *e.kind() == Kind::NotFound => {
+                answer::text(StatusCode::SERVICE_UNAVAILABLE, e)
+            }
             Stop::Failed(e) => answer::error(e),
             Stop::Body(NoBody::TooLarge { max }) => answer::text(
                 StatusCode::PAYLOAD_TOO_LARGE,
@@ -159,10 +163,12 @@ impl Stop {
                 StatusCode::SERVICE_UNAVAILABLE,
                 "other requests take all the memory that there is for bodies: retry",
             ),
-            Stop::Body(NoBody::TooSlow(why)) => answer::text(StatusCode::REQUEST_TIMEOUT, why),
+            // 408 and 400 would make a Prometheus drop what only a bad connection kept from arriving.
+            Stop::Body(NoBody::TooSlow(why)) => answer::text(StatusCode::SERVICE_UNAVAILABLE, why),
             Stop::Body(NoBody::Broken(why)) => {
-                answer::text(StatusCode::BAD_REQUEST, format!("the body broke off: {why}"))
+                answer::text(StatusCode::SERVICE_UNAVAILABLE, format!("the body broke off: {why}"))
             }
+            Stop::Body(NoBody::Malformed(why)) => answer::text(StatusCode::BAD_REQUEST, why),
         }
     }
 }

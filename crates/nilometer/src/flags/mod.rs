@@ -33,7 +33,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
 fn command() -> clap::Command {
     let serve = clap::Command::new("serve")
         .about("Receives samples by remote write, keeps them, and answers queries: all in one process")
-        .long_about(None);
+        .after_help(
+            "Durations are like 15d, 2h, 1h30m or 90s, sizes like 1048576, 512MiB or 2GiB. Each switch --x has an \
+             opposite --no-x.",
+        );
     let serve = ignored::accept(negatable(ServeFlags::augment_args(serve)));
     clap::Command::new("nilometer")
         .about("A metrics hub: remote write from many clusters in, exact PromQL out")

@@ -4,7 +4,7 @@ use super::values::{Bytes, LabelPair, Millis};
 use clap::{Args, ValueEnum};
 use std::path::PathBuf;
 
-/// Durations are in Prometheus' form (15d, 2h, 90s), sizes in bytes or like 512MiB.
+// No `///` here: clap would show it in place of what the command is.
 #[derive(Args, Debug)]
 #[command(next_help_heading = "Addresses")]
 pub(crate) struct ServeFlags {
@@ -147,7 +147,7 @@ pub(crate) struct ServeFlags {
     /// Memory that one query may hold at once
     #[arg(long = "query.max-memory", value_name = "SIZE", default_value = "1GiB", help_heading = "Queries")]
     pub(crate) query_max_memory: Bytes,
-    /// Without a tenants file: the tenant header says which tenant a query sees
+    /// The tenant header says which tenant a query sees, of those that it may
     #[arg(long = "query.enforce-tenancy", help_heading = "Queries")]
     pub(crate) query_enforce_tenancy: bool,
     /// Experimental parts, by Prometheus' names, with commas between; may be repeated

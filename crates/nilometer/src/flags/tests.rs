@@ -112,7 +112,14 @@ fn features_by_prometheus_names() {
 fn help_is_well_formed() {
     command().debug_assert();
     let help = serve(&["--help"]).expect_err("help is no command").to_string();
-    for said in ["--tsdb.retention <DURATION>", "[default: 15d]", "Addresses:", "Queries:"] {
+    for said in [
+        "Receives samples by remote write",
+        "Durations are like",
+        "--tsdb.retention <DURATION>",
+        "[default: 15d]",
+        "Addresses:",
+        "Queries:",
+    ] {
         assert!(help.contains(said), "{said} in\n{help}");
     }
 }

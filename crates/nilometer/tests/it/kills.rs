@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 const WRITERS: usize = 3;
+/// In CI; by hand, `NILOMETER_TEST_KILLS=100`.
 const KILLS: u64 = 4;
 /// Series of a writer's request.
 const SERIES: usize = 20;
@@ -24,7 +25,8 @@ fn what_is_acknowledged_survives_kills() {
     let epoch = now_ms() - 600_000;
     let sent: Vec<Mutex<Sent>> = (0..WRITERS).map(|_| Mutex::default()).collect();
     let mut seed = 0x9e37_79b9_7f4a_7c15_u64;
-    for _ in 0..KILLS {
+    let kills = std::env::var("NILOMETER_TEST_KILLS").ok().and_then(|n| n.parse().ok()).unwrap_or(KILLS);
+    for _ in 0..kills {
         let hub = Hub::start(dir.path(), &[]);
         seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let alive = Duration::from_millis(150 + (seed >> 33) % 600);
@@ -56,7 +58,7 @@ fn what_is_acknowledged_survives_kills() {
         }
         acknowledged += sent.acknowledged.len();
     }
-    println!("{KILLS} kills, {acknowledged} requests acknowledged, {SERIES} samples each");
+    println!("{kills} kills, {acknowledged} requests acknowledged, {SERIES} samples each");
     assert!(acknowledged > 0, "nothing was ever acknowledged");
 }
 

@@ -35,7 +35,7 @@ fn a_body_that_pauses_is_given_up() {
     let mut slow = Connection::open(hub.write).unwrap();
     slow.send(b"POST /api/v1/receive HTTP/1.1\r\nHost: hub\r\nContent-Length: 100\r\n\r\nabc").unwrap();
     let reply = slow.reply().unwrap();
-    assert_eq!(reply.status, 408, "{}", reply.body);
+    assert_eq!(reply.status, 503, "{}", reply.body);
     assert!(reply.body.contains("did not come in time"), "{}", reply.body);
     eventually("its place is free", || hub.metric("thanos_receive_pending_write_requests") == 0.0);
 }
