@@ -67,6 +67,8 @@ struct Writer {
     /// Written or about to be, not yet known to be durable.
     undurable: Bodies,
     framed: Vec<u8>,
+    /// A flush failed, and none has succeeded since.
+    suspect: bool,
 }
 
 struct OpenSegment {
@@ -95,6 +97,7 @@ impl Log {
                 segments,
                 undurable: Bodies::default(),
                 framed: Vec::new(),
+                suspect: false,
             }),
             progress: watch::Sender::new(progress),
         }
@@ -171,12 +174,19 @@ impl Log {
         match self.write(&mut writer) {
             Ok(()) => {
                 writer.undurable.clear();
+                if std::mem::take(&mut writer.suspect) {
+                    // Left where it is, it costs the next start a copy of the log.
+                    let _ = self.fs.remove_file(&self.dir.join(segment::SUSPECT));
+                }
                 self.progress.send_modify(|p| p.durable = last);
                 Ok(())
             }
             Err(e) => {
                 // What the failed segment holds of these may be lost: they go first into the next one.
                 writer.open = None;
+                if !std::mem::replace(&mut writer.suspect, true) {
+                    let _ = self.fs.create(&self.dir.join(segment::SUSPECT));
+                }
                 self.progress.send_modify(|p| p.failed = last);
                 Err(Error::io(format!("writing the log in {}", self.dir.display()), e))
             }

@@ -24,6 +24,10 @@ impl fmt::Display for SegmentName {
     }
 }
 
+/// Beside the segments while a flush has failed and none has succeeded since. A process that ends then leaves
+/// bytes that can be read, may never reach the disk, and cannot be made to by another sync: they are copied.
+pub(super) const SUSPECT: &str = "suspect";
+
 /// What a replay met.
 #[derive(Debug, Default)]
 pub(crate) struct Replayed {
@@ -44,11 +48,12 @@ pub(crate) fn replay(
     mut apply: impl FnMut(Lsn, &[u8]) -> Result<()>,
 ) -> Result<Replayed> {
     let mut replayed = Replayed::default();
+    let suspect = fs.exists(&dir.join(SUSPECT));
     for segment in segments(fs, dir)? {
         replayed.segments.push((segment, 0));
         let path = dir.join(segment.to_string());
-        let bytes =
-            read_durable(fs, &path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
+        let bytes = read_durable(fs, &path, suspect)
+            .map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
         let framing = match Framing::open(&bytes, MAGIC, &path) {
             Ok(Some(framing)) => framing,
             Ok(None) => {
@@ -85,17 +90,21 @@ pub(crate) fn replay(
             }
         }
     }
-    fs.sync_dir(dir).map_err(|e| Error::io(format!("syncing {}", dir.display()), e))?;
+    let synced =
+        fs.sync_dir(dir).and_then(|()| if suspect { fs.remove_file(&dir.join(SUSPECT)) } else { Ok(()) });
+    synced.map_err(|e| Error::io(format!("syncing {}", dir.display()), e))?;
     Ok(replayed)
 }
 
 /// The bytes of a file, which may have been written by a process that was killed before its sync: what is
 /// built on them must not be lost any more.
-fn read_durable(fs: &dyn Fs, path: &Path) -> io::Result<Vec<u8>> {
-    let file = fs.open(path)?;
-    file.sync()?;
-    let mut bytes = vec![0; usize::try_from(file.len()?).map_err(io::Error::other)?];
-    file.read_exact_at(&mut bytes, 0)?;
+fn read_durable(fs: &dyn Fs, path: &Path, suspect: bool) -> io::Result<Vec<u8>> {
+    let bytes = fs.read(path)?;
+    if suspect {
+        fs.write_atomic(path, &bytes)?;
+    } else {
+        fs.open(path)?.sync()?;
+    }
     Ok(bytes)
 }
 
