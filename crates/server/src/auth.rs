@@ -87,7 +87,7 @@ fn authenticate(
     request: &Request,
 ) -> impl Future<Output = Result<Arc<Identity>, Refusal>> + Send + use<> {
     let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let outcome = hub.access.authenticate(authorization, peer(request));
+    let outcome = hub.access.authenticate(authorization, peer(hub, request));
     async move {
         match outcome {
             Outcome::Known(identity) => Ok(identity),
@@ -97,8 +97,10 @@ fn authenticate(
     }
 }
 
-fn peer(request: &Request) -> IpAddr {
-    request.extensions().get::<Peer>().map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip())
+fn peer(hub: &Hub, request: &Request) -> IpAddr {
+    let peer = request.extensions().get::<Peer>();
+    let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
+    hub.receive.trusted_proxies.client(peer, request.headers())
 }
 
 /// The tenant that a request names, if it does. What is not text becomes a name that no tenant can have.

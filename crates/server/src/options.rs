@@ -1,5 +1,6 @@
 //! What a start decides, beyond the addresses: how much queries may take, and how writes find their tenant.
 
+use crate::TrustedProxies;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -58,11 +59,17 @@ pub struct ReceiveOptions {
     pub tenant_header: String,
     /// Bodies that are being received, of all requests together, may take so much memory.
     pub max_body_bytes_in_flight: usize,
+    /// `--http.trusted-proxy`
+    pub trusted_proxies: TrustedProxies,
 }
 
 impl Default for ReceiveOptions {
     fn default() -> Self {
-        ReceiveOptions { tenant_header: "THANOS-TENANT".to_owned(), max_body_bytes_in_flight: 256 << 20 }
+        ReceiveOptions {
+            tenant_header: "THANOS-TENANT".to_owned(),
+            max_body_bytes_in_flight: 256 << 20,
+            trusted_proxies: TrustedProxies::default(),
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::values::{Bytes, LabelPair, Millis};
 use clap::{Args, ValueEnum};
+use nilometer_server::Network;
 use std::path::PathBuf;
 
 // No `///` here: clap would show it in place of what the command is.
@@ -23,6 +24,10 @@ pub(crate) struct ServeFlags {
     /// Pauses within a body may last so long
     #[arg(long = "http.body-timeout", value_name = "DURATION", default_value = "30s", hide = true)]
     pub(crate) http_body_timeout: Millis,
+    /// Address or network of a proxy in front: wrong passwords are counted against whom its X-Forwarded-For names;
+    /// may be repeated
+    #[arg(long = "http.trusted-proxy", value_name = "ADDRESS[/BITS]")]
+    pub(crate) http_trusted_proxy: Vec<Network>,
     /// Certificate (PEM) of the HTTP address; read again when it changes
     #[arg(long = "http-server-tls-cert", value_name = "FILE", requires = "http_server_tls_key")]
     pub(crate) http_server_tls_cert: Option<PathBuf>,

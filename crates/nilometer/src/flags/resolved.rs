@@ -74,7 +74,11 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         head,
         flush_on_shutdown: flags.flush_on_shutdown,
         query: query(flags, &mut warnings)?,
-        receive: ReceiveOptions { tenant_header, ..ReceiveOptions::default() },
+        receive: ReceiveOptions {
+            tenant_header,
+            trusted_proxies: flags.http_trusted_proxy.iter().copied().collect(),
+            ..ReceiveOptions::default()
+        },
         patience: Patience {
             first_request: flags.http_header_timeout.duration(),
             body_pause: flags.http_body_timeout.duration(),

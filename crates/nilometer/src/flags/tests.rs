@@ -91,6 +91,7 @@ fn mistakes() {
         (&["--http-address=nonsense"], "an address is like 127.0.0.1:10902"),
         (&["--query.max-concurrent=0"], "no query would ever be computed"),
         (&["--tsdb.min-block-duration=1h"], "must be equal"),
+        (&["--http.trusted-proxy=host"], "10.0.0.0/8"),
         (&["--http-server-tls-cert=x"], "--http-server-tls-key"),
         (&["--self-metrics-interval=1ms"], "at least 1000 ms"),
     ] {

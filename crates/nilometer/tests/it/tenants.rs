@@ -123,6 +123,22 @@ fn guessing_is_slowed_and_harms_nobody() {
     }
 }
 
+#[test]
+fn behind_a_proxy_each_is_counted_alone() {
+    let dir = Dir::new();
+    let file = dir.file("tenants.yaml", FILE);
+    let args = [format!("--tenants.config-file={file}"), "--http.trusted-proxy=127.0.0.0/8".to_owned()];
+    let hub = Hub::start(dir.path(), &args.each_ref().map(String::as_str));
+    let guess = |n: usize| {
+        let guess = format!("Basic {}", base64(&format!("nobody{n:03}:guess")));
+        get(hub.http, "/", &[("Authorization", &guess), ("X-Forwarded-For", "9.9.9.9")]).status
+    };
+    assert!((0..300).any(|n| guess(n) == 429), "the guesser is stopped");
+    // Never seen before, through the same proxy.
+    let headers = [V1, &[ALICE, ("X-Forwarded-For", "1.1.1.1")]].concat();
+    assert_eq!(post(hub.write, "/api/v1/receive", &headers, &float("m", now_ms(), 1.0)).status, 204);
+}
+
 fn base64(text: &str) -> String {
     const ALPHABET: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut out = String::new();
