@@ -90,7 +90,7 @@ pub(crate) struct ServeFlags {
     /// Everything lies in here
     #[arg(long, value_name = "DIR", default_value = "./data", help_heading = "Storage")]
     pub(crate) data_dir: PathBuf,
-    /// Blocks and log lie in here [default: <data-dir>/receive]
+    /// Blocks and log lie in here [default: `receive` in --data-dir]
     #[arg(long = "tsdb.path", value_name = "DIR", help_heading = "Storage")]
     pub(crate) tsdb_path: Option<PathBuf>,
     /// Blocks older than this are deleted; 0d keeps all
