@@ -282,7 +282,7 @@ impl Head {
             let inner = tenant.lock();
             let blocks = inner.blocks.iter().map(|b| b.meta().range());
             let newest = (inner.state.newest_ms > i64::MIN).then_some(inner.state.newest_ms);
-            let oldest = inner.state.uncut.first().copied();
+            let oldest = inner.state.oldest_ms();
             TenantInfo {
                 name: tenant.name.clone(),
                 series: inner.state.series.len() as u64,

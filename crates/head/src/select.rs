@@ -54,7 +54,7 @@ impl Queryable for HeadView {
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {
         let inner = self.tenant.lock();
-        let names = match slots_of(&inner.state, &query.matcher_sets) {
+        let names = match slots_of(&inner.state, &query) {
             None => inner.state.index.label_names(None),
             Some(slots) => inner.state.index.label_names(Some(&slots)),
         };
@@ -63,7 +63,7 @@ impl Queryable for HeadView {
 
     fn label_values(&self, name: &str, query: LabelQuery) -> BoxFuture<Result<Names>> {
         let inner = self.tenant.lock();
-        let values = match slots_of(&inner.state, &query.matcher_sets) {
+        let values = match slots_of(&inner.state, &query) {
             None => inner.state.index.label_values(name, None),
             Some(slots) => inner.state.index.label_values(name, Some(&slots)),
         };
@@ -85,12 +85,19 @@ fn limited(mut names: Vec<String>, limit: usize) -> BoxFuture<Result<Names>> {
     Box::pin(future::ready(Ok(Names { names, warnings: Vec::new() })))
 }
 
-/// The slots that any of the sets selects, in order; `None` where there are no sets, which is all.
-fn slots_of(state: &State, sets: &[Vec<Matcher>]) -> Option<Vec<u32>> {
-    if sets.is_empty() {
+/// The slots that any of the sets selects, in order; `None` where there are no sets, which is all. The index
+/// knows no times, so a range either touches what the head has, or finds nothing.
+fn slots_of(state: &State, query: &LabelQuery) -> Option<Vec<u32>> {
+    let touched = state
+        .oldest_ms()
+        .is_some_and(|oldest| query.range.overlaps(&TimeRange::new(oldest, state.newest_ms)));
+    if !touched {
+        return Some(Vec::new());
+    }
+    if query.matcher_sets.is_empty() {
         return None;
     }
-    let mut slots: Vec<u32> = sets.iter().flat_map(|set| state.index.matching(set)).collect();
+    let mut slots: Vec<u32> = query.matcher_sets.iter().flat_map(|set| state.index.matching(set)).collect();
     slots.sort_unstable();
     slots.dedup();
     Some(slots)

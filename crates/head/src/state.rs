@@ -35,6 +35,8 @@ pub(crate) struct State {
 pub(crate) struct Cuts {
     /// Counted up over the life of the tenant.
     pub(crate) last_id: u64,
+    /// The one under way.
+    pub(crate) begun: Option<Cut>,
     /// Their block is visible; their samples leave memory when no reader from before is left.
     pub(crate) ended: Vec<Cut>,
 }
@@ -140,6 +142,7 @@ impl State {
         self.cut_through_ms = self.cut_through_ms.max(cut.end_ms);
         self.cuts.last_id = self.cuts.last_id.max(cut.id);
         self.uncut.remove(&cut.start_ms);
+        self.cuts.begun = Some(cut);
         let goes_on = cut.end_ms <= range.max_ms;
         for (slot, series) in self.series.iter_mut().enumerate() {
             if done(slot) {
@@ -158,6 +161,19 @@ impl State {
     /// The cut did not come to its end: its samples wait for another.
     pub(crate) fn abandon_cut(&mut self, cut: Cut) {
         self.uncut.insert(cut.start_ms);
+        self.cuts.begun = None;
+    }
+
+    /// The cut's block is visible.
+    pub(crate) fn end_cut(&mut self, cut: Cut) {
+        self.cuts.begun = None;
+        self.cuts.ended.push(cut);
+    }
+
+    /// The start of the oldest range of which memory has anything.
+    pub(crate) fn oldest_ms(&self) -> Option<i64> {
+        let cuts = self.cuts.begun.iter().chain(&self.cuts.ended).map(|cut| cut.start_ms);
+        self.uncut.first().copied().into_iter().chain(cuts).min()
     }
 
     /// Lets go of what an ended cut took. Cuts end in the order in which they began, oldest range first.
@@ -190,6 +206,7 @@ impl State {
             }
         }
         self.cuts.ended.retain(|e| *e != cut);
+        self.cuts.begun.take_if(|begun| *begun == cut);
         // Files of later ranges go on; those of this and earlier ones only where samples need them.
         let end_ms = if goes_on { cut.start_ms } else { self.ranges.end(cut.start_ms) };
         self.files.drop_ranges(end_ms, |start| held.contains(&start))

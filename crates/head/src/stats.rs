@@ -32,7 +32,7 @@ impl Head {
             series: state.series.len() as u64,
             label_pairs: state.index.pairs() as u64,
             chunks: state.series.iter().filter(|s| !s.open.is_empty()).count() as u64,
-            min_ms: state.uncut.first().copied(),
+            min_ms: state.oldest_ms(),
             max_ms: (state.newest_ms > i64::MIN).then_some(state.newest_ms),
             values_by_name: state.index.values_by_name(),
             series_by_pair: state.index.series_by_pair(),

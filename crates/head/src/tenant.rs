@@ -96,7 +96,7 @@ impl Inner {
     /// A cut's block is visible: who reads from now on reads it there.
     pub(crate) fn end_cut(&mut self, cut: Cut, block: Option<Block>) {
         self.blocks.extend(block);
-        self.state.cuts.ended.push(cut);
+        self.state.end_cut(cut);
         let before = std::mem::replace(&mut self.readers, Arc::new(()));
         self.leaving.push((cut, Arc::downgrade(&before)));
     }
