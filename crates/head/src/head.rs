@@ -396,6 +396,7 @@ impl Head {
                 }
                 tenant.lock().drop_ended()?;
             }
+            tenant.lock().state.forget_spent();
         }
         Ok(())
     }

@@ -12,6 +12,7 @@ mod cut;
 mod deletions;
 mod extras;
 mod frame;
+pub mod fuzz;
 mod head;
 mod index;
 mod late;

@@ -149,12 +149,11 @@ fn shortened(mut name: String) -> String {
     name
 }
 
-/// `up{job="a"} at 1700000000000: out of order …`
+/// `out of order …: {__name__="up", job="a"} at 1700000000000 ms`: the reason first, labels may be long.
 pub(crate) fn describe(labels: &Labels, t_ms: Option<i64>, why: &str) -> String {
-    let mut text = format!("{labels}");
+    let mut text = format!("{why}: {labels}");
     if let Some(t_ms) = t_ms {
         let _ = write!(text, " at {t_ms} ms");
     }
-    let _ = write!(text, ": {why}");
     text
 }

@@ -22,7 +22,7 @@
 mod read;
 mod write;
 
-pub(crate) use read::{Item, Restored, restore};
+pub(crate) use read::{Item, Restored, restore, take_item};
 pub(crate) use write::write;
 
 use crate::codec::{Reader, put_bytes, put_varint};

@@ -92,7 +92,7 @@ pub(crate) fn restore(fs: &dyn Fs, dir: &Path, mut give: impl FnMut(Item) -> Res
     Ok(restored)
 }
 
-fn take_item(body: &[u8]) -> Result<Item> {
+pub(crate) fn take_item(body: &[u8]) -> Result<Item> {
     let mut from = Reader(body);
     Ok(match from.u8()? {
         TENANT => Item::Tenant(take_tenant(&mut from)?),
