@@ -258,8 +258,6 @@ impl Run<'_, '_> {
 
     #[cold]
     fn place_late(&mut self, slot: usize, at: Stamp, value: &Value) -> Result<Stored, (Reason, String)> {
-        let unreadable =
-            |e: Error| (Reason::OutOfOrder, format!("what is stored could not be compared: {e}"));
         let window_ms = self.context.times.window_ms;
         let window_start = self.state.newest_ms.saturating_sub(window_ms);
         let uncut = at.t_ms >= self.state.cut_through_ms;
@@ -270,25 +268,35 @@ impl Run<'_, '_> {
             );
             return Err((Reason::TooOld, why));
         }
+        let judged = |there: Value| if same_bits(&there, value) { Stored::Same } else { Stored::Conflict };
         if !uncut {
             let labels = self.state.index.labels(slot as u32);
-            if let Some(there) = (self.context.past)(&labels, at.t_ms).map_err(unreadable)? {
-                return Ok(if same_bits(&there, value) { Stored::Same } else { Stored::Conflict });
+            if let Some(there) = self.readable((self.context.past)(&labels, at.t_ms)) {
+                return Ok(judged(there));
             }
         }
-        if at.t_ms >= window_start {
-            return self.state.insert_late(slot, at, value.clone()).map_err(unreadable);
-        }
         let State { series, files, dropped_through_ms, .. } = &self.state;
-        match series[slot].find(at.t_ms, *dropped_through_ms, files).map_err(unreadable)? {
-            Some(there) if same_bits(&there, value) => Ok(Stored::Same),
-            Some(_) => Ok(Stored::Conflict),
+        let found = series[slot].find(at.t_ms, *dropped_through_ms, files);
+        match self.readable(found) {
+            Some(there) => Ok(judged(there)),
+            None if at.t_ms >= window_start => {
+                self.state.put_late(slot, at, value.clone());
+                Ok(Stored::New)
+            }
             None => {
                 let why =
                     format!("older than the series' newest sample and outside the window of {window_ms} ms");
                 Err((Reason::OutOfOrder, why))
             }
         }
+    }
+
+    /// What is damaged cannot be contradicted: a sample that comes for its time is kept, not refused.
+    fn readable(&self, found: Result<Option<Value>>) -> Option<Value> {
+        found.unwrap_or_else(|e| {
+            tracing::warn!(tenant = %self.context.tenant, error = %e, "a late sample could not be compared with what is stored");
+            None
+        })
     }
 
     fn histograms(&mut self, slot: usize, series: &Series<'_>) {

@@ -230,3 +230,21 @@ fn all_kinds_come_back() {
     world.head().cut_everything().unwrap();
     check(&world, "in a block");
 }
+
+#[test]
+fn a_damaged_chunk_does_not_refuse_late_samples() {
+    let mut world = World::new(11);
+    let start = world.now();
+    let sent: Vec<(i64, f64)> = (0..130).map(|n| (start + n * 2_000, n as f64)).collect();
+    world.set_now(start + 300_000);
+    world.send("a", &[(series(1), sent)]).unwrap();
+    world.head().snapshot();
+    let chunks = |path: &std::path::Path| path.extension().is_some_and(|e| e == "chunks");
+    // The file's head and the frame's make 52 bytes; a bit of what is behind them is the chunk's.
+    while world.fs.flip_bit(chunks).is_none_or(|(_, at)| at < 60) {}
+    let late = world.send("a", &[(series(1), vec![(start + 1_000, 7.0)])]).unwrap();
+    assert_eq!((late.samples, late.refused.is_empty()), (1, true));
+    let (contents, warnings) = world.read_with_warnings("a");
+    let samples = contents.into_values().next().unwrap();
+    assert!(warnings > 0 && samples.contains(&(start + 1_000, 7f64.to_bits())), "{warnings} {samples:?}");
+}
