@@ -89,20 +89,22 @@ fn start(group: &mut Group, folder: &Path, hub: &Path) -> Result<()> {
     command.arg(format!("--http-address=127.0.0.1:{HUB_PORT}"));
     command.arg(format!("--remote-write.address=127.0.0.1:{WRITE_PORT}"));
     command.arg(format!("--tenants.config-file={}", folder.join("tenants.yaml").display()));
-    group.start("hub", &mut command)?;
+    group.start("hub", command)?;
     if !group.wait(MAX_POLLS, || matches!(process::get(HUB_PORT, "/-/ready", None), Some((200, _))))? {
         return Ok(());
     }
 
     let mut exporter = Command::new(tools::path("prometheus-node-exporter"));
-    group.start("node-exporter", exporter.arg(format!("--web.listen-address=127.0.0.1:{EXPORTER_PORT}")))?;
+    exporter.arg(format!("--web.listen-address=127.0.0.1:{EXPORTER_PORT}"));
+    group.start("node-exporter", exporter)?;
     for cluster in &CLUSTERS {
         let name = cluster.user.name;
         let mut prometheus = Command::new(tools::path("prometheus"));
         prometheus.arg(format!("--config.file={}", folder.join(format!("{name}.yml")).display()));
         prometheus.arg(format!("--storage.tsdb.path={}", folder.join(name).display()));
         prometheus.arg(format!("--web.listen-address=127.0.0.1:{}", cluster.port));
-        group.start(name, prometheus.current_dir(folder))?;
+        prometheus.current_dir(folder);
+        group.start(name, prometheus)?;
     }
     Ok(())
 }
@@ -177,6 +179,7 @@ The hub runs, and two Prometheus servers push to it.
   wc-1 sees only itself   curl -su {own_name}:{own_password} 'http://127.0.0.1:{HUB_PORT}/api/v1/query?query=up'
   the same from wc-1      curl -s 'http://127.0.0.1:{port}/api/v1/query?query=up'
   Grafana                 a Prometheus data source with URL http://127.0.0.1:{HUB_PORT}, basic auth {name} / {password}
+  an outage               kill one of the programs (`pkill -9 nilometer`): it is started again, and nothing is missing
 
 Data, configuration and logs are in {folder}. Ctrl-C stops everything; the next `make demo` goes on with the
 same data, `rm -r {folder}` starts over.",

@@ -1,11 +1,12 @@
-//! Long-running programs of the demonstration: started with a log file each, stopped in reverse order.
+//! Long-running programs of the demonstration: started with a log file each, started again when they are
+//! killed, stopped in reverse order.
 
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -18,6 +19,8 @@ const POLL: Duration = Duration::from_millis(100);
 /// A hub that drains its head writes blocks; more than this is a hang.
 const MAX_POLLS_TO_STOP: u32 = 600;
 const LOG_TAIL_LINES: usize = 15;
+/// Long enough that what the others send meanwhile has to wait.
+const OUTAGE_POLLS: u32 = 200;
 
 /// Set by Ctrl-C and SIGTERM.
 pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
@@ -28,11 +31,17 @@ pub(crate) fn stop_flag() -> Result<Arc<AtomicBool>> {
     Ok(flag)
 }
 
+struct Program {
+    name: String,
+    command: Command,
+    child: Child,
+}
+
 /// Programs in the order they were started. None outlives it.
 pub(crate) struct Group {
     logs: PathBuf,
     stop: Arc<AtomicBool>,
-    running: Vec<(String, Child)>,
+    running: Vec<Program>,
 }
 
 impl Group {
@@ -41,11 +50,12 @@ impl Group {
     }
 
     /// In a process group of its own: a Ctrl-C in the terminal reaches only us, and we stop in order.
-    pub(crate) fn start(&mut self, name: &str, command: &mut Command) -> Result<()> {
+    pub(crate) fn start(&mut self, name: &str, mut command: Command) -> Result<()> {
         let log = File::create(self.log(name)).context("cannot make a log file")?;
         let log_too = log.try_clone().context("cannot make a log file")?;
-        let child = command.stdin(Stdio::null()).stdout(log).stderr(log_too).process_group(0).spawn();
-        self.running.push((name.to_owned(), child.with_context(|| format!("cannot start {name}"))?));
+        command.stdin(Stdio::null()).stdout(log).stderr(log_too).process_group(0);
+        let child = command.spawn().with_context(|| format!("cannot start {name}"))?;
+        self.running.push(Program { name: name.to_owned(), command, child });
         Ok(())
     }
 
@@ -64,25 +74,51 @@ impl Group {
         bail!("not ready after {} s; the logs are in {}", (POLL * polls).as_secs(), self.logs.display())
     }
 
-    /// Until Ctrl-C, or a program ends by itself.
+    /// Until Ctrl-C. A program that ends is started again, after an outage.
     pub(crate) fn run(&mut self) -> Result<()> {
         while !self.stop.load(Ordering::Relaxed) {
-            self.check()?;
+            if let Some((at, status)) = self.ended()? {
+                self.restart(at, status)?;
+            }
             sleep(POLL);
         }
         Ok(())
     }
 
-    fn check(&mut self) -> Result<()> {
-        for (name, child) in &mut self.running {
-            if let Some(status) = child.try_wait().context("cannot wait for a program")? {
-                let log = fs::read_to_string(self.logs.join(format!("{name}.log"))).unwrap_or_default();
-                let lines: Vec<&str> = log.lines().collect();
-                let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
-                bail!("{name} ended by itself ({status}):\n{tail}");
-            }
+    fn restart(&mut self, at: usize, status: ExitStatus) -> Result<()> {
+        let Program { name, command, child } = &mut self.running[at];
+        println!(
+            "demo: {name} ended ({status}); it is started again in {} s",
+            (POLL * OUTAGE_POLLS).as_secs()
+        );
+        let interrupted = (0..OUTAGE_POLLS).any(|_| {
+            sleep(POLL);
+            self.stop.load(Ordering::Relaxed)
+        });
+        if !interrupted {
+            *child = command.spawn().with_context(|| format!("cannot start {name} again"))?;
+            println!("demo: {name} runs again, as process {}", child.id());
         }
         Ok(())
+    }
+
+    fn check(&mut self) -> Result<()> {
+        let Some((at, status)) = self.ended()? else { return Ok(()) };
+        let name = &self.running[at].name;
+        let log = fs::read_to_string(self.log(name)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        let tail = lines[lines.len().saturating_sub(LOG_TAIL_LINES)..].join("\n");
+        bail!("{name} ended by itself ({status}):\n{tail}");
+    }
+
+    /// The first that has ended.
+    fn ended(&mut self) -> Result<Option<(usize, ExitStatus)>> {
+        for (at, program) in self.running.iter_mut().enumerate() {
+            if let Some(status) = program.child.try_wait().context("cannot wait for a program")? {
+                return Ok(Some((at, status)));
+            }
+        }
+        Ok(None)
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -92,7 +128,7 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        while let Some((name, mut child)) = self.running.pop() {
+        while let Some(Program { name, mut child, .. }) = self.running.pop() {
             if !ended(&mut child) {
                 println!("demo: stopping {name}");
                 let _ = Command::new("kill").arg(child.id().to_string()).status();
