@@ -275,9 +275,7 @@ impl Run<'_, '_> {
                 return Ok(judged(there));
             }
         }
-        let State { series, files, dropped_through_ms, .. } = &self.state;
-        let found = series[slot].find(at.t_ms, *dropped_through_ms, files);
-        match self.readable(found) {
+        match self.readable(self.state.find(slot, at.t_ms)) {
             Some(there) => Ok(judged(there)),
             None if at.t_ms >= window_start => {
                 self.state.put_late(slot, at, value.clone());

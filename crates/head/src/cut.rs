@@ -95,7 +95,8 @@ impl Head {
         let inner = tenant.lock();
         let mut all = Vec::new();
         for &slot in slots {
-            let (chunks, damaged) = chunks_of(&inner.state, slot as usize, cut, range);
+            let (chunks, damaged) =
+                chunks_of(&inner.state, slot as usize, cut, range, self.options.keep_starts);
             if damaged.is_empty() && chunks.is_empty() {
                 continue;
             }
@@ -133,7 +134,13 @@ impl Head {
 }
 
 /// What a cut takes of one series, as it goes into a block: by time, without overlap. And what is damaged.
-fn chunks_of(state: &State, slot: usize, cut: Cut, range: TimeRange) -> (Vec<Packed>, Vec<String>) {
+fn chunks_of(
+    state: &State,
+    slot: usize,
+    cut: Cut,
+    range: TimeRange,
+    keep_starts: bool,
+) -> (Vec<Packed>, Vec<String>) {
     let series = &state.series[slot];
     let (mut chunks, mut damaged) = (Vec::new(), Vec::new());
     let in_order = TimeRange::new(range.min_ms, cut.end_ms - 1);
@@ -154,8 +161,8 @@ fn chunks_of(state: &State, slot: usize, cut: Cut, range: TimeRange) -> (Vec<Pac
             Err(e) => damaged.push(e.to_string()),
         }
     }
-    if any_late || chunks.iter().any(|c| !is_plain(c.encoding)) {
-        match repacked(&chunks) {
+    if any_late || !(keep_starts || chunks.iter().all(|c| is_plain(c.encoding))) {
+        match repacked(&chunks, keep_starts) {
             Ok(sorted) => chunks = sorted,
             Err(e) => {
                 damaged.push(e.to_string());
@@ -171,8 +178,9 @@ fn is_plain(encoding: Encoding) -> bool {
     matches!(encoding, Encoding::Xor | Encoding::Histogram | Encoding::FloatHistogram)
 }
 
-/// All samples in order of time, each time once, without start timestamps, which older readers do not know.
-fn repacked(chunks: &[Packed]) -> Result<Vec<Packed>> {
+/// All samples in order of time, each time once; start timestamps only on demand, since older readers do not
+/// know them.
+fn repacked(chunks: &[Packed], keep_starts: bool) -> Result<Vec<Packed>> {
     let mut samples: Vec<(Stamp, Value)> = Vec::new();
     for chunk in chunks {
         samples.extend(chunk.samples()?);
@@ -180,7 +188,9 @@ fn repacked(chunks: &[Packed]) -> Result<Vec<Packed>> {
     // Stable: of one time, the sample that came in order stands first.
     samples.sort_by_key(|(at, _)| at.t_ms);
     samples.dedup_by_key(|(at, _)| at.t_ms);
-    Ok(pack(samples.into_iter().map(|(at, value)| (Stamp::at(at.t_ms), value))))
+    Ok(pack(
+        samples.into_iter().map(|(at, value)| (if keep_starts { at } else { Stamp::at(at.t_ms) }, value)),
+    ))
 }
 
 fn chunk_ref(packed: &Packed) -> ChunkRef<'_> {

@@ -3,6 +3,7 @@
 //! Nothing here starts a thread. Who owns a [`Head`] calls [`Head::run_log`] and [`Head::maintain`] from
 //! threads of its own, or, in a simulation, one step at a time.
 
+use crate::adopt::adopt;
 use crate::append::{Appended, Context, Scratch, SeriesPolicy, TimeLimits, append};
 use crate::index::KeyHasher;
 use crate::log::Log;
@@ -45,10 +46,14 @@ pub struct HeadOptions {
     /// A tenant that sends nothing for so long is cut whole and released.
     pub idle_ms: i64,
     pub max_tenants: usize,
+    /// To whom the blocks of a Prometheus that ran in `dir` go.
+    pub default_tenant: Tenant,
     /// Below so much free space writes are refused.
     pub reserve_bytes: u64,
     /// So much log behind a snapshot asks for the next.
     pub snapshot_after_bytes: u64,
+    /// Blocks keep start timestamps, in chunks that older readers do not know.
+    pub keep_starts: bool,
     /// `--label`: what all blocks and series of this process carry.
     pub labels: Labels,
     pub tenant_label: String,
@@ -65,8 +70,10 @@ impl Default for HeadOptions {
             retention_ms: 15 * 24 * 60 * MINUTE_MS,
             idle_ms: 60 * MINUTE_MS,
             max_tenants: 1_000,
+            default_tenant: Tenant::default(),
             reserve_bytes: 256 << 20,
             snapshot_after_bytes: 64 << 20,
+            keep_starts: false,
             labels: Labels::empty(),
             tenant_label: "tenant_id".to_owned(),
         }
@@ -85,7 +92,7 @@ pub struct Head {
     read_only: AtomicBool,
     stopping: AtomicBool,
     logged_bytes: AtomicU64,
-    _lock: Box<dyn Send + Sync>,
+    _locks: Vec<Box<dyn Send + Sync>>,
 }
 
 /// Only one at a time keeps house.
@@ -125,6 +132,9 @@ impl Head {
             )),
             _ => Error::io(format!("locking {}", lock_path.display()), e),
         })?;
+        let adopted = adopt(&*env.fs, &options)?;
+        let mut locks = adopted.locks;
+        locks.push(lock);
         let metrics = Metrics::default();
         metrics.register(registry);
         let hasher = KeyHasher::new(&*env.random);
@@ -135,6 +145,7 @@ impl Head {
             blocks_dir: options.dir.clone(),
             hub_dir,
             ranges: Ranges { width_ms: options.block_ms },
+            with_blocks: &adopted.tenants,
         };
         let recovered = recovery.run()?;
         for damage in &recovered.damaged {
@@ -164,7 +175,7 @@ impl Head {
             read_only: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             logged_bytes: AtomicU64::new(0),
-            _lock: lock,
+            _locks: locks,
         })
     }
 

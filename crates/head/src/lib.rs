@@ -5,6 +5,7 @@
 //! samples lie beside (`late`). [`Head::maintain`] cuts ranges into blocks (`cut`) and writes snapshots
 //! (`snapshot`); [`Head::open`] brings all back (`recover`). [`Head::queryable`] answers (`select`).
 
+mod adopt;
 mod append;
 mod chunks;
 mod codec;

@@ -34,6 +34,8 @@ pub(crate) struct Recovery<'a> {
     pub(crate) blocks_dir: PathBuf,
     pub(crate) hub_dir: PathBuf,
     pub(crate) ranges: Ranges,
+    /// Tenants with local blocks, ours or adopted.
+    pub(crate) with_blocks: &'a [Tenant],
 }
 
 /// A tenant while it is being brought back.
@@ -61,8 +63,8 @@ type Tenants = BTreeMap<Tenant, Returning>;
 impl Recovery<'_> {
     pub(crate) fn run(&self) -> Result<Recovered> {
         let mut tenants = Tenants::new();
-        for name in self.tenants_with_blocks()? {
-            tenants.insert(name.clone(), self.open(&name)?);
+        for name in self.with_blocks {
+            tenants.insert(name.clone(), self.open(name)?);
         }
         let restored = self.restore(&mut tenants)?;
         let mut damaged = restored.damaged;
@@ -114,45 +116,6 @@ impl Recovery<'_> {
             begun: BTreeSet::new(),
             lost_samples: 0,
         })
-    }
-
-    /// Folders that have a tenant's name and hold blocks, ours or adopted.
-    fn tenants_with_blocks(&self) -> Result<Vec<Tenant>> {
-        let io = |e| Error::io(format!("listing {}", self.blocks_dir.display()), e);
-        let mut names = Vec::new();
-        for entry in self.fs.read_dir(&self.blocks_dir).map_err(io)?.into_iter().filter(|e| e.is_dir) {
-            let Ok(name) = Tenant::new(&entry.name) else { continue };
-            let inside = self.fs.read_dir(&self.blocks_dir.join(&entry.name)).map_err(io)?;
-            self.warn_of_foreign_log(&name)?;
-            if inside.iter().any(|e| e.name.parse::<Ulid>().is_ok()) {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
-
-    /// A Prometheus or a Thanos Receive that ran here may have left samples that are in no block yet.
-    fn warn_of_foreign_log(&self, name: &Tenant) -> Result<()> {
-        let wal = self.blocks_dir.join(name.as_str()).join("wal");
-        if !self.fs.exists(&wal) {
-            return Ok(());
-        }
-        let entries =
-            self.fs.read_dir(&wal).map_err(|e| Error::io(format!("listing {}", wal.display()), e))?;
-        let is_segment = |name: &str| name.len() == 8 && name.bytes().all(|b| b.is_ascii_digit());
-        let segments = entries.iter().filter(|e| is_segment(&e.name)).count();
-        if segments > 0 {
-            tracing::warn!(
-                tenant = %name,
-                wal = %wal.display(),
-                segments,
-                "another program left a log here, which is not touched; its newest samples may be nowhere else. To \
-                 have them: stop this hub, start that program once more on this folder, let it write its head into \
-                 blocks (Thanos Receive does when it is stopped; Prometheus by POST /api/v1/admin/tsdb/snapshot), \
-                 stop it and remove the log"
-            );
-        }
-        Ok(())
     }
 
     fn restore(&self, tenants: &mut Tenants) -> Result<snapshot::Restored> {
@@ -317,7 +280,7 @@ impl Returning {
             return Ok(());
         }
         // Where what is there is damaged, the log may just have what is missing.
-        if state.insert_late(slot, at, value.clone()).is_err() {
+        if !matches!(state.find(slot, at.t_ms), Ok(Some(_))) {
             state.put_late(slot, at, value);
         }
         Ok(())

@@ -3,7 +3,6 @@
 use crate::chunks::{ChunkFiles, ChunkPos};
 use crate::extras::Extras;
 use crate::index::{Index, Key, KeyHasher, Keys, Slot};
-use crate::open::same_bits;
 use crate::ranges::Ranges;
 use crate::series::Series;
 use nilometer_chunk::Stamp;
@@ -105,13 +104,9 @@ impl State {
         self.newest_ms = self.newest_ms.max(at.t_ms);
     }
 
-    /// Stores a sample out of order, unless one is there at its time.
-    pub(crate) fn insert_late(&mut self, slot: usize, at: Stamp, value: Value) -> Result<Stored> {
-        if let Some(there) = self.series[slot].find(at.t_ms, self.dropped_through_ms, &self.files)? {
-            return Ok(if same_bits(&there, &value) { Stored::Same } else { Stored::Conflict });
-        }
-        self.put_late(slot, at, value);
-        Ok(Stored::New)
+    /// The value that a series has at a time, wherever in the head it is.
+    pub(crate) fn find(&self, slot: usize, t_ms: i64) -> Result<Option<Value>> {
+        self.series[slot].find(t_ms, self.dropped_through_ms, &self.files)
     }
 
     /// Stores a sample out of order, at whose time none is there that can be read.

@@ -1,8 +1,10 @@
 //! The head on a simulated disk, clock and random source, held against a model of what was sent.
 
+mod adopt;
 mod simulation;
 mod world;
 
+use crate::HeadOptions;
 use crate::refused::Reason;
 use nilometer_model::{Labels, TimeRange};
 use world::{World, series};
@@ -229,6 +231,31 @@ fn all_kinds_come_back() {
     assert_eq!(exemplars[0].exemplars, [exemplar]);
     world.head().cut_everything().unwrap();
     check(&world, "in a block");
+}
+
+#[test]
+fn start_timestamps_are_in_blocks_on_demand() {
+    use nilometer_model::{IntHistogram, Value};
+    use nilometer_wire::remote_write::FloatSample;
+    use nilometer_wire::remote_write::encode::{SentHistogram, SentSeries};
+    use std::sync::Arc;
+    for keep_starts in [false, true] {
+        let options = HeadOptions { reserve_bytes: 1 << 20, keep_starts, ..HeadOptions::default() };
+        let world = World::with(12, options);
+        let now = world.now();
+        let mut floats = SentSeries::new(&series(1));
+        floats.samples =
+            [5, 9, 7].map(|n| FloatSample { t_ms: now + n, v: n as f64, start_ms: now - 50 + n }).to_vec();
+        let mut counts = SentSeries::new(&series(2));
+        let value = Value::Int(Arc::new(IntHistogram::default()));
+        counts.histograms.push(SentHistogram { t_ms: now, start_ms: now - 60, value });
+        world.push_v2("a", &[floats, counts]).unwrap();
+        let head = [(now, now - 60), (now + 5, now - 45), (now + 7, now - 43), (now + 9, now - 41)];
+        assert_eq!(world.read_starts("a"), head, "always in memory");
+        world.head().cut_everything().unwrap();
+        let kept = if keep_starts { head.to_vec() } else { head.map(|(t, _)| (t, 0)).to_vec() };
+        assert_eq!(world.read_starts("a"), kept, "{keep_starts}");
+    }
 }
 
 #[test]

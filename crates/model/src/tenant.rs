@@ -32,6 +32,13 @@ impl Tenant {
     }
 }
 
+/// Who nobody names, as in Thanos.
+impl Default for Tenant {
+    fn default() -> Self {
+        Tenant(Arc::from("default-tenant"))
+    }
+}
+
 impl fmt::Display for Tenant {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

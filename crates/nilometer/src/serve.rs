@@ -98,9 +98,9 @@ fn assemble(
         }),
     };
     let access = match &options.tenants_file {
-        Some(path) => Access::from_file(parts, path, &mut registry)?,
+        Some(path) => Access::from_file(parts, path, options.hub_limits.clone(), &mut registry)?,
         None => {
-            let (tenant, hub) = (options.default_tenant.clone(), options.hub_limits.clone());
+            let (tenant, hub) = (options.head.default_tenant.clone(), options.hub_limits.clone());
             Access::open(parts, tenant, hub, TenantLimits::default(), &mut registry)
         }
     };

@@ -9,7 +9,7 @@ use nilometer_env::sim::{Faults, SimClock, SimFs, SimRandom};
 use nilometer_env::{Clock, Fs};
 use nilometer_model::{Labels, Result, Tenant, TimeRange, Value};
 use nilometer_storage::Select;
-use nilometer_wire::remote_write::encode::{SentSeries, v1};
+use nilometer_wire::remote_write::encode::{SentSeries, v1, v2};
 use nilometer_wire::remote_write::{FloatSample, Limits, Message, WriteRequest};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
@@ -150,8 +150,17 @@ impl World {
     }
 
     pub(super) fn push_series(&self, tenant: &str, sent: &[SentSeries]) -> Result<Appended> {
+        self.push_plain(tenant, Message::V1, &v1(sent, &[]))
+    }
+
+    /// With start timestamps, which the first version of the protocol has not.
+    pub(super) fn push_v2(&self, tenant: &str, sent: &[SentSeries]) -> Result<Appended> {
+        self.push_plain(tenant, Message::V2, &v2(sent))
+    }
+
+    fn push_plain(&self, tenant: &str, message: Message, body: &[u8]) -> Result<Appended> {
         let mut request = WriteRequest::default();
-        request.read_plain(Message::V1, &v1(sent, &[]), &Limits::default())?;
+        request.read_plain(message, body, &Limits::default())?;
         self.head().append(&Tenant::new(tenant)?, &request, &Anything)
     }
 
@@ -211,6 +220,21 @@ impl World {
         let samples = chunks
             .flat_map(|c| Samples::new(&c.data, c.encoding).unwrap().map(|s| s.unwrap()).collect::<Vec<_>>());
         samples.collect::<BTreeMap<i64, Value>>().into_iter().collect()
+    }
+
+    /// The time and start timestamp of each sample of a tenant.
+    pub(super) fn read_starts(&self, tenant: &str) -> Vec<(i64, i64)> {
+        let Some(queryable) = self.head().queryable(&Tenant::new(tenant).unwrap()) else { return Vec::new() };
+        let batches: Vec<_> = block_on(queryable.select(Select::new([], TimeRange::ALL)).collect());
+        let mut starts = Vec::new();
+        for chunk in batches.into_iter().flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks) {
+            let mut samples = Samples::new(&chunk.data, chunk.encoding).unwrap();
+            while let Some(sample) = samples.next() {
+                starts.push((sample.unwrap().0, samples.start_ms()));
+            }
+        }
+        starts.sort_unstable();
+        starts
     }
 
     pub(super) fn blocks(&self, tenant: &str) -> usize {

@@ -117,6 +117,14 @@ pub(crate) struct ServeFlags {
     pub(crate) min_block_duration: Millis,
     #[arg(long = "tsdb.max-block-duration", value_name = "DURATION", default_value = "2h", hide = true)]
     pub(crate) max_block_duration: Millis,
+    /// Chunks of floats in blocks; xor2 keeps start timestamps, which Prometheus before 3.11 cannot read
+    #[arg(
+        long = "tsdb.chunk-encoding.floats",
+        value_name = "ENCODING",
+        default_value = "xor",
+        help_heading = "Storage"
+    )]
+    pub(crate) chunk_encoding: FloatChunks,
     /// Writes are refused while less is free on the disk
     #[arg(long = "tsdb.reserve", value_name = "SIZE", default_value = "256MiB", help_heading = "Storage")]
     pub(crate) reserve: Bytes,
@@ -173,6 +181,13 @@ pub(crate) struct ServeFlags {
     /// Connections that may be open, where no tenants file says
     #[arg(long, value_name = "N", default_value_t = 20_000, help_heading = "Itself")]
     pub(crate) max_connections: u64,
+}
+
+/// The values of Prometheus' `storage.tsdb.chunk_encoding.floats`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FloatChunks {
+    Xor,
+    Xor2,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,6 +1,6 @@
 //! Flags checked against each other, with what follows from them.
 
-use super::raw::{LogFormat, LogLevel, ServeFlags};
+use super::raw::{FloatChunks, LogFormat, LogLevel, ServeFlags};
 use super::values::Millis;
 use anyhow::{Context, Result, bail, ensure};
 use nilometer_access::HubLimits;
@@ -19,7 +19,6 @@ pub(crate) struct Serve {
     pub(crate) tenants_file: Option<PathBuf>,
     /// How many listeners ask for no credentials although others can reach them.
     pub(crate) insecure_listeners: usize,
-    pub(crate) default_tenant: Tenant,
     pub(crate) hub_limits: HubLimits,
     pub(crate) head: HeadOptions,
     pub(crate) dirs: Dirs,
@@ -52,8 +51,6 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         tls: tls(&flags.remote_write_server_tls_cert, &flags.remote_write_server_tls_key, client_ca),
     };
     let insecure_listeners = check_exposure(flags, [&http, &remote_write])?;
-    let default_tenant =
-        Tenant::new(&flags.receive_default_tenant_id).context("--receive.default-tenant-id")?;
     let tenant_header = flags.receive_tenant_header.clone();
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(&b);
     ensure!(
@@ -68,7 +65,6 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         remote_write,
         grace: flags.http_grace_period.duration(),
         tenants_file: flags.tenants_config_file.clone(),
-        default_tenant,
         hub_limits: HubLimits { connections: flags.max_connections, ..HubLimits::default() },
         dirs: Dirs { tsdb: head.dir.clone(), snapshots: flags.data_dir.join("snapshots") },
         head,
@@ -152,8 +148,11 @@ fn head(flags: &ServeFlags) -> Result<HeadOptions> {
         too_far_in_future_ms: flags.too_far_in_future_window.0,
         retention_ms: flags.tsdb_retention.0,
         reserve_bytes: flags.reserve.0,
+        keep_starts: flags.chunk_encoding == FloatChunks::Xor2,
         labels: labels.build(),
         tenant_label,
+        default_tenant: Tenant::new(&flags.receive_default_tenant_id)
+            .context("--receive.default-tenant-id")?,
         ..HeadOptions::default()
     })
 }

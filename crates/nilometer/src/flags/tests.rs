@@ -30,6 +30,8 @@ fn defaults_are_safe() {
     assert_eq!(options.head.too_far_in_future_ms, 600_000);
     assert_eq!(options.self_metrics_interval, Some(Duration::from_secs(15)));
     assert!(!options.flush_on_shutdown);
+    assert!(!options.head.keep_starts, "blocks are for every reader");
+    assert!(resolved(&["--tsdb.chunk-encoding.floats=xor2"]).head.keep_starts);
 }
 
 #[test]
