@@ -1,6 +1,6 @@
 //! How long a warm check takes. `cargo run --release -p nilometer-access --example auth_speed`
 
-use nilometer_access::{Access, Outcome, Parts, Worker, new_token};
+use nilometer_access::{Access, HubLimits, Outcome, Parts, Worker, new_token};
 use nilometer_env::{Clock, Fs, Random, SystemClock, SystemRandom, sim::SimFs};
 use prometheus_client::registry::Registry;
 use std::fmt::Write;
@@ -39,7 +39,8 @@ fn main() {
     let spawn = Arc::new(|worker: Worker| drop(std::thread::spawn(move || worker.run())));
     let parts = Parts { clock: clock.clone(), fs, random, spawn };
     let start = clock.monotonic();
-    let access = Access::from_file(parts, path, &mut Registry::default()).expect("the file is in order");
+    let access = Access::from_file(parts, path, HubLimits::default(), &mut Registry::default())
+        .expect("the file is in order");
     println!("{:>10.1} ms  load a file of 999 tenants", (clock.monotonic() - start).as_secs_f64() * 1e3);
 
     let start = clock.monotonic();

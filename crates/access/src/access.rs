@@ -49,6 +49,8 @@ pub(crate) struct Inner {
     /// Where the tenants file is; its lock lets one reload run at a time.
     file: Mutex<Option<PathBuf>>,
     default_tenant: Tenant,
+    /// The limits of the hub that no file says.
+    unwritten_hub: HubLimits,
     hub_meters: Arc<Meters>,
     generation: AtomicU64,
 }
@@ -63,28 +65,28 @@ impl Access {
         defaults: TenantLimits,
         registry: &mut Registry,
     ) -> Self {
-        Self::new(parts, default_tenant, Snapshot::open(hub, defaults), registry)
+        Self::new(parts, default_tenant, Snapshot::open(hub, defaults), Metrics::register(registry, false))
     }
 
-    /// With a tenants file, which must be in order.
-    pub fn from_file(parts: Parts, path: &Path, registry: &mut Registry) -> Result<Self> {
+    /// With a tenants file, which must be in order. `hub` counts where the file says nothing of the hub.
+    pub fn from_file(parts: Parts, path: &Path, hub: HubLimits, registry: &mut Registry) -> Result<Self> {
         let default_tenant = Tenant::new("default-tenant")?;
         // Nobody can reach the open snapshot: it is replaced before anybody has the handle.
-        let open = Snapshot::open(HubLimits::default(), TenantLimits::default());
-        let access = Self::new(parts, default_tenant, open, registry);
+        let open = Snapshot::open(hub, TenantLimits::default());
+        let access = Self::new(parts, default_tenant, open, Metrics::register(registry, true));
         *access.inner.file.lock() = Some(path.to_owned());
         access.reload()?;
         Ok(access)
     }
 
-    fn new(parts: Parts, default_tenant: Tenant, snapshot: Snapshot, registry: &mut Registry) -> Self {
+    fn new(parts: Parts, default_tenant: Tenant, snapshot: Snapshot, metrics: Metrics) -> Self {
         let key = || {
             let mut key = [0; 16];
             parts.random.fill(&mut key);
             key
         };
-        let metrics = Metrics::register(registry);
         metrics.tenants.set(snapshot.len() as i64);
+        let unwritten_hub = snapshot.hub.clone();
         let inner = Inner {
             current: ArcSwap::from_pointee(snapshot),
             cache_key: key(),
@@ -97,6 +99,7 @@ impl Access {
             fs: parts.fs,
             file: Mutex::new(None),
             default_tenant,
+            unwritten_hub,
             hub_meters: Arc::default(),
             generation: AtomicU64::new(1),
         };
@@ -239,7 +242,7 @@ impl Inner {
             return Ok(false);
         }
         let name = path.file_name().map_or_else(|| path.to_string_lossy(), |n| n.to_string_lossy());
-        let config = TenantsConfig::parse(&name, bytes)?;
+        let config = TenantsConfig::parse(&name, bytes, &self.unwritten_hub)?;
         let next = Snapshot::from_config(config, Snapshot::digest_of(bytes), Some(&current), || {
             self.generation.fetch_add(1, Relaxed)
         });

@@ -56,10 +56,10 @@ pub(crate) struct BasicCredential {
 }
 
 impl TenantsConfig {
-    /// `file` is only what messages call it.
-    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self> {
+    /// `file` is only what messages call it; `hub` is what counts where the file says nothing of the hub.
+    pub fn parse(file: &str, bytes: &[u8], hub: &HubLimits) -> Result<Self> {
         let mut problems = Problems { file, list: Vec::new() };
-        match read(bytes, &mut problems).map(|raw| check::check(raw, &mut problems)) {
+        match read(bytes, &mut problems).map(|raw| check::check(raw, hub, &mut problems)) {
             Some(config) if problems.list.is_empty() => Ok(config),
             _ => Err(Error::invalid(problems.to_string())),
         }

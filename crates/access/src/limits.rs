@@ -84,7 +84,7 @@ impl Default for HubLimits {
     fn default() -> Self {
         HubLimits {
             tenants: 1_000,
-            connections: 5_000,
+            connections: 20_000,
             concurrent_requests: 1_000,
             active_series: 10_000_000,
             samples_per_second: 5_000_000,

@@ -31,7 +31,9 @@ pub(crate) struct Metrics {
 }
 
 impl Metrics {
-    pub(crate) fn register(registry: &mut Registry) -> Self {
+    /// What is said of the tenants file, is said only where there is one: an alert on a reload that failed has
+    /// nothing to look at otherwise.
+    pub(crate) fn register(registry: &mut Registry, has_tenants_file: bool) -> Self {
         let m = Metrics {
             refused: Family::default(),
             cache_hits: Counter::default(),
@@ -63,16 +65,18 @@ impl Metrics {
         r.register("nilometer_access_password_hash_seconds", help, m.hash_seconds.clone());
         let help = "Credentials that wait for their hash";
         r.register("nilometer_access_password_hash_queue_length", help, m.hash_queue.clone());
-        r.register("nilometer_tenants_config_reloads", "Loads of the tenants file", m.reloads.clone());
-        let help = "1 if the tenants file is loaded as it is, 0 if an older one is in use";
-        r.register("nilometer_tenants_config_last_reload_successful", help, m.last_reload_ok.clone());
-        let help = "When the tenants file was last loaded successfully";
-        r.register(
-            "nilometer_tenants_config_last_reload_success_timestamp_seconds",
-            help,
-            m.last_reload_ok_time.clone(),
-        );
         r.register("nilometer_tenants", "Tenants that were written to or are configured", m.tenants.clone());
+        if has_tenants_file {
+            r.register("nilometer_tenants_config_reloads", "Loads of the tenants file", m.reloads.clone());
+            let help = "1 if the tenants file is loaded as it is, 0 if an older one is in use";
+            r.register("nilometer_tenants_config_last_reload_successful", help, m.last_reload_ok.clone());
+            let help = "When the tenants file was last loaded successfully";
+            r.register(
+                "nilometer_tenants_config_last_reload_success_timestamp_seconds",
+                help,
+                m.last_reload_ok_time.clone(),
+            );
+        }
         m
     }
 

@@ -56,9 +56,13 @@ impl World {
     }
 
     pub(crate) fn try_with_file(text: &str) -> nilometer_model::Result<World> {
+        Self::try_with_file_and(text, HubLimits::default())
+    }
+
+    pub(crate) fn try_with_file_and(text: &str, hub: HubLimits) -> nilometer_model::Result<World> {
         Self::build(|parts, fs, registry| {
             write(fs, text);
-            Access::from_file(parts, Path::new(PATH), registry)
+            Access::from_file(parts, Path::new(PATH), hub, registry)
         })
     }
 

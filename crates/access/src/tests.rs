@@ -125,6 +125,8 @@ fn without_a_file_tenants_appear_up_to_a_limit() {
     let all: Vec<_> = world.access.tenants().iter().map(|t| t.tenant.to_string()).collect();
     assert_eq!(all, ["b", "default-tenant", RESERVED_TENANT]);
     assert_eq!(world.metric("nilometer_tenants"), 3.0);
+    let text = world.metrics();
+    assert!(!text.contains("nilometer_tenants_config"), "there is no file whose reload could fail:\n{text}");
 }
 
 #[test]
@@ -145,6 +147,19 @@ fn a_bad_file_changes_nothing() {
     assert!(!world.access.reload().unwrap());
     assert_eq!(world.metric("nilometer_tenants_config_last_reload_successful"), 1.0);
     assert_eq!(world.metric("nilometer_tenants_config_last_reload_success_timestamp_seconds"), good + 60.0);
+}
+
+#[test]
+fn of_the_hub_the_file_says_what_it_says_and_flags_the_rest() {
+    let text = FILE.replace("tenants:\n", "hub: {limits: {tenants: 7}}\ntenants:\n");
+    let flags = HubLimits { connections: 50, tenants: 60, ..HubLimits::default() };
+    let world = World::try_with_file_and(&text, flags).unwrap();
+    let hub = world.access.hub_limits();
+    assert_eq!((hub.tenants, hub.connections), (7, 50));
+    world.rewrite(FILE);
+    assert!(world.access.reload().unwrap());
+    assert_eq!(world.access.hub_limits().tenants, 60, "what the file said before counts no more");
+    assert_eq!(World::with_file(FILE).access.hub_limits().connections, 20_000);
 }
 
 #[test]

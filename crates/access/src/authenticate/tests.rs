@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::testing::{FILE, World, answered, basic, bearer, ip};
-use crate::{Access, Parts};
+use crate::{Access, HubLimits, Parts};
 use expect_test::expect;
 use nilometer_env::sim::{SimFs, SimRandom};
 use nilometer_env::{Clock, Fs, RealFs, SystemClock, SystemRandom};
@@ -345,7 +345,7 @@ fn a_reload_during_the_hash_counts() {
         random: Arc::new(SimRandom::new(1)),
         spawn: Arc::new(move |worker| spawned.lock().push(worker)),
     };
-    let access = Access::from_file(parts, path, &mut Registry::default()).unwrap();
+    let access = Access::from_file(parts, path, HubLimits::default(), &mut Registry::default()).unwrap();
     let Outcome::Pending(waiting) = access.authenticate(Some(basic("bob", "secret").as_bytes()), ip(PEER))
     else {
         panic!("not cached yet")
@@ -405,7 +405,7 @@ fn real_threads() {
         }),
     };
     let mut registry = Registry::default();
-    let access = Access::from_file(parts, &path, &mut registry).unwrap();
+    let access = Access::from_file(parts, &path, HubLimits::default(), &mut registry).unwrap();
     std::thread::scope(|scope| {
         for i in 0..16 {
             let access = &access;

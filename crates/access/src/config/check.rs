@@ -15,8 +15,8 @@ const MAX_LABELS: usize = 16;
 const MAX_CREDENTIALS: usize = 32;
 const MAX_USERNAME_BYTES: usize = 128;
 
-pub(super) fn check(file: raw::File, problems: &mut Problems<'_>) -> TenantsConfig {
-    let hub = hub_limits(file.hub.limits, problems);
+pub(super) fn check(file: raw::File, hub: &HubLimits, problems: &mut Problems<'_>) -> TenantsConfig {
+    let hub = hub_limits(file.hub.limits, hub, problems);
     let defaults = tenant_limits(file.defaults.limits, &TenantLimits::default(), "defaults", problems);
     let mut checker = Checker { problems, seen: HashMap::new(), credentials: Credentials::default() };
     if file.tenants.is_empty() && file.operators.is_empty() {
@@ -290,8 +290,8 @@ fn tenant_limits(
     l
 }
 
-fn hub_limits(raw: raw::HubLimits, problems: &mut Problems<'_>) -> HubLimits {
-    let mut l = HubLimits::default();
+fn hub_limits(raw: raw::HubLimits, base: &HubLimits, problems: &mut Problems<'_>) -> HubLimits {
+    let mut l = base.clone();
     let mut set = Setter { who: "hub", problems };
     set.count(&mut l.tenants, "tenants", raw.tenants);
     set.count(&mut l.connections, "connections", raw.connections);

@@ -11,7 +11,8 @@ const BCRYPT: &str = "$2y$10$abcdefghijklmnopqrstuu23JPZtHcGhwXSF41f93o/7vBdDut3
 const TOKEN: &str = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
 
 fn parse(text: &str) -> Result<TenantsConfig> {
-    TenantsConfig::parse("tenants.yaml", text.replace("BCRYPT", BCRYPT).replace("TOKEN", TOKEN).as_bytes())
+    let text = text.replace("BCRYPT", BCRYPT).replace("TOKEN", TOKEN);
+    TenantsConfig::parse("tenants.yaml", text.as_bytes(), &HubLimits::default())
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "an expected text is written in the call")]
@@ -78,7 +79,8 @@ fn not_yaml() {
         expect!["tenants.yaml:1: there is neither a tenant nor an operator: nobody could do anything"],
     );
     check("just text", expect!["tenants.yaml:1: expected `key: value` pairs here"]);
-    let not_utf8 = TenantsConfig::parse("f", b"tenants:\n  - name: \xff\n").unwrap_err();
+    let not_utf8 =
+        TenantsConfig::parse("f", b"tenants:\n  - name: \xff\n", &HubLimits::default()).unwrap_err();
     expect!["f:2: the file is not UTF-8"].assert_eq(not_utf8.message());
 }
 
@@ -372,12 +374,12 @@ proptest! {
         len in 0usize..40,
         with in "[ \\n:{}\\[\\]&*<\"'a-c0-9-]{0,8}",
     ) {
-        let _ = TenantsConfig::parse("f", &bytes);
+        let _ = TenantsConfig::parse("f", &bytes, &HubLimits::default());
         let mut text = documented().into_bytes();
         let start = at.index(text.len());
         let end = (start + len).min(text.len());
         text.splice(start..end, with.into_bytes());
-        if let Err(e) = TenantsConfig::parse("f", &text) {
+        if let Err(e) = TenantsConfig::parse("f", &text, &HubLimits::default()) {
             for line in e.message().lines().filter(|l| !l.starts_with("and ")) {
                 prop_assert!(line.starts_with("f:"), "no line is named: {}", line);
             }
