@@ -298,10 +298,9 @@ impl Run<'_, '_> {
     }
 
     fn histograms(&mut self, slot: usize, series: &Series<'_>) {
-        let limits = nilometer_wire::remote_write::Limits::default();
         for histogram in series.histograms() {
             let at = Stamp { t_ms: histogram.t_ms, start_ms: histogram.start_ms };
-            let valid = histogram.decode(&limits).and_then(admit::histogram);
+            let valid = histogram.decode().and_then(admit::histogram);
             match valid {
                 Ok(value) if self.store(slot, at, &value) => self.appended.histograms += 1,
                 Ok(_) => {}

@@ -34,8 +34,9 @@ const POSITIVE_COUNT: u32 = 13;
 const CUSTOM_VALUE: u32 = 16;
 
 /// Notes where `message` is and its times, and sees that its fields follow each other.
-pub(super) fn scan(mut message: Reader<'_>) -> protobuf::Result<HistogramRow> {
-    let mut row = HistogramRow { t_ms: 0, start_ms: 0, message: Text::message(message) };
+pub(super) fn scan(mut message: Reader<'_>, limits: &Limits) -> protobuf::Result<HistogramRow> {
+    let max_buckets = limits.max_buckets_per_histogram;
+    let mut row = HistogramRow { t_ms: 0, start_ms: 0, max_buckets, message: Text::message(message) };
     while let Some(tag) = message.tag()? {
         match tag {
             TIME => row.t_ms = message.int64()?,
@@ -52,6 +53,7 @@ pub struct HistogramRef<'a> {
     pub t_ms: i64,
     /// Since when it counts; 0 where the sender does not say.
     pub start_ms: i64,
+    max_buckets: u32,
     message: Reader<'a>,
 }
 
@@ -59,7 +61,7 @@ impl<'a> HistogramRef<'a> {
     pub(super) fn new(row: &HistogramRow, body: &'a [u8]) -> Self {
         let Text { at, len } = row.message;
         let message = Reader::new(body, at as usize, at as usize + len as usize);
-        HistogramRef { t_ms: row.t_ms, start_ms: row.start_ms, message }
+        HistogramRef { t_ms: row.t_ms, start_ms: row.start_ms, max_buckets: row.max_buckets, message }
     }
 
     /// The histogram, with absolute counts: `Value::Int` or `Value::FloatHistogram`.
@@ -67,8 +69,8 @@ impl<'a> HistogramRef<'a> {
     /// # Errors
     /// `Invalid` when it is malformed, mixes integer and float counts, or has a count below 0 or over 64
     /// bits; `Limit` when it has too many buckets. It concerns this one histogram only.
-    pub fn decode(&self, limits: &Limits) -> Result<Value> {
-        let mut parts = Parts { max: limits.max_buckets_per_histogram as usize, ..Parts::default() };
+    pub fn decode(&self) -> Result<Value> {
+        let mut parts = Parts { max: self.max_buckets as usize, ..Parts::default() };
         parts.read(self.message)?;
         parts.finish()
     }

@@ -169,6 +169,8 @@ pub(super) struct SeriesRow {
 pub(super) struct HistogramRow {
     pub(super) t_ms: i64,
     pub(super) start_ms: i64,
+    /// The limit of its request.
+    pub(super) max_buckets: u32,
     pub(super) message: Text,
 }
 

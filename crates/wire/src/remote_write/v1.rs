@@ -58,7 +58,7 @@ fn read_series(mut series: Reader<'_>, limits: &Limits, out: &mut Columns) -> Re
             }
             HISTOGRAM => {
                 check("max_histograms", out.histograms.len(), limits.max_histograms)?;
-                out.histograms.push(histogram::scan(series.nested()?)?);
+                out.histograms.push(histogram::scan(series.nested()?, limits)?);
             }
             EXEMPLAR => {
                 check("max_exemplars", out.exemplars.len(), limits.max_exemplars)?;

@@ -86,7 +86,7 @@ fn read_series(body: &[u8], mut series: Reader<'_>, limits: &Limits, out: &mut C
             METADATA => metadata.merge(series.nested()?)?,
             HISTOGRAM => {
                 check("max_histograms", out.histograms.len(), limits.max_histograms)?;
-                out.histograms.push(histogram::scan(series.nested()?)?);
+                out.histograms.push(histogram::scan(series.nested()?, limits)?);
             }
             EXEMPLAR => {
                 check("max_exemplars", out.exemplars.len(), limits.max_exemplars)?;

@@ -95,7 +95,7 @@ proptest! {
         let limits = Limits::default();
         let mut request = WriteRequest::default();
         request.read(message, &snappy::compress(&bytes).unwrap(), &limits).unwrap();
-        prop_assert_eq!(Some(plain(&request, &limits)), oracle::read(message, &bytes));
+        prop_assert_eq!(Some(plain(&request)), oracle::read(message, &bytes));
         check_keys(&request, true);
     }
 }
@@ -116,7 +116,7 @@ proptest! {
         let limits = Limits::default();
         let mut request = WriteRequest::default();
         if request.read_plain(message, &bytes, &limits).is_ok() {
-            let ours = plain(&request, &limits);
+            let ours = plain(&request);
             check_keys(&request, false);
             match oracle::read(message, &bytes) {
                 Some(theirs) if histograms_are_good(&ours) => prop_assert_eq!(ours, theirs),

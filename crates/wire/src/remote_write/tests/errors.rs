@@ -159,8 +159,8 @@ fn histograms(messages: &[&[u8]], limits: &Limits) -> Vec<String> {
     messages.iter().for_each(|m| series.put_bytes(4, m));
     let mut body = Writer::default();
     body.put_bytes(1, &series.into_bytes());
-    request.read_plain(Message::V1, &body.into_bytes(), &Limits::default()).unwrap();
-    let text = |h: HistogramRef<'_>| h.decode(limits).map_or_else(|e| format!("{e}"), |v| format!("{v:?}"));
+    request.read_plain(Message::V1, &body.into_bytes(), limits).unwrap();
+    let text = |h: HistogramRef<'_>| h.decode().map_or_else(|e| format!("{e}"), |v| format!("{v:?}"));
     request.series().next().unwrap().histograms().map(text).collect()
 }
 

@@ -1,6 +1,6 @@
 //! A decoded request as plain values that compare and print, floats by their bits.
 
-use crate::remote_write::{Identity, LabelIter, Limits, Series, WriteRequest};
+use crate::remote_write::{Identity, LabelIter, Series, WriteRequest};
 use nilometer_model::{Count, Histogram, MetricType, Span, Value};
 
 pub(super) type Bytes = Vec<u8>;
@@ -49,7 +49,7 @@ pub(super) fn bits(values: &[f64]) -> Vec<u64> {
     values.iter().map(|v| v.to_bits()).collect()
 }
 
-pub(super) fn plain(request: &WriteRequest, limits: &Limits) -> PlainRequest {
+pub(super) fn plain(request: &WriteRequest) -> PlainRequest {
     let metadata = |m: crate::remote_write::MetadataRef<'_>| PlainMetadata {
         family: m.family.to_vec(),
         kind: m.kind,
@@ -61,7 +61,7 @@ pub(super) fn plain(request: &WriteRequest, limits: &Limits) -> PlainRequest {
         samples: s.samples().iter().map(|s| (s.t_ms, s.v.to_bits(), s.start_ms)).collect(),
         histograms: s
             .histograms()
-            .map(|h| (h.t_ms, h.start_ms, h.decode(limits).ok().map(|v| histogram(&v))))
+            .map(|h| (h.t_ms, h.start_ms, h.decode().ok().map(|v| histogram(&v))))
             .collect(),
         exemplars: s.exemplars().map(|e| (e.labels.ok().map(pairs), e.t_ms, e.v.to_bits())).collect(),
         metadata: s.metadata().map(metadata),
