@@ -1,6 +1,7 @@
 //! The repository's automation. `cargo xtask ci` is what CI runs; every check of it has a name of its own,
 //! so that a person can run just the one that failed.
 
+mod bench;
 mod ci;
 mod declared;
 mod demo;
@@ -27,6 +28,7 @@ cargo xtask <command>
   links                         every relative link of the documentation leads to a file
   tools                         unpack the pinned programs that tests start into target/tools
   demo                          the hub and two real Prometheus servers that push to it
+  bench [--help]                the same load for the hub and its peers, as a table in bench/results
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   loc                           files and functions longer than the style guide's sizes
 ";
@@ -50,6 +52,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["links"] => links::run(),
         ["tools"] => tools::run(),
         ["demo", rest @ ..] => demo::run(rest),
+        ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["loc"] => loc::run(),
         [] | ["help" | "-h" | "--help", ..] => {

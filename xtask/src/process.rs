@@ -163,11 +163,19 @@ pub(crate) fn check_free(ports: &[u16]) -> Result<()> {
 
 /// The status and body of a GET, or nothing while nobody answers.
 pub(crate) fn get(port: u16, path: &str, authorization: Option<&str>) -> Option<(u16, String)> {
-    let timeout = Duration::from_secs(5);
+    let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
+    ask("GET", port, path, &authorization, Duration::from_secs(5))
+}
+
+/// The same of a POST that may take long.
+pub(crate) fn post(port: u16, path: &str) -> Option<(u16, String)> {
+    ask("POST", port, path, "Content-Length: 0\r\n", Duration::from_secs(600))
+}
+
+fn ask(method: &str, port: u16, path: &str, headers: &str, timeout: Duration) -> Option<(u16, String)> {
     let mut stream = TcpStream::connect_timeout(&local(port), timeout).ok()?;
     stream.set_read_timeout(Some(timeout)).ok()?;
-    let authorization = authorization.map(|value| format!("Authorization: {value}\r\n")).unwrap_or_default();
-    let request = format!("GET {path} HTTP/1.0\r\nHost: localhost\r\n{authorization}\r\n");
+    let request = format!("{method} {path} HTTP/1.0\r\nHost: localhost\r\n{headers}\r\n");
     stream.write_all(request.as_bytes()).ok()?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).ok()?;

@@ -3,7 +3,8 @@
 //! ```text
 //! target/tools/
 //! ├── bin/{prometheus,promtool,prometheus-node-exporter,strace}   what tests start
-//! └── <package>_<version>/                                        as unpacked
+//! ├── <package>_<version>/                                        as unpacked
+//! └── peers/                                                      the same, for what only `xtask bench` starts
 //! ```
 //!
 //! `NILOMETER_TOOLS`, an absolute path, names another folder with such a `bin/`, for machines without
@@ -23,6 +24,31 @@ struct Package {
     version: &'static str,
     sha256: &'static str,
 }
+
+struct Program {
+    name: &'static str,
+    package: &'static str,
+    /// Part of what `--version` prints, so that a program from elsewhere can be told from the pinned one.
+    version: &'static str,
+}
+
+/// What is fetched together.
+struct Set {
+    packages: &'static [Package],
+    programs: &'static [Program],
+}
+
+const TESTS: Set = Set { packages: PACKAGES, programs: PROGRAMS };
+
+/// Servers to be compared with, which no test needs. This one's `--version` is empty in Debian.
+const PEERS: Set = Set {
+    packages: &[Package {
+        name: "victoria-metrics",
+        version: "1.79.5+ds1-2+b5",
+        sha256: "bb437c10c5aa7c6a293acbb93828bd726dded618aa4bf3f4b45bef24c6d2f6f0",
+    }],
+    programs: &[Program { name: "victoria-metrics", package: "victoria-metrics", version: "" }],
+};
 
 /// From Debian 12, amd64. When a mirror has moved on to a newer revision: `apt-cache policy <package>` names
 /// it, and `sha256sum` of what `apt-get download` fetches gives the sum.
@@ -49,13 +75,6 @@ const PACKAGES: &[Package] = &[
     },
 ];
 
-struct Program {
-    name: &'static str,
-    package: &'static str,
-    /// Part of what `--version` prints, so that a program from elsewhere can be told from the pinned one.
-    version: &'static str,
-}
-
 const PROGRAMS: &[Program] = &[
     Program { name: "prometheus", package: "prometheus", version: "version 2.42.0" },
     Program { name: "promtool", package: "prometheus", version: "version 2.42.0" },
@@ -72,18 +91,25 @@ const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 pub(crate) fn run() -> Result<()> {
-    let folder = folder();
-    let own = std::env::var_os("NILOMETER_TOOLS").is_none();
-    // A folder that was moved has links into nowhere: it is unpacked again.
-    if own && !(is_complete(&folder) && check_all(&folder).is_ok()) {
-        match download(&folder.join("downloads")) {
-            Ok(()) => unpack(&folder)?,
-            Err(error) => link_installed(&folder).map_err(|also| error.context(also))?,
-        }
-    }
-    check_all(&folder)?;
-    println!("tools: {} programs in {}", PROGRAMS.len(), folder.join("bin").display());
-    Ok(())
+    TESTS.provide(&folder())
+}
+
+/// The servers that `xtask bench` compares with.
+pub(crate) fn peers() -> Result<()> {
+    PEERS.provide(&folder().join(PEERS_FOLDER))
+}
+
+const PEERS_FOLDER: &str = "peers";
+
+/// Packages and their versions, as the tables pin them.
+pub(crate) fn pinned(names: &[&str]) -> Vec<String> {
+    let all = TESTS.packages.iter().chain(PEERS.packages).filter(|p| names.contains(&p.name));
+    all.map(|p| format!("{} {}", p.name, p.version)).collect()
+}
+
+/// The path of a server, which [`peers`] has seen to.
+pub(crate) fn peer(program: &str) -> PathBuf {
+    folder().join(PEERS_FOLDER).join("bin").join(program)
 }
 
 /// Where tests look too.
@@ -96,46 +122,92 @@ pub(crate) fn path(program: &str) -> PathBuf {
     folder().join("bin").join(program)
 }
 
-/// Written last, with what was unpacked: a changed pin unpacks again.
-fn is_complete(folder: &Path) -> bool {
-    fs::read_to_string(folder.join("complete")).is_ok_and(|text| text == pins())
-}
-
-/// Each package as apt names it, one a line.
-fn pins() -> String {
-    PACKAGES.iter().map(|p| format!("{}={}\n", p.name, p.version)).collect()
-}
-
-fn unpack(folder: &Path) -> Result<()> {
-    let downloads = folder.join("downloads");
-    for package in PACKAGES {
-        let deb = downloads.join(format!("{}_{}_amd64.deb", package.name, package.version));
-        verify(&deb, package)?;
-        let to = unpacked(folder, package);
-        remove(&to)?;
-        shell::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&to))?;
-    }
-    let bin = fresh_bin(folder)?;
-    for program in PROGRAMS {
-        let package = package(program.package);
-        let target = unpacked(folder, package).join("usr/bin").join(program.name);
-        if program.name == "strace" {
-            write_launcher(&bin.join(program.name), &target, &unpacked(folder, self::package("libunwind8")))?;
-        } else {
-            symlink(&target, bin.join(program.name)).context("cannot link a program")?;
+impl Set {
+    fn provide(&self, folder: &Path) -> Result<()> {
+        let own = std::env::var_os("NILOMETER_TOOLS").is_none();
+        // A folder that was moved has links into nowhere: it is unpacked again.
+        if own && !(self.is_complete(folder) && self.check(folder).is_ok()) {
+            match download(&folder.join("downloads"), &self.pins()) {
+                Ok(()) => self.unpack(folder)?,
+                Err(error) => self.link_installed(folder).map_err(|also| error.context(also))?,
+            }
         }
+        self.check(folder)?;
+        println!("tools: {} programs in {}", self.programs.len(), folder.join("bin").display());
+        Ok(())
     }
-    remove(&downloads)?;
-    fs::write(folder.join("complete"), pins()).context("cannot write target/tools/complete")
+
+    /// Written last, with what was unpacked: a changed pin unpacks again.
+    fn is_complete(&self, folder: &Path) -> bool {
+        fs::read_to_string(folder.join("complete")).is_ok_and(|text| text == self.pins())
+    }
+
+    /// Each package as apt names it, one a line.
+    fn pins(&self) -> String {
+        self.packages.iter().map(|p| format!("{}={}\n", p.name, p.version)).collect()
+    }
+
+    fn unpack(&self, folder: &Path) -> Result<()> {
+        let downloads = folder.join("downloads");
+        for package in self.packages {
+            let deb = downloads.join(format!("{}_{}_amd64.deb", package.name, package.version));
+            verify(&deb, package)?;
+            let to = unpacked(folder, package);
+            remove(&to)?;
+            shell::run(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&to))?;
+        }
+        let bin = fresh_bin(folder)?;
+        for program in self.programs {
+            let target = unpacked(folder, self.package(program.package)).join("usr/bin").join(program.name);
+            if program.name == "strace" {
+                let libraries = unpacked(folder, self.package("libunwind8"));
+                write_launcher(&bin.join(program.name), &target, &libraries)?;
+            } else {
+                symlink(&target, bin.join(program.name)).context("cannot link a program")?;
+            }
+        }
+        remove(&downloads)?;
+        fs::write(folder.join("complete"), self.pins()).context("cannot write target/tools/complete")
+    }
+
+    fn package(&self, name: &str) -> &'static Package {
+        self.packages.iter().find(|p| p.name == name).expect("each program names a package of the table")
+    }
+
+    /// Without a download, what the machine has installed will do, if it is the same version.
+    fn link_installed(&self, folder: &Path) -> Result<(), String> {
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let find = |program: &Program| {
+            std::env::split_paths(&path)
+                .map(|dir| dir.join(program.name))
+                .find(|at| check(at, program).is_ok())
+        };
+        let mut found = Vec::new();
+        for program in self.programs {
+            let at = find(program)
+                .ok_or_else(|| format!("no {} of {} is installed", program.name, program.version))?;
+            found.push((program, at));
+        }
+        let bin = fresh_bin(folder).map_err(|error| error.to_string())?;
+        for (program, at) in found {
+            symlink(at, bin.join(program.name)).map_err(|error| error.to_string())?;
+        }
+        println!("tools: the packages cannot be downloaded, the installed programs are used");
+        Ok(())
+    }
+
+    fn check(&self, folder: &Path) -> Result<()> {
+        self.programs.iter().try_for_each(|program| check(&folder.join("bin").join(program.name), program))
+    }
 }
 
 /// A fresh machine has no package lists, or old ones: then they are fetched, once.
-fn download(into: &Path) -> Result<()> {
+fn download(into: &Path, pins: &str) -> Result<()> {
     fs::create_dir_all(into).with_context(|| format!("cannot make {}", into.display()))?;
     let fetch = || {
         let mut apt = Command::new("apt-get");
         apt.current_dir(into).args(["-qq", "-o", "APT::Sandbox::User=root", "download"]);
-        apt.args(pins().lines());
+        apt.args(pins.lines());
         shell::output(&mut apt)
     };
     if fetch().is_ok() {
@@ -165,30 +237,6 @@ fn verify(deb: &Path, package: &Package) -> Result<()> {
         package.sha256
     );
     Ok(())
-}
-
-/// Without a download, what the machine has installed will do, if it is the same version.
-fn link_installed(folder: &Path) -> Result<(), String> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let find = |program: &Program| {
-        std::env::split_paths(&path).map(|dir| dir.join(program.name)).find(|at| check(at, program).is_ok())
-    };
-    let mut found = Vec::new();
-    for program in PROGRAMS {
-        let at = find(program)
-            .ok_or_else(|| format!("no {} of {} is installed", program.name, program.version))?;
-        found.push((program, at));
-    }
-    let bin = fresh_bin(folder).map_err(|error| error.to_string())?;
-    for (program, at) in found {
-        symlink(at, bin.join(program.name)).map_err(|error| error.to_string())?;
-    }
-    println!("tools: the packages cannot be downloaded, the installed programs are used");
-    Ok(())
-}
-
-fn check_all(folder: &Path) -> Result<()> {
-    PROGRAMS.iter().try_for_each(|program| check(&folder.join("bin").join(program.name), program))
 }
 
 fn check(path: &Path, program: &Program) -> Result<()> {
@@ -227,10 +275,6 @@ fn remove(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-fn package(name: &str) -> &'static Package {
-    PACKAGES.iter().find(|p| p.name == name).expect("each program names a package of the table")
-}
-
 fn unpacked(folder: &Path, package: &Package) -> PathBuf {
     folder.join(format!("{}_{}", package.name, package.version))
 }
@@ -243,9 +287,9 @@ mod tests {
     fn tables_fit_together() {
         for program in PROGRAMS {
             let upstream = program.version.strip_prefix("version ").unwrap();
-            assert!(package(program.package).version.starts_with(upstream), "{}", program.name);
+            assert!(TESTS.package(program.package).version.starts_with(upstream), "{}", program.name);
         }
-        for package in PACKAGES {
+        for package in PACKAGES.iter().chain(PEERS.packages) {
             assert!(package.sha256.len() == 64 && package.sha256.bytes().all(|b| b.is_ascii_hexdigit()));
         }
     }

@@ -1,5 +1,6 @@
 //! `nilometer`: one module for each sub-command, which wires the rooms together.
 
+mod bench;
 mod flags;
 mod log;
 mod serve;
@@ -17,8 +18,13 @@ fn main() -> ExitCode {
         // Help, the version, or a mistake: the text says which, and so does the code.
         Err(e) => e.exit(),
     };
-    let flags::Command::Serve(raw, ignored) = raw;
-    match flags::resolve(&raw).and_then(|options| serve::run(&options, &ignored)) {
+    let ran = match raw {
+        flags::Command::Serve(raw, ignored) => {
+            flags::resolve(&raw).and_then(|options| serve::run(&options, &ignored))
+        }
+        flags::Command::Bench(flags) => bench::run(*flags),
+    };
+    match ran {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             // Whoever starts it by hand reads the last line.

@@ -11,23 +11,30 @@ mod values;
 
 pub(crate) use raw::{LogFormat, LogLevel, ServeFlags};
 pub(crate) use resolved::{Serve, resolve};
+pub(crate) use values::Millis;
 
-use clap::{ArgAction, Args, Error, FromArgMatches};
+use crate::bench::BenchFlags;
+use clap::{ArgAction, Args, Error, FromArgMatches, Subcommand};
 use std::ffi::OsString;
 
 pub(crate) enum Command {
     /// With the flags that were given and mean nothing.
     Serve(Box<ServeFlags>, Vec<&'static str>),
+    Bench(Box<BenchFlags>),
 }
 
 /// Reads the command line. Touches nothing else.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut matches = command().try_get_matches_from(args)?;
-    let Some((_, serve)) = matches.remove_subcommand() else {
-        return Err(command().error(clap::error::ErrorKind::MissingSubcommand, "say what to do: serve"));
+    let Some((name, found)) = matches.remove_subcommand() else {
+        let says = "say what to do: serve or bench";
+        return Err(command().error(clap::error::ErrorKind::MissingSubcommand, says));
     };
-    let flags = ServeFlags::from_arg_matches(&serve)?;
-    Ok(Command::Serve(Box::new(flags), ignored::given(&serve)))
+    if name == "bench" {
+        return Ok(Command::Bench(Box::new(BenchFlags::from_arg_matches(&found)?)));
+    }
+    let flags = ServeFlags::from_arg_matches(&found)?;
+    Ok(Command::Serve(Box::new(flags), ignored::given(&found)))
 }
 
 fn command() -> clap::Command {
@@ -38,6 +45,11 @@ fn command() -> clap::Command {
              opposite --no-x.",
         );
     let serve = ignored::accept(negatable(ServeFlags::augment_args(serve)));
+    let bench = clap::Command::new("bench")
+        .about("Loads any remote-write receiver, verifies what it kept, and times its queries")
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    let bench = BenchFlags::augment_subcommands(bench);
     clap::Command::new("nilometer")
         .about("A metrics hub: remote write from many clusters in, exact PromQL out")
         .version(env!("CARGO_PKG_VERSION"))
@@ -45,6 +57,7 @@ fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve)
+        .subcommand(bench)
 }
 
 /// Gives each switch its opposite: `--no-x` for `--x`. The last one counts.

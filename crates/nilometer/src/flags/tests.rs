@@ -3,7 +3,10 @@ use std::time::Duration;
 
 fn serve(args: &[&str]) -> Result<(Box<ServeFlags>, Vec<&'static str>), Error> {
     let args = ["nilometer", "serve"].iter().chain(args).map(OsString::from);
-    parse(args).map(|Command::Serve(flags, ignored)| (flags, ignored))
+    match parse(args)? {
+        Command::Serve(flags, ignored) => Ok((flags, ignored)),
+        Command::Bench(_) => unreachable!("the arguments begin with serve"),
+    }
 }
 
 fn resolved(args: &[&str]) -> Serve {

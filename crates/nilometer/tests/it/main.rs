@@ -1,6 +1,7 @@
 //! The real binary, driven over HTTP as its users drive it.
 
 mod bad_input;
+mod bench;
 mod common;
 mod connections;
 mod disk_full;

@@ -1,0 +1,46 @@
+//! What a process has used so far, as the kernel counts it.
+
+use serde::Serialize;
+use std::fs;
+
+/// Ticks a second of the times in `/proc`: fixed by the kernel's interface on all platforms that we run on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Usage {
+    /// User and system, of all threads.
+    pub cpu_seconds: f64,
+    /// The most that was resident at once (VmHWM).
+    pub peak_bytes: u64,
+}
+
+impl Usage {
+    /// `None` where there is no such process.
+    pub(crate) fn of(pid: u32) -> Option<Usage> {
+        let read = |file: &str| fs::read_to_string(format!("/proc/{pid}/{file}")).ok();
+        Usage::parse(&read("stat")?, &read("status")?)
+    }
+
+    fn parse(stat: &str, status: &str) -> Option<Usage> {
+        // The name in parentheses may hold anything; fields 14 and 15 are the 12th and 13th behind it.
+        let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<f64>);
+        let ticks = times.next()?.ok()? + times.next()?.ok()?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kib: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(Usage { cpu_seconds: ticks / TICKS_PER_SECOND, peak_bytes: kib * 1024 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_files() {
+        let stat = "77 (a b) c) S 1 77 77 0 -1 4194560 900 0 0 0 150 25 0 0 20 0 9 0 100 1 1";
+        let usage = Usage::parse(stat, "Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n");
+        assert_eq!(usage, Some(Usage { cpu_seconds: 1.75, peak_bytes: 2 << 20 }));
+        assert!(Usage::of(std::process::id()).is_some());
+        assert_eq!(Usage::of(u32::MAX), None);
+    }
+}

@@ -1,0 +1,76 @@
+//! Reports as people read them.
+
+use crate::load::LoadReport;
+use crate::query::QueryReport;
+use crate::verify::VerifyReport;
+use std::fmt::{self, Display, Formatter};
+
+impl Display for LoadReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let samples = self.samples.max(1) as f64;
+        if let Some(why) = &self.stopped {
+            writeln!(f, "stopped early         {why}")?;
+        }
+        writeln!(f, "series                {}, every {} ms", self.plan.series, self.plan.interval_ms)?;
+        writeln!(f, "samples acknowledged  {} in {:.1} s", self.samples, self.seconds)?;
+        writeln!(f, "samples a second      {:.0}", self.samples as f64 / self.seconds.max(1e-9))?;
+        writeln!(f, "requests              {}, {} sent again", self.requests, self.retries)?;
+        writeln!(
+            f,
+            "bytes a sample        {:.1} of protobuf, {:.1} of snappy",
+            self.protobuf_bytes as f64 / samples,
+            self.snappy_bytes as f64 / samples
+        )?;
+        let latency = &self.latency;
+        writeln!(
+            f,
+            "answers               p50 {:.1} ms, p99 {:.1} ms, longest {:.1} ms",
+            latency.p50_ms, latency.p99_ms, latency.max_ms
+        )?;
+        for (who, usage) in [("server", self.server), ("generator", self.own)] {
+            let Some(usage) = usage else { continue };
+            writeln!(
+                f,
+                "{who:<21} {:.2} µs of CPU a sample ({:.1} s), {:.0} MB of memory at most",
+                usage.cpu_seconds * 1e6 / samples,
+                usage.cpu_seconds,
+                usage.peak_bytes as f64 / 1e6
+            )?;
+        }
+        Ok(())
+    }
+}
+
+impl Display for VerifyReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let VerifyReport { acknowledged, found, lost, extra, wrong, unanswered, examples } = self;
+        writeln!(f, "acknowledged  {acknowledged} samples, {found} of them found")?;
+        writeln!(f, "lost          {lost}")?;
+        writeln!(f, "extra         {extra}")?;
+        writeln!(f, "wrong         {wrong}")?;
+        writeln!(f, "unanswered    {unanswered} found (sent, and stored before the answer was lost)")?;
+        examples.iter().try_for_each(|example| writeln!(f, "  {example}"))
+    }
+}
+
+impl Display for QueryReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        writeln!(
+            f,
+            "{:>10} {:>10} {:>10} {:>10}  query ({} runs)",
+            "p50 ms", "p99 ms", "max ms", "bytes", self.runs
+        )?;
+        for times in &self.queries {
+            let latency = &times.latency;
+            match &times.refused {
+                Some(why) => writeln!(f, "{:>43}  {} ({why})", "refused", times.query)?,
+                None => writeln!(
+                    f,
+                    "{:>10.1} {:>10.1} {:>10.1} {:>10}  {}",
+                    latency.p50_ms, latency.p99_ms, latency.max_ms, times.answer_bytes, times.query
+                )?,
+            }
+        }
+        Ok(())
+    }
+}
