@@ -178,10 +178,9 @@ impl Run<'_, '_> {
         let slot = match self.state.keys.get(own_key) {
             Some(slot) => slot,
             None => {
-                let max = self.context.policy.limits().max_active_series;
-                if self.state.series.len() as u64 >= max {
-                    let why = format!("the tenant has its limit of {max} active series; old ones go on");
-                    return Err((Reason::SeriesLimit, describe(&labels, None, &why)));
+                let series = self.state.series.len() as u64;
+                if let Some((reason, why)) = self.context.policy.limits().no_room_after(series) {
+                    return Err((reason, describe(&labels, None, &why)));
                 }
                 let id = self.state.next_id;
                 self.scratch.series.series(id, &labels);

@@ -337,15 +337,12 @@ impl Head {
     pub fn maintain(&self) {
         let mut upkeep = self.upkeep.lock();
         self.watch_free_space();
-        let mut series = 0;
         for tenant in self.all() {
             if let Err(e) = self.maintain_tenant(&tenant) {
                 self.metrics.cut_failures.inc();
                 tracing::error!(tenant = %tenant.name, error = %e, "cutting failed and will be tried again");
             }
-            series += tenant.lock().state.series.len() as i64;
         }
-        self.metrics.series.set(series);
         let now = self.env.clock.monotonic();
         if now.saturating_sub(upkeep.measured) >= SLOW_UPKEEP {
             upkeep.measured = now;

@@ -15,7 +15,6 @@ pub(crate) struct Metrics {
     pub(crate) cut_failures: Counter,
     pub(crate) snapshots: Counter,
     pub(crate) snapshot_failures: Counter,
-    pub(crate) series: Gauge,
     pub(crate) read_only: Gauge,
     pub(crate) memory: Family<Part, Gauge>,
 }
@@ -56,7 +55,6 @@ impl Metrics {
             self.memory.clone(),
         );
         let tsdb = registry.sub_registry_with_prefix("prometheus_tsdb");
-        tsdb.register("head_series", "Series in the head, of all tenants", self.series.clone());
         tsdb.register("compactions", "Blocks cut from the head", self.cuts.clone());
         tsdb.register(
             "compactions_failed",

@@ -14,6 +14,8 @@ pub enum Reason {
     LabelPolicy,
     /// A new series, and the tenant has as many as it may.
     SeriesLimit,
+    /// A new series, and all tenants together have as many as they may.
+    HubSeriesLimit,
     InvalidHistogram,
     /// Before what would still be accepted.
     TooOld,
@@ -26,11 +28,12 @@ pub enum Reason {
 }
 
 impl Reason {
-    pub const ALL: [Reason; 10] = [
+    pub const ALL: [Reason; 11] = [
         Reason::InvalidLabels,
         Reason::LabelLimit,
         Reason::LabelPolicy,
         Reason::SeriesLimit,
+        Reason::HubSeriesLimit,
         Reason::InvalidHistogram,
         Reason::TooOld,
         Reason::TooFarInFuture,
@@ -46,6 +49,7 @@ impl Reason {
             Reason::LabelLimit => "label_limit",
             Reason::LabelPolicy => "label_policy",
             Reason::SeriesLimit => "series_limit",
+            Reason::HubSeriesLimit => "hub_series_limit",
             Reason::InvalidHistogram => "invalid_histogram",
             Reason::TooOld => "too_old",
             Reason::TooFarInFuture => "too_far_in_future",
@@ -61,6 +65,7 @@ impl Reason {
             Reason::LabelLimit => "over a label limit",
             Reason::LabelPolicy => "against the tenant's label policy",
             Reason::SeriesLimit => "over the tenant's limit of active series",
+            Reason::HubSeriesLimit => "over the hub's limit of active series, all tenants together",
             Reason::InvalidHistogram => "with an invalid histogram",
             Reason::TooOld => "too old",
             Reason::TooFarInFuture => "too far in the future",

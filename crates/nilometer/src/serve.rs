@@ -25,7 +25,7 @@ const RUNTIME_GRACE: Duration = Duration::from_secs(2);
 pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
     log::start(options.log_level, options.log_format, clock.clone());
-    threads::raise_file_limit();
+    let open_files = threads::raise_file_limit();
     let build = build();
     tracing::info!(version = build.version, revision = build.revision, "nilometer starts");
     for flag in ignored {
@@ -43,7 +43,7 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     }
     let ingest = threads::runtime("ingest").context("starting threads")?;
     let queries = threads::runtime("query").context("starting threads")?;
-    let assembled = assemble(options, clock, build, &queries)?;
+    let assembled = assemble(options, clock, build, &queries, open_files)?;
     let hub = assembled.hub.clone();
     let log_thread = threads::log(hub.head.clone()).context("starting threads")?;
     let upkeep = threads::Upkeep::start(hub.clone()).context("starting threads")?;
@@ -64,8 +64,8 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
 fn build() -> BuildInfo {
     BuildInfo {
         version: env!("CARGO_PKG_VERSION"),
-        revision: option_env!("NILOMETER_REVISION").unwrap_or_default(),
-        rustc: option_env!("NILOMETER_RUSTC").unwrap_or_default(),
+        revision: env!("NILOMETER_REVISION"),
+        rustc: env!("NILOMETER_RUSTC"),
     }
 }
 
@@ -81,6 +81,7 @@ fn assemble(
     clock: Arc<dyn Clock>,
     build: BuildInfo,
     queries: &Runtime,
+    open_files: Option<u64>,
 ) -> Result<Assembled> {
     let (fs, random) = (Arc::new(RealFs), Arc::new(SystemRandom));
     let load = |files: &Option<TlsFiles>| files.clone().map(TlsKeys::load).transpose();
@@ -129,6 +130,7 @@ fn assemble(
         random,
         dirs: options.dirs.clone(),
         tls: [&http_tls, &write_tls].into_iter().flatten().cloned().collect(),
+        open_files,
     });
     hub.set_insecure_listeners(options.insecure_listeners);
     Ok(Assembled { hub, http_tls, write_tls })

@@ -21,15 +21,18 @@ pub(crate) fn runtime(name: &'static str) -> std::io::Result<Runtime> {
     tokio::runtime::Builder::new_multi_thread().worker_threads(cores).thread_name(name).enable_all().build()
 }
 
-/// As many open files as the system lets: each connection takes one.
-pub(crate) fn raise_file_limit() {
+/// As many open files as the system lets: each connection takes one. Gives how many that are, `None` for any
+/// number.
+pub(crate) fn raise_file_limit() -> Option<u64> {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current != maximum
         && let Err(e) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum })
     {
         tracing::warn!(error = %e, "the limit of open files stays as it is");
+        return current;
     }
+    maximum
 }
 
 /// Flushes what is appended, until the head is told to stop.

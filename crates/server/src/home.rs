@@ -2,12 +2,12 @@
 
 use crate::Hub;
 use crate::auth::tenant_header;
+use crate::census::Counted;
 use axum::Extension;
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, header};
 use nilometer_access::{Identity, RESERVED_TENANT, ReadScope};
-use nilometer_head::TenantInfo;
 use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,10 +43,10 @@ pub(crate) async fn home(
     response
 }
 
-fn visible(hub: &Hub, scope: &ReadScope) -> Vec<TenantInfo> {
-    let sees = |tenant: &&TenantInfo| match scope {
+fn visible(hub: &Hub, scope: &ReadScope) -> Vec<Counted> {
+    let sees = |tenant: &&Counted| match scope {
         ReadScope::All => true,
-        ReadScope::Only(one) => tenant.name == *one,
+        ReadScope::Only(one) => tenant.info.name == *one,
     };
     hub.census.tenants().iter().filter(sees).cloned().collect()
 }
@@ -63,7 +63,7 @@ fn base(headers: &HeaderMap) -> String {
 
 struct Page<'a> {
     /// `None`: the reader may not see any.
-    tenants: Option<Vec<TenantInfo>>,
+    tenants: Option<Vec<Counted>>,
     base: String,
     secured: bool,
     version: &'a str,
@@ -81,7 +81,8 @@ impl Page<'_> {
                         samples are.";
             (hint, "    headers:\n      THANOS-TENANT: my-cluster\n")
         };
-        let keeps_own = self.tenants.iter().flatten().any(|tenant| tenant.name.as_str() == RESERVED_TENANT);
+        let keeps_own =
+            self.tenants.iter().flatten().any(|tenant| tenant.info.name.as_str() == RESERVED_TENANT);
         let own = if keeps_own { "; also kept here, as tenant <code>nilometer</code>" } else { "" };
         TEMPLATE
             .replace("{{tenants}}", &self.tenants())
@@ -104,18 +105,22 @@ impl Page<'_> {
         }
         let mut html = String::from(
             "<div class=\"card\"><table>\n<tr><th>Name</th><th class=\"n\">Series in memory</th>\
+             <th class=\"n\"><abbr title=\"stored, on average over the last minute\">Samples/s</abbr></th>\
              <th class=\"n\">Blocks on disk</th><th>Data from (UTC)</th><th>until</th></tr>\n",
         );
         for tenant in tenants.iter().take(MAX_LISTED) {
-            let _ = writeln!(
-                html,
-                "<tr><td>{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td><td>{}</td></tr>",
-                escaped(tenant.name.as_str()),
-                grouped(tenant.series),
-                grouped(tenant.blocks as u64),
-                time(tenant.min_ms),
-                time(tenant.max_ms),
-            );
+            let info = &tenant.info;
+            let counts = [grouped(info.series), rate(tenant.samples_per_second), grouped(info.blocks as u64)];
+            html += &row(&escaped(info.name.as_str()), counts, info.min_ms, info.max_ms);
+        }
+        if tenants.len() > 1 {
+            let all = || tenants.iter().map(|tenant| &tenant.info);
+            let series = all().map(|info| info.series).sum();
+            let samples = tenants.iter().filter_map(|tenant| tenant.samples_per_second).reduce(|a, b| a + b);
+            let blocks = all().map(|info| info.blocks as u64).sum();
+            let counts = [grouped(series), rate(samples), grouped(blocks)];
+            let (from, until) = (all().filter_map(|i| i.min_ms).min(), all().filter_map(|i| i.max_ms).max());
+            html += &row("all", counts, from, until).replacen("<tr>", "<tr class=\"all\">", 1);
         }
         html.push_str("</table></div>");
         if tenants.len() > MAX_LISTED {
@@ -125,12 +130,33 @@ impl Page<'_> {
     }
 }
 
+/// A row of the table. `name` is HTML.
+fn row(name: &str, counts: [String; 3], from_ms: Option<i64>, until_ms: Option<i64>) -> String {
+    let mut html = format!("<tr><td>{name}</td>");
+    for count in counts {
+        let _ = write!(html, "<td class=\"n\">{count}</td>");
+    }
+    let _ = writeln!(html, "<td>{}</td><td>{}</td></tr>", time(from_ms), time(until_ms));
+    html
+}
+
+/// With a digit behind the point where that tells something.
+fn rate(per_second: Option<f64>) -> String {
+    match per_second {
+        Some(rate) if rate > 0.0 && rate < 9.95 => format!("{rate:.1}"),
+        Some(rate) => grouped(rate.round() as u64),
+        None => UNKNOWN.to_owned(),
+    }
+}
+
+const UNKNOWN: &str = "<span class=\"dim\">–</span>";
+
 /// `2026-11-22 19:12:05`
 fn time(ms: Option<i64>) -> String {
     let time = ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     match time {
         Some(time) => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
-        None => "<span class=\"dim\">–</span>".to_owned(),
+        None => UNKNOWN.to_owned(),
     }
 }
 
@@ -174,25 +200,31 @@ fn escaped(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nilometer_head::TenantInfo;
     use nilometer_model::Tenant;
 
-    fn page(tenants: Option<Vec<TenantInfo>>, secured: bool) -> String {
+    fn tenant(name: &str, rate: Option<f64>) -> Counted {
+        let info = TenantInfo {
+            name: Tenant::new(name).unwrap(),
+            series: 1_234_567,
+            blocks: 3,
+            min_ms: Some(1_700_000_000_000),
+            max_ms: None,
+        };
+        Counted::of(info, rate)
+    }
+
+    fn page(tenants: Option<Vec<Counted>>, secured: bool) -> String {
         let (base, uptime) = ("http://hub:10902".to_owned(), Duration::from_secs(93_784));
         Page { tenants, base, secured, version: "0.1.0", uptime, who: "<b>" }.html()
     }
 
     #[test]
     fn tells_what_there_is() {
-        let tenant = TenantInfo {
-            name: Tenant::new("wc-1").unwrap(),
-            series: 1_234_567,
-            blocks: 3,
-            min_ms: Some(1_700_000_000_000),
-            max_ms: None,
-        };
-        let html = page(Some(vec![tenant]), true);
+        let html = page(Some(vec![tenant("wc-1", Some(6_000.4))]), true);
         for said in [
-            "<td>wc-1</td><td class=\"n\">1,234,567</td><td class=\"n\">3</td><td>2023-11-14 22:13:20</td>",
+            "<td>wc-1</td><td class=\"n\">1,234,567</td><td class=\"n\">6,000</td><td class=\"n\">3</td>\
+             <td>2023-11-14 22:13:20</td>",
             "url: http://hub:10902/api/v1/receive",
             "basic_auth:",
             "retry_on_http_429: true",
@@ -203,6 +235,22 @@ mod tests {
         }
         assert!(!html.contains("{{"), "a placeholder is left:\n{html}");
         assert_eq!(html.matches("://").count(), html.matches("http://hub:10902").count(), "it loads nothing");
+    }
+
+    #[test]
+    fn several_are_summed_up() {
+        let html =
+            page(Some(vec![tenant("a", Some(0.04)), tenant("b", None), tenant("c", Some(9.96))]), true);
+        for said in [
+            "<td>a</td><td class=\"n\">1,234,567</td><td class=\"n\">0.0</td>",
+            "<td>b</td><td class=\"n\">1,234,567</td><td class=\"n\"><span class=\"dim\">–</span></td>",
+            "<td>c</td><td class=\"n\">1,234,567</td><td class=\"n\">10</td>",
+            "<tr class=\"all\"><td>all</td><td class=\"n\">3,703,701</td><td class=\"n\">10</td><td class=\"n\">9</td>\
+             <td>2023-11-14 22:13:20</td><td><span class=\"dim\">–</span></td></tr>",
+        ] {
+            assert!(html.contains(said), "{said} in\n{html}");
+        }
+        assert!(!page(Some(vec![tenant("a", None)]), true).contains("<td>all</td>"), "one needs no sum");
     }
 
     #[test]

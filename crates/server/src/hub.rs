@@ -41,6 +41,7 @@ pub struct Hub {
     pub(crate) census: Arc<Census>,
     tls: Vec<Arc<TlsKeys>>,
     ready: AtomicBool,
+    open_files: Option<u64>,
 }
 
 /// Where things lie on disk.
@@ -67,12 +68,14 @@ pub struct HubParts {
     pub dirs: Dirs,
     /// The keys of all listeners, to be read again on a reload.
     pub tls: Vec<Arc<TlsKeys>>,
+    /// How many files the process may have open, `None` where that has no limit.
+    pub open_files: Option<u64>,
 }
 
 #[derive(Clone, Debug)]
 pub struct BuildInfo {
     pub version: &'static str,
-    /// Of the source, empty where it was not built from a checkout.
+    /// Of the source, `unknown` where it was not built from a checkout.
     pub revision: &'static str,
     pub rustc: &'static str,
 }
@@ -92,11 +95,11 @@ impl Hub {
         let started_ms = clock.wall_ms();
         let metrics = Metrics::register(&mut registry);
         let census = Arc::new(Census::default());
-        census.take(&parts.head);
+        census.take(&parts.head, clock.monotonic());
         registry.register_collector(Box::new(CensusMetrics(census.clone())));
         registry.register_collector(Box::new(Process { started_ms }));
         build.register(&mut registry);
-        Arc::new(Hub {
+        let hub = Arc::new(Hub {
             head: parts.head,
             access: parts.access,
             clock,
@@ -115,7 +118,32 @@ impl Hub {
             census,
             tls: parts.tls,
             ready: AtomicBool::new(false),
-        })
+            open_files: parts.open_files,
+        });
+        hub.warn_of_few_connections();
+        hub
+    }
+
+    /// How many connections may be open: each takes a file, and the log, blocks and queries need some too.
+    pub(crate) fn max_connections(&self) -> u64 {
+        self.access.hub_limits().connections.min(self.connections_that_fit())
+    }
+
+    fn connections_that_fit(&self) -> u64 {
+        self.open_files.map_or(u64::MAX, |files| (files / 4 * 3).max(1))
+    }
+
+    fn warn_of_few_connections(&self) {
+        let (limit, fit) = (self.access.hub_limits().connections, self.connections_that_fit());
+        if fit < limit {
+            tracing::warn!(
+                limit,
+                open_files = self.open_files,
+                connections = fit,
+                "fewer connections than their limit may be open, since the system allows too few open files: \
+                 raise that (ulimit -Hn, or LimitNOFILE= of the unit)"
+            );
+        }
     }
 
     /// Whether every acknowledged sample answers queries, and writes are taken.
@@ -135,7 +163,7 @@ impl Hub {
 
     /// Counts what every tenant has: called about once a second.
     pub fn count_tenants(&self) {
-        self.census.take(&self.head);
+        self.census.take(&self.head, self.clock.monotonic());
     }
 
     /// Reads the tenants file and the certificates again. What is wrong stays as it was; all mistakes are in
@@ -144,7 +172,10 @@ impl Hub {
         let mut wrong: Vec<String> =
             self.reload_certificates().err().into_iter().map(|e| e.to_string()).collect();
         match self.access.reload() {
-            Ok(true) => tracing::info!("the tenants file was reloaded"),
+            Ok(true) => {
+                tracing::info!("the tenants file was reloaded");
+                self.warn_of_few_connections();
+            }
             Ok(false) => {}
             Err(e) => wrong.push(e.to_string()),
         }

@@ -117,7 +117,7 @@ impl Server {
 
     fn take(&self, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
         let metrics = &self.hub.metrics.connections;
-        let Some(open) = Open::count(&self.open, self.hub.access.hub_limits().connections, metrics) else {
+        let Some(open) = Open::count(&self.open, self.hub.max_connections(), metrics) else {
             metrics.refused.inc();
             return;
         };

@@ -95,7 +95,7 @@ async fn store(
         seen.series = request.series().len();
         seen.samples = request.sample_count() + request.histogram_count();
         hub.access.admit_samples(tenant, seen.samples as u64).map_err(Stop::Refused)?;
-        let policy = TenantPolicy { state: tenant, room: hub.census.has_room(&hub.access) };
+        let policy = TenantPolicy { state: tenant, hub_full_at_series: hub.census.full_at(&hub.access) };
         hub.head.append(&tenant.tenant, request, &policy).map_err(Stop::Failed)
     };
     let appended = if received.bytes.len() > LARGE_BODY_BYTES {
@@ -108,6 +108,7 @@ async fn store(
         Ok(durable) => durable.map_err(Stop::Failed)?,
         Err(_) => return Err(Stop::Failed(Error::unavailable("the disk does not answer; retry later"))),
     }
+    hub.census.stored(&tenant.tenant, appended.samples, appended.histograms);
     let written =
         Written { samples: appended.samples, histograms: appended.histograms, exemplars: appended.exemplars };
     let refused = &appended.refused;

@@ -37,12 +37,15 @@ impl SelfMetrics {
             let series: Vec<_> = scraped.series.iter().map(sent).collect();
             self.request.read_plain(Message::V1, &v1(&series, &scraped.families), &Limits::default())?;
             let tenant = hub.access.reserved_tenant();
-            let policy = TenantPolicy { state: &tenant, room: true };
+            let policy = TenantPolicy { state: &tenant, hub_full_at_series: None };
             hub.head.append(&tenant.tenant, &self.request, &policy)?
         };
         if !appended.refused.is_empty() {
             tracing::warn!(refused = %appended.refused, "some own metrics were not stored");
         }
-        self.hub.head.durable(&appended).await
+        self.hub.head.durable(&appended).await?;
+        let tenant = self.hub.access.reserved_tenant();
+        self.hub.census.stored(&tenant.tenant, appended.samples, appended.histograms);
+        Ok(())
     }
 }

@@ -7,15 +7,16 @@ use nilometer_model::Labels;
 /// One request's view of its tenant's settings.
 pub(crate) struct TenantPolicy<'a> {
     pub(crate) state: &'a TenantState,
-    /// The hub as a whole has room for new series.
-    pub(crate) room: bool,
+    /// The hub's limit of series, where as a whole it has no room for new ones.
+    pub(crate) hub_full_at_series: Option<u64>,
 }
 
 impl SeriesPolicy for TenantPolicy<'_> {
     fn limits(&self) -> SeriesLimits {
         let limits = &self.state.limits;
         SeriesLimits {
-            max_active_series: if self.room { limits.active_series } else { 0 },
+            max_active_series: limits.active_series,
+            hub_full_at_series: self.hub_full_at_series,
             max_labels_per_series: limits.labels_per_series as usize,
             max_label_name_bytes: limits.label_name_bytes as usize,
             max_label_value_bytes: limits.label_value_bytes as usize,

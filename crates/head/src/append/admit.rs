@@ -11,6 +11,8 @@ use std::sync::Arc;
 #[derive(Clone, Copy, Debug)]
 pub struct SeriesLimits {
     pub max_active_series: u64,
+    /// The limit of active series of all tenants together, where it is reached.
+    pub hub_full_at_series: Option<u64>,
     pub max_labels_per_series: usize,
     pub max_label_name_bytes: usize,
     pub max_label_value_bytes: usize,
@@ -20,10 +22,29 @@ impl Default for SeriesLimits {
     fn default() -> Self {
         SeriesLimits {
             max_active_series: 2_000_000,
+            hub_full_at_series: None,
             max_labels_per_series: 64,
             max_label_name_bytes: 1_024,
             max_label_value_bytes: 4_096,
         }
+    }
+}
+
+impl SeriesLimits {
+    /// Why a tenant with so many series gets no more of them.
+    pub(super) fn no_room_after(&self, series: u64) -> Option<(Reason, String)> {
+        let max = self.max_active_series;
+        if series >= max {
+            let why =
+                format!("the tenant has its limit of {max} active series (active_series); old ones go on");
+            return Some((Reason::SeriesLimit, why));
+        }
+        let max = self.hub_full_at_series?;
+        let why = format!(
+            "all tenants together have the hub's limit of {max} active series (hub.limits.active_series); \
+             old ones go on"
+        );
+        Some((Reason::HubSeriesLimit, why))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use crate::common::{Connection, Dir, Hub, V1, eventually, float, get, now_ms};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::process::Command;
 
 /// In CI; by hand, `NILOMETER_TEST_CONNECTIONS=10000`.
 const CONNECTIONS: u64 = 2_000;
@@ -28,6 +29,26 @@ fn all_are_answered_while_all_are_open() {
     assert!(hub.metric("nilometer_connections") >= count as f64);
     drop(connections);
     eventually("all are gone", || hub.metric("nilometer_connections") <= 2.0);
+}
+
+#[test]
+fn few_open_files_leave_room_for_the_rest() {
+    let dir = Dir::new();
+    let mut command = Command::new("prlimit");
+    command.arg("--nofile=64:200").arg(env!("CARGO_BIN_EXE_nilometer"));
+    let hub = Hub::spawn(command, dir.path(), &[]).unwrap_or_else(|log| panic!("{log}"));
+    assert!(hub.log().contains("limit=20000 open_files=200 connections=150"), "it says so:\n{}", hub.log());
+    let mut open: Vec<_> = (0..160).map(|_| Connection::open(hub.write).unwrap()).collect();
+    let answered = |c: &mut Connection| c.ask("GET", "/-/ready", &[], b"").is_ok();
+    let count = open.iter_mut().map(answered).filter(|ok| *ok).count();
+    assert_eq!(count, 150, "more than the soft limit, and fewer than the hard one");
+    drop(open.split_off(100));
+    eventually("a sample is stored, with files of its own", || {
+        let mut connection = Connection::open(hub.write).unwrap();
+        connection
+            .ask("POST", "/api/v1/receive", V1, &float("m", now_ms(), 1.0))
+            .is_ok_and(|r| r.status == 204)
+    });
 }
 
 #[test]

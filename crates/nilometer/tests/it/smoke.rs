@@ -1,6 +1,6 @@
 //! A sample goes in and comes out, and the process does what it is told.
 
-use crate::common::{Dir, Hub, V1, body, float, get, matrix, now_ms, post, query, series};
+use crate::common::{Dir, Hub, V1, body, eventually, float, get, matrix, now_ms, post, query, series};
 use nilometer_wire::remote_write::encode::{SentHistogram, v2};
 use nilometer_wire::snappy::compress;
 use rustix::process::Signal;
@@ -24,7 +24,30 @@ fn a_sample_goes_in_and_comes_out() {
     assert_eq!(found, expected);
     assert_eq!(hub.metric(r#"http_requests_total{code="204",handler="receive",method="post"}"#), 3.0);
     assert_eq!(hub.metric(r#"thanos_receive_write_samples_count{code="204",tenant="default-tenant"}"#), 3.0);
+    // Tenants are counted once a second.
+    let series = r#"prometheus_tsdb_head_series{tenant="default-tenant"} 1"#;
+    eventually("the series is counted", || get(hub.http, "/metrics", &[]).body.contains(series));
+    let appended = r#"prometheus_tsdb_head_samples_appended_total{tenant="default-tenant",type="float"}"#;
+    assert_eq!(hub.metric(appended), 3.0);
+    assert!(get(hub.http, "/", &[]).body.contains("Samples/s"));
     assert!(hub.stop().success());
+}
+
+#[test]
+fn it_says_what_it_was_built_from() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    let reply = get(hub.http, "/api/v1/status/buildinfo", &[]);
+    let info: serde_json::Value = serde_json::from_str(&reply.body).unwrap();
+    let said = |name: &str| info["data"][name].as_str().unwrap().to_owned();
+    let revision = said("revision");
+    // A tarball has none.
+    let is_commit = revision.len() == 40 && revision.bytes().all(|b| b.is_ascii_hexdigit());
+    assert!(is_commit || revision == "unknown", "{revision:?}");
+    assert!(said("rustVersion").starts_with(|c: char| c.is_ascii_digit()), "{info}");
+    let (version, rustc) = (said("version"), said("rustVersion"));
+    let labels = format!(r#"version="{version}",revision="{revision}",rustc="{rustc}""#);
+    assert_eq!(hub.metric(&format!("nilometer_build_info{{{labels}}}")), 1.0);
 }
 
 #[test]

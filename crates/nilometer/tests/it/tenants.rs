@@ -3,7 +3,7 @@
 use crate::common::{Dir, Hub, V1, eventually, float, get, now_ms, post, query};
 use rustix::process::Signal;
 
-/// Passwords: `correct horse` (alice), `secret` (bob). Tokens: 64 times `a`, 64 times `b`.
+/// Passwords: `correct horse` (alice), `secret` (bob). Tokens: 64 times `a`, 64 times `b`, in one test 64 times `c`.
 const FILE: &str = "\
 tenants:
   - name: wc-1
@@ -137,6 +137,43 @@ fn behind_a_proxy_each_is_counted_alone() {
     // Never seen before, through the same proxy.
     let headers = [V1, &[ALICE, ("X-Forwarded-For", "1.1.1.1")]].concat();
     assert_eq!(post(hub.write, "/api/v1/receive", &headers, &float("m", now_ms(), 1.0)).status, 204);
+}
+
+#[test]
+fn a_full_hub_and_a_full_tenant_say_which_is_full() {
+    let dir = Dir::new();
+    let limits = "hub: {limits: {active_series: 3}}\ndefaults: {limits: {active_series: 2}}\n";
+    let second = "  - name: wc-2
+    limits: {active_series: 1000}
+    credentials:
+      - bearer: {sha256: 52b6419d27bd7f547cee3b92f8c17a908b8a49601ecbec161e5030de1dfe9e0a}
+        scopes: [write]
+operators:";
+    let file = dir.file("tenants.yaml", &format!("{limits}{}", FILE.replace("operators:", second)));
+    let hub = Hub::start(dir.path(), &[&format!("--tenants.config-file={file}")]);
+    let write = |who: &str, name: &str| {
+        let headers = [V1, &[("Authorization", who)]].concat();
+        post(hub.write, "/api/v1/receive", &headers, &float(name, now_ms(), 1.0))
+    };
+    let (one, two) = (bearer("a"), bearer("c"));
+    for name in ["a", "b"] {
+        assert_eq!(write(&one, name).status, 204);
+    }
+    let full = write(&one, "c");
+    assert_eq!(full.status, 400);
+    assert!(full.body.contains("over the tenant's limit of active series"), "{}", full.body);
+    assert!(full.body.contains("limit of 2 active series (active_series)"), "{}", full.body);
+    assert_eq!(write(&one, "a").status, 204, "what is there goes on");
+    assert_eq!(write(&two, "a").status, 204);
+    // All series are counted once a second.
+    let (mut last, mut names) = (String::new(), 0..);
+    eventually("the hub is full", || {
+        let reply = write(&two, &format!("b{}", names.next().unwrap()));
+        last = reply.body;
+        reply.status == 400
+    });
+    assert!(last.contains("over the hub's limit of active series, all tenants together"), "{last}");
+    assert!(last.contains("limit of 3 active series (hub.limits.active_series)"), "{last}");
 }
 
 fn base64(text: &str) -> String {
