@@ -104,9 +104,9 @@ impl Page<'_> {
                 .to_owned();
         }
         let mut html = String::from(
-            "<div class=\"card\"><table>\n<tr><th>Name</th><th class=\"n\">Series in memory</th>\
+            "<div class=\"card\"><table>\n<tr><th>Name</th><th class=\"n\"><abbr title=\"in memory\">Series</abbr></th>\
              <th class=\"n\"><abbr title=\"stored, on average over the last minute\">Samples/s</abbr></th>\
-             <th class=\"n\">Blocks on disk</th><th>Data from (UTC)</th><th>until</th></tr>\n",
+             <th class=\"n\"><abbr title=\"on the hub's disk\">Blocks</abbr></th><th>Data from (UTC)</th><th>until</th></tr>\n",
         );
         for tenant in tenants.iter().take(MAX_LISTED) {
             let info = &tenant.info;
@@ -151,11 +151,11 @@ fn rate(per_second: Option<f64>) -> String {
 
 const UNKNOWN: &str = "<span class=\"dim\">–</span>";
 
-/// `2026-11-22 19:12:05`
+/// `2026-11-22 19:12`
 fn time(ms: Option<i64>) -> String {
     let time = ms.and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
     match time {
-        Some(time) => time.strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        Some(time) => time.strftime("%Y-%m-%d %H:%M").to_string(),
         None => UNKNOWN.to_owned(),
     }
 }
@@ -224,7 +224,7 @@ mod tests {
         let html = page(Some(vec![tenant("wc-1", Some(6_000.4))]), true);
         for said in [
             "<td>wc-1</td><td class=\"n\">1,234,567</td><td class=\"n\">6,000</td><td class=\"n\">3</td>\
-             <td>2023-11-14 22:13:20</td>",
+             <td>2023-11-14 22:13</td>",
             "url: http://hub:10902/api/v1/receive",
             "basic_auth:",
             "retry_on_http_429: true",
@@ -246,7 +246,7 @@ mod tests {
             "<td>b</td><td class=\"n\">1,234,567</td><td class=\"n\"><span class=\"dim\">–</span></td>",
             "<td>c</td><td class=\"n\">1,234,567</td><td class=\"n\">10</td>",
             "<tr class=\"all\"><td>all</td><td class=\"n\">3,703,701</td><td class=\"n\">10</td><td class=\"n\">9</td>\
-             <td>2023-11-14 22:13:20</td><td><span class=\"dim\">–</span></td></tr>",
+             <td>2023-11-14 22:13</td><td><span class=\"dim\">–</span></td></tr>",
         ] {
             assert!(html.contains(said), "{said} in\n{html}");
         }
