@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! connection ── owns a part of each target's series, in the order of the targets' scrape offsets
-//!    └ they are cut into batches of `per_request`
+//!    └ they are cut evenly into batches of about `per_request`
 //!         request number = scrape × batches + batch       (in the order of time)
 //! ```
 //!
@@ -34,7 +34,7 @@ pub struct Plan {
     /// Scrape 0, before the targets' offsets.
     pub first_ms: i64,
     pub scrapes: u32,
-    /// Samples in a request.
+    /// Samples in a request, about.
     pub per_request: u32,
     pub connections: u32,
     /// Of the series, in percent an hour: replaced by those of new pods.
@@ -144,23 +144,20 @@ impl Plan {
     pub(crate) fn shard(&self, connection: u32) -> Shard {
         let mut targets: Vec<u32> = (0..self.targets()).collect();
         targets.sort_by_key(|&target| (self.offset_ms(target), target));
-        let mut batches: Vec<Vec<Span>> = Vec::new();
-        let mut room = 0;
+        let mut own: Vec<(u32, u8)> = Vec::new();
         for target in targets {
-            let own = (0..self.slots(target)).filter(|&slot| self.connection(target, slot) == connection);
-            let own: Vec<u8> = own.map(|slot| slot as u8).collect();
-            let mut own = own.as_slice();
-            while !own.is_empty() {
-                if room == 0 {
-                    batches.push(Vec::new());
-                    room = self.per_request as usize;
-                }
-                let (taken, left) = own.split_at(own.len().min(room));
-                (own, room) = (left, room - taken.len());
-                let last = batches.len() - 1;
-                batches[last].push(Span { target, slots: taken.to_vec() });
-            }
+            let slots = (0..self.slots(target)).filter(|&slot| self.connection(target, slot) == connection);
+            own.extend(slots.map(|slot| (target, slot as u8)));
         }
+        // Evenly, since a small rest would cost the server a whole request at each scrape.
+        let count = (own.len() as f64 / f64::from(self.per_request)).round().max(1.0) as usize;
+        let bound = |batch: usize| own.len() * batch / count;
+        let batch = |batch: usize| {
+            let series = &own[bound(batch)..bound(batch + 1)];
+            let by_target = series.chunk_by(|a, b| a.0 == b.0);
+            by_target.map(|all| Span { target: all[0].0, slots: all.iter().map(|s| s.1).collect() }).collect()
+        };
+        let batches = (0..count).map(batch).collect();
         Shard { batches }
     }
 }
@@ -234,7 +231,8 @@ pub(crate) mod tests {
         let mut seen = vec![0; 2_050];
         for connection in 0..3 {
             for batch in plan.shard(connection).batches {
-                assert!(batch.iter().map(|span| span.slots.len()).sum::<usize>() <= 130);
+                let samples: usize = batch.iter().map(|span| span.slots.len()).sum();
+                assert!((128..=140).contains(&samples), "{samples}");
                 assert!(batch.is_sorted_by_key(|span| plan.offset_ms(span.target)));
                 for span in batch {
                     span.slots

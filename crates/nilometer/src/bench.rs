@@ -68,6 +68,7 @@ pub(crate) struct LoadFlags {
     /// Seconds since 1970 of the last scrape's end; what lies ahead is sent when its time has come [default: now]
     #[arg(long, value_name = "SECONDS")]
     end: Option<i64>,
+    /// About so many: a connection's series are divided evenly
     #[arg(long, value_name = "N", default_value_t = 2_000)]
     samples_per_request: u32,
     #[arg(long, value_name = "N", default_value_t = 8)]
