@@ -148,6 +148,7 @@ fn head(flags: &ServeFlags) -> Result<HeadOptions> {
         too_far_in_future_ms: flags.too_far_in_future_window.0,
         retention_ms: flags.tsdb_retention.0,
         reserve_bytes: flags.reserve.0,
+        snapshot_after_bytes: flags.snapshot_after.0,
         keep_starts: flags.chunk_encoding == FloatChunks::Xor2,
         labels: labels.build(),
         tenant_label,

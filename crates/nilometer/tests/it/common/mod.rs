@@ -58,7 +58,8 @@ pub(crate) struct Hub {
     pub(crate) http: SocketAddr,
     pub(crate) write: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
-    lines: Receiver<String>,
+    /// Behind a lock, so that several threads can ask one hub.
+    lines: Mutex<Receiver<String>>,
 }
 
 impl Hub {
@@ -74,14 +75,7 @@ impl Hub {
 
     /// `command` is the binary, or something that runs it with the arguments behind.
     pub(crate) fn spawn(mut command: Command, dir: &Path, args: &[&str]) -> Result<Hub, String> {
-        command.arg("serve").arg(format!("--data-dir={}", dir.join("data").display()));
-        for flag in ["--http-address=", "--remote-write.address="] {
-            if !args.iter().any(|arg| arg.starts_with(flag)) {
-                command.arg(format!("{flag}127.0.0.1:0"));
-            }
-        }
-        // Nothing is sent but by the test.
-        command.arg("--no-self-metrics").args(args);
+        Self::complete(&mut command, dir, args);
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -94,11 +88,34 @@ impl Hub {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut hub = Hub { child, http: nowhere, write: nowhere, log, lines };
+        let mut hub = Hub { child, http: nowhere, write: nowhere, log, lines: Mutex::new(lines) };
         hub.http = hub.address_of("http").ok_or_else(|| hub.log())?;
         hub.write = hub.address_of("remote-write").ok_or_else(|| hub.log())?;
         hub.wait_for("msg=ready").ok_or_else(|| hub.log())?;
         Ok(hub)
+    }
+
+    /// SIGKILL so soon after the start that it may not be ready yet. Says whether it was not.
+    pub(crate) fn kill_while_it_starts(dir: &Path, args: &[&str], after: Duration) -> bool {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        Self::complete(&mut command, dir, args);
+        let piped = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let mut child = piped.spawn().unwrap();
+        std::thread::sleep(after);
+        child.kill().unwrap();
+        let log = child.wait_with_output().unwrap().stderr;
+        !String::from_utf8_lossy(&log).contains("msg=ready")
+    }
+
+    fn complete(command: &mut Command, dir: &Path, args: &[&str]) {
+        command.arg("serve").arg(format!("--data-dir={}", dir.join("data").display()));
+        for flag in ["--http-address=", "--remote-write.address="] {
+            if !args.iter().any(|arg| arg.starts_with(flag)) {
+                command.arg(format!("{flag}127.0.0.1:0"));
+            }
+        }
+        // Nothing is sent but by the test.
+        command.arg("--no-self-metrics").args(args);
     }
 
     fn address_of(&self, listener: &str) -> Option<SocketAddr> {
@@ -109,7 +126,7 @@ impl Hub {
 
     /// The next line of the log with this in it; `None` where the log ends before.
     pub(crate) fn wait_for(&self, text: &str) -> Option<String> {
-        while let Ok(line) = self.lines.recv_timeout(PATIENCE) {
+        while let Ok(line) = self.lines.lock().unwrap().recv_timeout(PATIENCE) {
             if line.contains(text) {
                 return Some(line);
             }
