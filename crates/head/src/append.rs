@@ -24,6 +24,9 @@ use nilometer_wire::remote_write::{Identity, Series, WriteRequest};
 /// Closed chunks that could not be written yet; beyond it writes are refused until the disk takes them.
 const MAX_UNWRITTEN_CHUNK_BYTES: usize = 16 << 20;
 
+/// Ranges of time of one tenant that no block has yet. Usually there are two or three.
+const MAX_UNCUT_RANGES: usize = 256;
+
 /// What became of a request, once everything up to `lsn` is durable.
 #[derive(Debug, Default)]
 pub struct Appended {
@@ -91,16 +94,15 @@ pub(crate) fn append(
     request: &WriteRequest,
     scratch: &mut Scratch,
 ) -> Result<Appended> {
-    let unwritten = state.files.waiting_bytes();
-    if unwritten > MAX_UNWRITTEN_CHUNK_BYTES {
-        return Err(Error::unavailable(format!(
-            "{} MiB of closed chunks wait to be written; free space on the disk, then retry",
-            unwritten >> 20
-        )));
+    if state.files.waiting_bytes() > MAX_UNWRITTEN_CHUNK_BYTES {
+        state.files.write().map_err(|e| e.context("closed chunks wait to be written; retry"))?;
     }
-    let mut run = Run { state, context, scratch, appended: Appended::default() };
+    let mut run = Run { state, context, scratch, appended: Appended::default(), failed: None };
     for (n, series) in request.series().enumerate() {
         run.series(n, series);
+        if run.failed.is_some() {
+            break;
+        }
     }
     for family in request.families() {
         let name = String::from_utf8_lossy(family.family).into_owned();
@@ -110,9 +112,10 @@ pub(crate) fn append(
     if let Err(e) = run.state.files.write() {
         tracing::warn!(tenant = %context.tenant, error = %e, "closed chunks wait in memory");
     }
-    let mut appended = run.appended;
+    let (mut appended, failed) = (run.appended, run.failed);
+    // What memory took is logged whatever the answer is.
     appended.lsn = scratch.log(context);
-    Ok(appended)
+    failed.map_or(Ok(appended), Err)
 }
 
 struct Run<'a, 'c> {
@@ -120,6 +123,8 @@ struct Run<'a, 'c> {
     context: &'a Context<'c>,
     scratch: &'a mut Scratch,
     appended: Appended,
+    /// Why the request has to be sent again: something that passes. Nothing more of it is stored.
+    failed: Option<Error>,
 }
 
 impl Run<'_, '_> {
@@ -232,6 +237,7 @@ impl Run<'_, '_> {
         }
         let last = self.state.series[slot].open.last_ms();
         if at.t_ms >= self.state.cut_through_ms && last.is_none_or(|last| last < at.t_ms) {
+            self.check_ranges(at)?;
             self.state.append(slot, at, value);
             return Ok(Stored::New);
         }
@@ -242,6 +248,18 @@ impl Run<'_, '_> {
         let times = self.context.times;
         let newest = if self.state.newest_ms == i64::MIN { times.now_ms } else { self.state.newest_ms };
         if times.retention_ms == 0 { -MAX_TIME_MS } else { newest.saturating_sub(times.retention_ms) }
+    }
+
+    /// Each range that is not cut yet has a file of its own: a sender that runs through years waits for the cuts.
+    #[inline]
+    fn check_ranges(&mut self, at: Stamp) -> Result<(), (Reason, String)> {
+        let uncut = &self.state.uncut;
+        if uncut.len() < MAX_UNCUT_RANGES || uncut.contains(&self.state.ranges.start(at.t_ms)) {
+            return Ok(());
+        }
+        let why = format!("{} ranges of time wait to be cut into blocks; retry later", uncut.len());
+        self.failed = Some(Error::unavailable(format!("tenant {}: {why}", self.context.tenant)));
+        Err((Reason::TooOld, why))
     }
 
     #[cold]
@@ -274,9 +292,15 @@ impl Run<'_, '_> {
                 return Ok(judged(there));
             }
         }
-        match self.readable(self.state.find(slot, at.t_ms)) {
+        let found = self.state.find(slot, at.t_ms);
+        let there = self.readable(found);
+        if let Some(e) = &self.failed {
+            return Err((Reason::Conflict, e.to_string()));
+        }
+        match there {
             Some(there) => Ok(judged(there)),
             None if at.t_ms >= window_start => {
+                self.check_ranges(at)?;
                 self.state.put_late(slot, at, value.clone());
                 Ok(Stored::New)
             }
@@ -289,8 +313,12 @@ impl Run<'_, '_> {
     }
 
     /// What is damaged cannot be contradicted: a sample that comes for its time is kept, not refused.
-    fn readable(&self, found: Result<Option<Value>>) -> Option<Value> {
+    fn readable(&mut self, found: Result<Option<Value>>) -> Option<Value> {
         found.unwrap_or_else(|e| {
+            if e.is_passing() {
+                self.failed = Some(e);
+                return None;
+            }
             tracing::warn!(tenant = %self.context.tenant, error = %e, "a late sample could not be compared with what is stored");
             None
         })

@@ -15,7 +15,7 @@ use crate::frame::{FILE_HEAD_BYTES, FRAME_HEAD_BYTES, Found, Frames, Framing};
 use crate::open::Packed;
 use nilometer_chunk::Encoding;
 use nilometer_env::{File, Fs, Random};
-use nilometer_model::{Error, Result, TimeRange};
+use nilometer_model::{Error, Kind, Result, TimeRange};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -69,6 +69,9 @@ pub(crate) struct ClosedChunk {
     pub(crate) packed: Packed,
 }
 
+/// Of each file by number: the start of its range, and its length in bytes.
+pub(crate) type FileLengths = BTreeMap<u32, (i64, u64)>;
+
 /// The files of one tenant. What was put is in files after [`ChunkFiles::write`], on stable storage after
 /// [`ChunkFiles::sync`].
 pub(crate) struct ChunkFiles {
@@ -76,6 +79,9 @@ pub(crate) struct ChunkFiles {
     random: Arc<dyn Random>,
     dir: PathBuf,
     files: BTreeMap<u32, ChunkFile>,
+    /// Files that have no head that can be read, and those that should be there and are not: by number, with
+    /// the starts of their ranges.
+    damaged: BTreeMap<u32, i64>,
     /// The file that takes chunks of a range, by the range's start.
     taking: BTreeMap<i64, u32>,
     /// New names in the folder are not durable yet.
@@ -99,7 +105,7 @@ impl ChunkFiles {
     /// Opens what is there; new chunks go to new files.
     pub(crate) fn open(fs: Arc<dyn Fs>, random: Arc<dyn Random>, dir: &Path) -> Result<Self> {
         fs.create_dir_all(dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
-        let mut files = BTreeMap::new();
+        let (mut files, mut damaged) = (BTreeMap::new(), BTreeMap::new());
         for entry in fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))? {
             if entry.name.ends_with(".copy") {
                 let path = dir.join(&entry.name);
@@ -107,12 +113,17 @@ impl ChunkFiles {
             }
             let Some((number, range_start_ms)) = parse_name(&entry.name) else { continue };
             let path = dir.join(&entry.name);
-            if let Some(file) = open_file(&*fs, &path, range_start_ms)? {
-                files.insert(number, file);
+            match open_file(&*fs, &path, range_start_ms)? {
+                Some(file) => {
+                    files.insert(number, file);
+                }
+                None => {
+                    damaged.insert(number, range_start_ms);
+                }
             }
         }
         let (taking, dir) = (BTreeMap::new(), dir.to_owned());
-        Ok(ChunkFiles { fs, random, dir, files, taking, unnamed: false })
+        Ok(ChunkFiles { fs, random, dir, files, damaged, taking, unnamed: false })
     }
 
     /// Takes a chunk of the range that starts at `range_start_ms`.
@@ -161,7 +172,7 @@ impl ChunkFiles {
     fn new_number(&self) -> u32 {
         loop {
             let number = self.random.u64() as u32;
-            if number != 0 && !self.files.contains_key(&number) {
+            if number != 0 && !self.files.contains_key(&number) && !self.damaged.contains_key(&number) {
                 return number;
             }
         }
@@ -170,6 +181,16 @@ impl ChunkFiles {
     /// Bytes that are in memory only, since they could not be written yet.
     pub(crate) fn waiting_bytes(&self) -> usize {
         self.files.values().map(|f| f.waiting.len()).sum()
+    }
+
+    /// Whether the chunk at `pos` is in a file that should be whole and is not.
+    pub(crate) fn is_damaged(&self, pos: ChunkPos) -> bool {
+        self.damaged.contains_key(&pos.file())
+    }
+
+    /// The starts of the ranges that have files.
+    pub(crate) fn range_starts(&self) -> impl Iterator<Item = i64> {
+        self.files.values().map(|f| f.range_start_ms)
     }
 
     /// Where the range of the chunk at `pos` starts; `None` where its file is gone.
@@ -229,8 +250,17 @@ impl ChunkFiles {
     }
 
     pub(crate) fn get(&self, pos: ChunkPos) -> Result<ClosedChunk> {
-        let gone =
-            || Error::not_found(format!("the file of a closed chunk in {} is gone", self.dir.display()));
+        let gone = || match self.damaged.get(&pos.file()) {
+            Some(&start_ms) => {
+                let path = self.dir.join(name(pos.file(), start_ms));
+                Error::corrupt(
+                    path.display().to_string(),
+                    pos.offset(),
+                    "a file of closed chunks is damaged or gone",
+                )
+            }
+            None => Error::not_found(format!("the file of a closed chunk in {} is gone", self.dir.display())),
+        };
         let file = self.files.get(&pos.file()).ok_or_else(gone)?;
         let bytes = file.read(pos.offset()).map_err(|e| Error::io("reading a closed chunk", e))?;
         let corrupt = |what: &str| {
@@ -242,17 +272,30 @@ impl ChunkFiles {
         parse_body(body).ok_or_else(|| corrupt("a closed chunk is none"))
     }
 
-    /// How long each file is.
-    pub(crate) fn lengths(&self) -> BTreeMap<u32, u64> {
-        self.files.iter().map(|(number, file)| (*number, file.len)).collect()
+    pub(crate) fn lengths(&self) -> FileLengths {
+        self.files.iter().map(|(number, file)| (*number, (file.range_start_ms, file.len))).collect()
+    }
+
+    /// Files that cannot be read at all.
+    pub(crate) fn damaged(&self) -> impl Iterator<Item = PathBuf> {
+        self.damaged.iter().map(|(number, start_ms)| self.dir.join(name(*number, *start_ms)))
     }
 
     /// Forgets what is in no file of `lengths`, or behind its length there: chunks of a process that died
-    /// before the log had their samples, or whose samples the log gives again.
-    pub(crate) fn keep_only(&mut self, lengths: &BTreeMap<u32, u64>) -> Result<()> {
+    /// before the log had their samples, or whose samples the log gives again. What should be there and is not
+    /// counts as damaged, unless a cut that is in the log took it. Only `remove` deletes anything.
+    pub(crate) fn keep_only(&mut self, lengths: &FileLengths, remove: bool) -> Result<()> {
+        let unneeded: Vec<_> =
+            self.damaged.extract_if(.., |number, _| remove && !lengths.contains_key(number)).collect();
+        for (number, start_ms) in unneeded {
+            // A process that died while it made the file.
+            let path = self.dir.join(name(number, start_ms));
+            self.fs.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
+        }
         for (number, file) in &mut self.files {
             match lengths.get(number) {
-                Some(len) => file.len = file.len.min(*len),
+                Some((_, len)) => file.len = file.len.min(*len),
+                None if !remove => {}
                 None => {
                     let path = self.dir.join(name(*number, file.range_start_ms));
                     self.fs
@@ -261,7 +304,10 @@ impl ChunkFiles {
                 }
             }
         }
-        self.files.retain(|number, _| lengths.contains_key(number));
+        self.files.retain(|number, _| !remove || lengths.contains_key(number));
+        for (number, (start_ms, _)) in lengths.iter().filter(|(number, _)| !self.files.contains_key(number)) {
+            self.damaged.insert(*number, *start_ms);
+        }
         Ok(())
     }
 
@@ -285,6 +331,7 @@ impl ChunkFiles {
     /// Removes the files of ranges that start before `end_ms`, where `keep` does not hold them back.
     pub(crate) fn drop_ranges(&mut self, end_ms: i64, keep: impl Fn(i64) -> bool) -> Result<()> {
         let gone = |start: i64| start < end_ms && !keep(start);
+        self.damaged.retain(|_, start| !gone(*start));
         let numbers: Vec<u32> =
             self.files.iter().filter(|(_, f)| gone(f.range_start_ms)).map(|(number, _)| *number).collect();
         for number in numbers {
@@ -310,6 +357,11 @@ impl ChunkFile {
     /// Puts a copy, synced, in the place of a file that cannot be trusted to become durable.
     fn write_anew(&mut self, fs: &dyn Fs, path: &Path) -> std::io::Result<()> {
         let bytes = self.all()?;
+        // What the failed sync lost may be gone from the cache too: only whole frames go on.
+        let is_whole = |found: &Found<'_>| matches!(found, Found::Body { .. });
+        if !Frames::new(self.framing, &bytes).all(|found| is_whole(&found)) {
+            return Err(std::io::Error::other(format!("{} was damaged by a failed sync", path.display())));
+        }
         let copy = path.with_extension("copy");
         if fs.exists(&copy) {
             fs.remove_file(&copy)?;
@@ -368,14 +420,19 @@ fn parse_body(body: &[u8]) -> Option<ClosedChunk> {
     Some(ClosedChunk { series: number(0)?, previous: ChunkPos(number(8)?), packed })
 }
 
-/// A file whose head was never finished held nothing that anybody counted on, and is left out.
+/// `None` where it has no head that can be read: it was never finished, or is damaged.
 fn open_file(fs: &dyn Fs, path: &Path, range_start_ms: i64) -> Result<Option<ChunkFile>> {
     let io = |e| Error::io(format!("opening {}", path.display()), e);
     let file = fs.open(path).map_err(io)?;
     let len = file.len().map_err(io)?;
     let mut head = vec![0; FILE_HEAD_BYTES.min(len as usize)];
     file.read_exact_at(&mut head, 0).map_err(io)?;
-    let Ok(Some(framing)) = Framing::open(&head, MAGIC, path) else { return Ok(None) };
+    let framing = match Framing::open(&head, MAGIC, path) {
+        Ok(Some(framing)) => framing,
+        Ok(None) => return Ok(None),
+        Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => return Ok(None),
+        Err(e) => return Err(e),
+    };
     Ok(Some(ChunkFile {
         range_start_ms,
         framing,

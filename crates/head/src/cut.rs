@@ -13,8 +13,15 @@ use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use nilometer_block::{BlockWriter, ChunkRef};
 use nilometer_chunk::{Encoding, Stamp};
-use nilometer_model::{BlockMeta, Labels, Result, ThanosMeta, TimeRange, Ulid, Value};
+use nilometer_model::{BlockMeta, Error, Labels, Result, ThanosMeta, TimeRange, Ulid, Value};
 use std::sync::Arc;
+use std::time::Duration;
+
+/// A cut that failed is tried again so much later.
+const RETRY_AFTER: Duration = Duration::from_secs(60);
+
+/// What still cannot be read after so many failed cuts is given up like what is damaged.
+const MAX_FAILED_CUTS: u32 = 5;
 
 /// Series that are read under one holding of the lock.
 const BATCH_SERIES: usize = 64;
@@ -24,15 +31,19 @@ impl Head {
     pub(crate) fn cut(&self, tenant: &Arc<TenantHead>, start_ms: i64) -> Result<()> {
         let (cut, was_late) = self.begin(tenant, start_ms);
         let written = self.write_block(tenant, cut, was_late);
+        // A block that cannot be opened now is found by the next start; another cut has its samples again.
+        let written = written.and_then(|block| block.map(|ulid| tenant.dir.open(ulid)).transpose());
         let mut inner = tenant.lock();
         match written {
             Ok(block) => {
-                let block = block.map(|ulid| tenant.dir.open(ulid)).transpose()?;
                 inner.end_cut(cut, block);
+                inner.failed_cuts = 0;
                 Ok(())
             }
             Err(e) => {
                 inner.state.abandon_cut(cut);
+                inner.failed_cuts += 1;
+                inner.no_cut_before = self.env.clock.monotonic() + RETRY_AFTER;
                 Err(e)
             }
         }
@@ -63,14 +74,15 @@ impl Head {
         self.log.flush()?;
         let meta = self.block_meta(tenant, range, was_late);
         let ulid = meta.ulid;
-        self.env.fs.create_dir_all(tenant.dir.path()).map_err(|e| {
-            nilometer_model::Error::io(format!("creating {}", tenant.dir.path().display()), e)
-        })?;
+        self.env
+            .fs
+            .create_dir_all(tenant.dir.path())
+            .map_err(|e| Error::io(format!("creating {}", tenant.dir.path().display()), e))?;
         let mut writer = BlockWriter::create(&self.env.fs, tenant.dir.path(), meta)?;
         writer.symbols(symbols.iter().map(String::as_str))?;
         drop(symbols);
         for batch in slots.chunks(BATCH_SERIES) {
-            for (labels, chunks) in self.collect(tenant, batch, cut, range) {
+            for (labels, chunks) in self.collect(tenant, batch, cut, range)? {
                 let chunks: Vec<ChunkRef<'_>> = chunks.iter().map(chunk_ref).collect();
                 writer.series(&labels, &chunks)?;
             }
@@ -91,23 +103,27 @@ impl Head {
         slots: &[u32],
         cut: Cut,
         range: TimeRange,
-    ) -> Vec<(Labels, Vec<Packed>)> {
+    ) -> Result<Vec<(Labels, Vec<Packed>)>> {
         let inner = tenant.lock();
+        let give_up = inner.failed_cuts >= MAX_FAILED_CUTS;
         let mut all = Vec::new();
         for &slot in slots {
             let (chunks, damaged) =
                 chunks_of(&inner.state, slot as usize, cut, range, self.options.keep_starts);
+            if let Some(passing) = damaged.iter().find(|e| e.is_passing() && !give_up) {
+                return Err(passing.clone());
+            }
             if damaged.is_empty() && chunks.is_empty() {
                 continue;
             }
             let labels = inner.state.index.labels(slot);
             for error in damaged {
                 self.metrics.corruptions.inc();
-                tracing::error!(tenant = %tenant.name, series = %labels, error, "a chunk is damaged and is not in the block");
+                tracing::error!(tenant = %tenant.name, series = %labels, %error, "a chunk is damaged and is not in the block");
             }
             all.push((labels, chunks));
         }
-        all
+        Ok(all)
     }
 
     fn block_meta(&self, tenant: &TenantHead, range: TimeRange, was_late: bool) -> BlockMeta {
@@ -140,7 +156,7 @@ fn chunks_of(
     cut: Cut,
     range: TimeRange,
     keep_starts: bool,
-) -> (Vec<Packed>, Vec<String>) {
+) -> (Vec<Packed>, Vec<Error>) {
     let series = &state.series[slot];
     let (mut chunks, mut damaged) = (Vec::new(), Vec::new());
     let in_order = TimeRange::new(range.min_ms, cut.end_ms - 1);
@@ -148,7 +164,7 @@ fn chunks_of(
     for closed in series.closed(in_order, state.dropped_through_ms, &state.files) {
         match closed {
             Ok(closed) => chunks.push(closed.packed),
-            Err(e) => damaged.push(e.to_string()),
+            Err(e) => damaged.push(e),
         }
     }
     chunks.reverse();
@@ -158,17 +174,11 @@ fn chunks_of(
         any_late = true;
         match state.files.get(sealed.pos) {
             Ok(closed) => chunks.push(closed.packed),
-            Err(e) => damaged.push(e.to_string()),
+            Err(e) => damaged.push(e),
         }
     }
     if any_late || !(keep_starts || chunks.iter().all(|c| is_plain(c.encoding))) {
-        match repacked(&chunks, keep_starts) {
-            Ok(sorted) => chunks = sorted,
-            Err(e) => {
-                damaged.push(e.to_string());
-                chunks.clear();
-            }
-        }
+        chunks = repacked(&chunks, keep_starts, &mut damaged);
     }
     (chunks, damaged)
 }
@@ -180,17 +190,18 @@ fn is_plain(encoding: Encoding) -> bool {
 
 /// All samples in order of time, each time once; start timestamps only on demand, since older readers do not
 /// know them.
-fn repacked(chunks: &[Packed], keep_starts: bool) -> Result<Vec<Packed>> {
+fn repacked(chunks: &[Packed], keep_starts: bool, damaged: &mut Vec<Error>) -> Vec<Packed> {
     let mut samples: Vec<(Stamp, Value)> = Vec::new();
     for chunk in chunks {
-        samples.extend(chunk.samples()?);
+        match chunk.samples() {
+            Ok(of_chunk) => samples.extend(of_chunk),
+            Err(e) => damaged.push(e),
+        }
     }
     // Stable: of one time, the sample that came in order stands first.
     samples.sort_by_key(|(at, _)| at.t_ms);
     samples.dedup_by_key(|(at, _)| at.t_ms);
-    Ok(pack(
-        samples.into_iter().map(|(at, value)| (if keep_starts { at } else { Stamp::at(at.t_ms) }, value)),
-    ))
+    pack(samples.into_iter().map(|(at, value)| (if keep_starts { at } else { Stamp::at(at.t_ms) }, value)))
 }
 
 fn chunk_ref(packed: &Packed) -> ChunkRef<'_> {

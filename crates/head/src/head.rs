@@ -8,11 +8,10 @@ use crate::append::{Appended, Context, Scratch, SeriesPolicy, TimeLimits, append
 use crate::index::KeyHasher;
 use crate::log::Log;
 use crate::metrics::Metrics;
-use crate::ranges::Ranges;
+use crate::ranges::{MAX_TIME_MS, Ranges};
 use crate::recover::{Recovery, wal_dir};
-use crate::snapshot;
 use crate::tenant::{TenantHead, TenantView, value_in_blocks};
-use nilometer_block::Block;
+use crate::upkeep::Upkeep;
 use nilometer_env::{Clock, Fs, Random};
 use nilometer_model::{Error, Labels, Result, Tenant};
 use nilometer_storage::Queryable;
@@ -40,6 +39,7 @@ pub struct HeadOptions {
     pub dir: PathBuf,
     pub block_ms: i64,
     pub out_of_order_window_ms: i64,
+    /// 0 takes any, as in Thanos.
     pub too_far_in_future_ms: i64,
     /// 0 keeps everything.
     pub retention_ms: i64,
@@ -88,22 +88,12 @@ pub struct Head {
     hasher: KeyHasher,
     tenants: RwLock<BTreeMap<Tenant, Arc<TenantHead>>>,
     scratch: Mutex<Vec<Scratch>>,
-    upkeep: Mutex<Upkeep>,
-    read_only: AtomicBool,
+    pub(crate) upkeep: Mutex<Upkeep>,
+    pub(crate) read_only: AtomicBool,
     stopping: AtomicBool,
-    logged_bytes: AtomicU64,
+    pub(crate) logged_bytes: AtomicU64,
     _locks: Vec<Box<dyn Send + Sync>>,
 }
-
-/// Only one at a time keeps house.
-#[derive(Default)]
-struct Upkeep {
-    snapshot_at_bytes: u64,
-    measured: Duration,
-}
-
-/// Memory is measured, and files of blocks that nobody reads are closed, this often.
-const SLOW_UPKEEP: Duration = Duration::from_secs(15);
 
 /// What is known of a tenant, for pages and metrics.
 #[derive(Clone, Debug)]
@@ -114,6 +104,12 @@ pub struct TenantInfo {
     pub min_ms: Option<i64>,
     pub max_ms: Option<i64>,
 }
+
+const FREE_SPACE_EVERY: Duration = Duration::from_secs(1);
+
+/// Between tries to write to a disk that fails.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// Buffers kept for requests to come.
 const MAX_SCRATCH: usize = 16;
@@ -174,7 +170,7 @@ impl Head {
             upkeep: Mutex::default(),
             read_only: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
-            logged_bytes: AtomicU64::new(0),
+            logged_bytes: AtomicU64::new(recovered.log.bytes),
             _locks: locks,
         })
     }
@@ -198,28 +194,34 @@ impl Head {
         let mut scratch = self.scratch.lock().pop().unwrap_or_default();
         scratch.hash(request, &self.hasher);
         let now_ms = self.env.clock.wall_ms();
-        let mut inner = tenant.lock();
+        let mut guard = tenant.lock();
+        guard.check_sound(&tenant.name)?;
+        let inner = &mut *guard;
         inner.last_write = self.env.clock.monotonic();
         if inner.policy_generation != policy.generation() {
             inner.policy_generation = policy.generation();
             inner.state.forget_sent_keys(&self.hasher);
         }
-        let blocks = inner.blocks.clone();
         let context = Context {
             tenant: &tenant.name,
             log: &self.log,
             hasher: &self.hasher,
             times: TimeLimits {
-                max_ms: now_ms.saturating_add(self.options.too_far_in_future_ms),
+                max_ms: match self.options.too_far_in_future_ms {
+                    0 => MAX_TIME_MS,
+                    ahead_ms => now_ms.saturating_add(ahead_ms),
+                },
                 now_ms,
                 window_ms: self.options.out_of_order_window_ms,
                 retention_ms: self.options.retention_ms,
             },
             policy,
-            past: &|labels, t_ms| value_in_blocks(&blocks, labels, t_ms),
+            past: &|labels, t_ms| value_in_blocks(&inner.blocks, labels, t_ms),
         };
+        inner.changing = true;
         let appended = append(&mut inner.state, &context, request, &mut scratch);
-        drop(inner);
+        inner.changing = false;
+        drop(guard);
         self.logged_bytes.fetch_add(scratch.logged_bytes() as u64, Ordering::Relaxed);
         let mut kept = self.scratch.lock();
         if kept.len() < MAX_SCRATCH {
@@ -262,7 +264,7 @@ impl Head {
         self.tenants.read().get(tenant).cloned()
     }
 
-    fn hub_dir(&self) -> PathBuf {
+    pub(crate) fn hub_dir(&self) -> PathBuf {
         self.options.dir.join("@nilometer").join("hub")
     }
 
@@ -307,11 +309,21 @@ impl Head {
 
     /// Flushes the log as bodies arrive, until [`Head::stop`].
     pub fn run_log(&self) {
+        let (mut pause, mut watched) = (FIRST_PAUSE, self.env.clock.monotonic());
         while !self.stopping.load(Ordering::Acquire) {
             self.log.wait(Duration::from_millis(500));
-            if self.flush_log().is_err() {
-                // A broken disk is not asked without pause.
-                std::thread::sleep(Duration::from_millis(50));
+            // Here and not in the upkeep, which may be at a long cut.
+            if self.env.clock.monotonic().saturating_sub(watched) >= FREE_SPACE_EVERY {
+                watched = self.env.clock.monotonic();
+                self.watch_free_space();
+            }
+            match self.flush_log() {
+                Ok(()) => pause = FIRST_PAUSE,
+                Err(_) => {
+                    // A broken disk is not asked without pause.
+                    std::thread::sleep(pause);
+                    pause = (2 * pause).min(LONGEST_PAUSE);
+                }
             }
         }
         // An error was counted and logged; whoever waits was refused.
@@ -330,147 +342,5 @@ impl Head {
     pub fn stop(&self) {
         self.stopping.store(true, Ordering::Release);
         self.log.wake();
-    }
-
-    /// Keeps house: called about every second. Cuts what is due, lets go of what is cut, deletes what is past
-    /// retention, writes a snapshot when the log has grown.
-    pub fn maintain(&self) {
-        let mut upkeep = self.upkeep.lock();
-        self.watch_free_space();
-        for tenant in self.all() {
-            if let Err(e) = self.maintain_tenant(&tenant) {
-                self.metrics.cut_failures.inc();
-                tracing::error!(tenant = %tenant.name, error = %e, "cutting failed and will be tried again");
-            }
-        }
-        let now = self.env.clock.monotonic();
-        if now.saturating_sub(upkeep.measured) >= SLOW_UPKEEP {
-            upkeep.measured = now;
-            self.measure_memory();
-            for tenant in self.all() {
-                tenant.lock().blocks.iter().for_each(Block::close_if_unused);
-            }
-        }
-        if self.logged_bytes.load(Ordering::Relaxed)
-            >= upkeep.snapshot_at_bytes.max(self.options.snapshot_after_bytes)
-        {
-            self.snapshot_with(&mut upkeep);
-        }
-    }
-
-    fn maintain_tenant(&self, tenant: &Arc<TenantHead>) -> Result<()> {
-        if tenant.lock().drop_ended()? {
-            tenant.lock().state.forget_spent();
-        }
-        for start_ms in self.due(tenant) {
-            self.cut(tenant, start_ms)?;
-            self.metrics.cuts.inc();
-        }
-        self.retain(tenant)
-    }
-
-    /// The ranges of a tenant that are to be cut now, oldest first.
-    fn due(&self, tenant: &TenantHead) -> Vec<i64> {
-        let inner = tenant.lock();
-        let idle_ms = (self.env.clock.monotonic().saturating_sub(inner.last_write)).as_millis() as i64;
-        let state = &inner.state;
-        // An ordinary cut waits half a range longer, so that what comes a little late is in it.
-        let due = |start: i64| {
-            idle_ms >= self.options.idle_ms
-                || state.newest_ms >= state.ranges.end(start) + state.ranges.width_ms / 2
-        };
-        let is_late = |start: i64| state.ranges.end(start) <= state.cut_through_ms;
-        let in_order: Vec<i64> = state.uncut.iter().copied().filter(|&s| !is_late(s) && due(s)).collect();
-        // Late samples of cut ranges leave with the next ordinary cut.
-        if in_order.is_empty() && idle_ms < self.options.idle_ms {
-            return in_order;
-        }
-        let late = state.uncut.iter().copied().filter(|&start| is_late(start));
-        late.chain(in_order).collect()
-    }
-
-    /// Cuts everything of all tenants, so that nothing is left in memory: going away from this program, or a
-    /// snapshot in the sense of Prometheus' admin API.
-    pub fn cut_everything(&self) -> Result<()> {
-        let _upkeep = self.upkeep.lock();
-        for tenant in self.all() {
-            loop {
-                let starts: Vec<i64> = tenant.lock().state.uncut.iter().copied().collect();
-                if starts.is_empty() {
-                    break;
-                }
-                for start_ms in starts {
-                    self.cut(&tenant, start_ms)?;
-                }
-                tenant.lock().drop_ended()?;
-            }
-            tenant.lock().state.forget_spent();
-        }
-        Ok(())
-    }
-
-    /// Writes a snapshot now and drops the log before it.
-    pub fn snapshot(&self) {
-        self.snapshot_with(&mut self.upkeep.lock());
-    }
-
-    fn snapshot_with(&self, upkeep: &mut Upkeep) {
-        let before = self.logged_bytes.load(Ordering::Relaxed);
-        let written =
-            snapshot::write(&*self.env.fs, &*self.env.random, &self.hub_dir(), &self.log, &self.all());
-        match written.and_then(|(lsn, bytes)| self.log.drop_through(lsn).map(|()| bytes)) {
-            Ok(bytes) => {
-                self.metrics.snapshots.inc();
-                self.logged_bytes.fetch_sub(before, Ordering::Relaxed);
-                // Writing more snapshot than log would be the larger cost.
-                upkeep.snapshot_at_bytes = bytes;
-            }
-            Err(e) => {
-                self.metrics.snapshot_failures.inc();
-                tracing::error!(error = %e, "a snapshot could not be written; the log is kept instead");
-                upkeep.snapshot_at_bytes = before + self.options.snapshot_after_bytes;
-            }
-        }
-    }
-
-    fn watch_free_space(&self) {
-        let Ok(free) = self.env.fs.available_bytes(&self.options.dir) else { return };
-        let full = free < self.options.reserve_bytes;
-        if full != self.read_only.swap(full, Ordering::Relaxed) {
-            if full {
-                tracing::error!(
-                    free_mib = free >> 20,
-                    "the disk is nearly full: writes are refused until space is free"
-                );
-            } else {
-                tracing::info!(free_mib = free >> 20, "there is space again: writes are taken");
-            }
-        }
-        self.metrics.read_only.set(i64::from(full));
-    }
-
-    /// Deletes the local blocks that ended before the retention, counted from the tenant's newest sample.
-    fn retain(&self, tenant: &TenantHead) -> Result<()> {
-        if self.options.retention_ms == 0 {
-            return Ok(());
-        }
-        let mut inner = tenant.lock();
-        let newest = inner
-            .blocks
-            .iter()
-            .map(|b| b.meta().max_time_ms)
-            .max()
-            .unwrap_or(i64::MIN)
-            .max(inner.state.newest_ms);
-        let oldest = newest.saturating_sub(self.options.retention_ms);
-        let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut inner.blocks).into_iter().partition(|b| b.meta().max_time_ms <= oldest);
-        inner.blocks = kept;
-        drop(inner);
-        for block in gone {
-            crate::deletions::log(&self.env, &self.hub_dir(), &tenant.name, block.meta(), "retention")?;
-            tenant.dir.delete(block.meta().ulid)?;
-        }
-        Ok(())
     }
 }

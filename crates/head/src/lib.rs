@@ -30,6 +30,7 @@ mod snapshot;
 mod state;
 mod stats;
 mod tenant;
+mod upkeep;
 
 pub use append::{Appended, SeriesLimits, SeriesPolicy};
 pub use head::{Env, Head, HeadOptions, TenantInfo};

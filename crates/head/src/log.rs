@@ -12,13 +12,14 @@ mod segment;
 
 pub(crate) use segment::{Replayed, SegmentName, replay};
 
-use crate::frame::Framing;
+use crate::frame::{FRAME_HEAD_BYTES, Framing};
 use nilometer_env::{File, Fs, Random};
 use nilometer_model::{Error, Result};
 use parking_lot::{Condvar, Mutex};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -28,7 +29,10 @@ pub(crate) const MAGIC: [u8; 4] = *b"NWAL";
 const SEGMENT_BYTES: u64 = 32 << 20;
 
 /// What may wait for the disk; beyond it writes are refused.
-const MAX_WAITING_BYTES: usize = 128 << 20;
+const MAX_WAITING_BYTES: usize = 64 << 20;
+
+/// So much goes to the system at a time.
+const APPEND_BYTES: usize = 1 << 20;
 
 pub(crate) type Lsn = u64;
 
@@ -46,6 +50,8 @@ pub(crate) struct Log {
     dir: PathBuf,
     waiting: Mutex<Bodies>,
     arrived: Condvar,
+    /// What a failed flush left for the next, in bytes.
+    left_bytes: AtomicUsize,
     writer: Mutex<Writer>,
     progress: watch::Sender<Progress>,
 }
@@ -83,7 +89,6 @@ impl Log {
     /// Goes on behind the old segments in a new one.
     pub(crate) fn new(fs: Arc<dyn Fs>, random: Arc<dyn Random>, dir: &Path, old: &Replayed) -> Self {
         let (last_lsn, segments) = (old.last_lsn, old.segments.clone());
-        let next_segment = segments.last().map_or(1, |(name, _)| name.0 + 1);
         let progress = Progress { durable: last_lsn, failed: 0 };
         Log {
             fs,
@@ -91,9 +96,10 @@ impl Log {
             dir: dir.to_owned(),
             waiting: Mutex::new(Bodies { next: last_lsn + 1, first: last_lsn + 1, ..Bodies::default() }),
             arrived: Condvar::new(),
+            left_bytes: AtomicUsize::new(0),
             writer: Mutex::new(Writer {
                 open: None,
-                next_segment,
+                next_segment: old.next_segment.max(1),
                 segments,
                 undurable: Bodies::default(),
                 framed: Vec::new(),
@@ -123,7 +129,7 @@ impl Log {
 
     /// Refuses when too much waits for the disk already.
     pub(crate) fn admit(&self) -> Result<()> {
-        let waiting = self.waiting.lock().bytes.len();
+        let waiting = self.waiting.lock().bytes.len() + self.left_bytes.load(Ordering::Relaxed);
         if waiting > MAX_WAITING_BYTES {
             return Err(Error::unavailable(format!(
                 "the disk does not keep up: {} MiB wait to be logged (limit {} MiB); retry later",
@@ -174,6 +180,7 @@ impl Log {
         match self.write(&mut writer) {
             Ok(()) => {
                 writer.undurable.clear();
+                self.left_bytes.store(0, Ordering::Relaxed);
                 if std::mem::take(&mut writer.suspect) {
                     // Left where it is, it costs the next start a copy of the log.
                     let _ = self.fs.remove_file(&self.dir.join(segment::SUSPECT));
@@ -183,9 +190,12 @@ impl Log {
             }
             Err(e) => {
                 // What the failed segment holds of these may be lost: they go first into the next one.
-                writer.open = None;
-                if !std::mem::replace(&mut writer.suspect, true) {
-                    let _ = self.fs.create(&self.dir.join(segment::SUSPECT));
+                self.left_bytes.store(writer.undurable.bytes.len(), Ordering::Relaxed);
+                self.give_up_segment(&mut writer);
+                let marker = self.dir.join(segment::SUSPECT);
+                writer.suspect = true;
+                if !self.fs.exists(&marker) {
+                    let _ = self.fs.create(&marker);
                 }
                 self.progress.send_modify(|p| p.failed = last);
                 Err(Error::io(format!("writing the log in {}", self.dir.display()), e))
@@ -221,12 +231,16 @@ impl Log {
             *last = undurable.last();
         }
         framed.clear();
-        framed.shrink_to(4 << 20);
+        framed.shrink_to(2 * APPEND_BYTES);
         for (_, body) in undurable.iter() {
-            segment.framing.push(framed, segment.len + framed.len() as u64, body);
+            segment.framing.push(framed, segment.len, body);
+            segment.len += (FRAME_HEAD_BYTES + body.len()) as u64;
+            if framed.len() >= APPEND_BYTES {
+                segment.file.append(framed)?;
+                framed.clear();
+            }
         }
         segment.file.append(framed)?;
-        segment.len += framed.len() as u64;
         segment.file.sync()?;
         if !segment.named {
             self.fs.sync_dir(&self.dir)?;
@@ -235,12 +249,25 @@ impl Log {
         Ok(())
     }
 
+    /// A segment that failed is never written again; one that holds nothing durable need not stay either.
+    fn give_up_segment(&self, writer: &mut Writer) {
+        if writer.open.take().is_some_and(|s| !s.named)
+            && let Some((name, _)) = writer.segments.last()
+            && self.fs.remove_file(&self.dir.join(name.to_string())).is_ok()
+        {
+            writer.segments.pop();
+        }
+    }
+
     fn new_segment(&self, writer: &mut Writer) -> io::Result<OpenSegment> {
         let name = SegmentName(writer.next_segment);
         // A number is used once, also when its file could not be made.
         writer.next_segment += 1;
-        let (framing, file) =
-            Framing::create(&*self.fs, &self.dir.join(name.to_string()), MAGIC, &*self.random)?;
+        let path = self.dir.join(name.to_string());
+        let (framing, file) = Framing::create(&*self.fs, &path, MAGIC, &*self.random).inspect_err(|_| {
+            // Half made; what is left of it holds nothing.
+            let _ = self.fs.remove_file(&path);
+        })?;
         writer.segments.push((name, 0));
         Ok(OpenSegment { framing, len: file.len()?, file, named: false })
     }

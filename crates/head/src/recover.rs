@@ -4,17 +4,21 @@
 //! number, and storing a sample that is there is nothing, so a body may come twice. What cannot be read is
 //! counted, named, and costs only itself.
 
+mod restore;
+
+use crate::chunks::FileLengths;
 use crate::index::KeyHasher;
 use crate::late::Sealed;
 use crate::log::{Lsn, Replayed, replay};
 use crate::ranges::Ranges;
 use crate::record::{self, Entry};
-use crate::snapshot::{self, Item};
+use crate::snapshot;
 use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use nilometer_chunk::Stamp;
 use nilometer_env::{Fs, Random};
 use nilometer_model::{Error, Labels, Result, Tenant, Ulid, Value};
+use restore::{Restored, Restoring};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -52,11 +56,12 @@ struct Returning {
     /// Series whose body in the snapshot is damaged.
     bare: BTreeSet<u64>,
     /// The snapshot's files of closed chunks; `None` where a snapshot should say and does not.
-    files: Option<BTreeMap<u32, u64>>,
-    /// Cuts that have not ended.
-    begun: BTreeSet<Cut>,
+    files: Option<FileLengths>,
     lost_samples: u64,
 }
+
+/// Closed chunks that reading the log makes are written when there are so many bytes of them.
+const MAX_WAITING_CHUNK_BYTES: usize = 1 << 20;
 
 type Tenants = BTreeMap<Tenant, Returning>;
 
@@ -69,7 +74,7 @@ impl Recovery<'_> {
         let restored = self.restore(&mut tenants)?;
         let mut damaged = restored.damaged;
         let wal = wal_dir(&self.hub_dir);
-        let replayed = replay(&*self.fs, &wal, |lsn, body| {
+        let mut replayed = replay(&*self.fs, &wal, |lsn, body| {
             record::read(body, |name, entry| {
                 if !tenants.contains_key(name) {
                     tenants.insert(name.clone(), self.open(name)?);
@@ -77,6 +82,8 @@ impl Recovery<'_> {
                 tenants.get_mut(name).map_or(Ok(()), |tenant| tenant.apply(lsn, entry, self.hasher))
             })
         })?;
+        // Numbers go on behind the snapshot's too: the log's end may be damaged, or gone.
+        replayed.last_lsn = replayed.last_lsn.max(restored.last_lsn);
         damaged.extend(replayed.damaged.iter().cloned());
         let mut series = 0;
         let mut heads = BTreeMap::new();
@@ -87,10 +94,11 @@ impl Recovery<'_> {
                     tenant.lost_samples
                 ));
             }
-            let inner = tenant.head.lock();
-            series += inner.state.series.len() as u64;
-            drop(inner);
-            tenant.wait_for_cuts_again();
+            let state = &mut tenant.head.lock_mut().state;
+            series += state.series.len() as u64;
+            state.find_uncut();
+            damaged
+                .extend(state.files.damaged().map(|path| format!("{} is damaged or gone", path.display())));
             heads.insert(name, Arc::new(tenant.head));
         }
         Ok(Recovered { tenants: heads, log: replayed, damaged, series })
@@ -112,94 +120,24 @@ impl Recovery<'_> {
             cuts_done: 0,
             renamed: HashMap::new(),
             bare: BTreeSet::new(),
-            files: Some(BTreeMap::new()),
-            begun: BTreeSet::new(),
+            files: Some(FileLengths::new()),
             lost_samples: 0,
         })
     }
 
-    fn restore(&self, tenants: &mut Tenants) -> Result<snapshot::Restored> {
-        let mut current: Option<Tenant> = None;
-        let mut named: VecDeque<(u64, Labels)> = VecDeque::new();
-        let mut ended: Vec<(Tenant, Cut)> = Vec::new();
-        let restored = snapshot::restore(&*self.fs, &self.hub_dir, |item| {
-            // Series come in the order in which they were named; who is passed over is damaged.
-            let reached = match &item {
-                Item::Series(series) => series.id,
-                _ => u64::MAX,
-            };
-            self.add_bare(current.as_ref().and_then(|name| tenants.get_mut(name)), &mut named, reached)?;
-            if let Item::Tenant(item) = item {
-                let name = item.name.clone();
-                if current.as_ref() == Some(&name) {
-                    return Ok(());
-                }
-                let mut tenant = match tenants.remove(&name) {
-                    Some(tenant) => tenant,
-                    None => self.open(&name)?,
-                };
-                tenant.cuts_done = item.lsn;
-                let state = &mut tenant.head.lock_mut().state;
-                ended.extend(item.put_into(state).into_iter().map(|e| (name.clone(), e)));
-                tenant.known_below = state.next_id;
-                tenant.files = None;
-                tenants.insert(name.clone(), tenant);
-                current = Some(name);
-                return Ok(());
-            }
-            let tenant = current.as_ref().and_then(|name| tenants.get_mut(name));
-            let tenant =
-                tenant.ok_or_else(|| Error::invalid("it belongs to a tenant whose own record is damaged"))?;
-            let state = &mut tenant.head.lock_mut().state;
-            match item {
-                Item::Series(series) => {
-                    let lsn = series.lsn;
-                    named.pop_front_if(|(id, _)| *id == series.id);
-                    series.put_into(state, self.hasher)?;
-                    tenant.done.push(lsn);
-                }
-                Item::Files(lengths) => tenant.files = Some(lengths),
-                Item::Labels(labels) => named = labels.into(),
-                Item::Exemplar(labels, exemplar) => {
-                    state.extras.add_exemplar(&labels, exemplar);
-                }
-                Item::Metadata(family, metadata) => {
-                    state.extras.set_metadata(&family, metadata);
-                }
-                Item::Tenant(_) => {}
-            }
-            Ok(())
-        })?;
-        self.add_bare(current.as_ref().and_then(|name| tenants.get_mut(name)), &mut named, u64::MAX)?;
-        for tenant in tenants.values_mut() {
-            if let Some(lengths) = tenant.files.take() {
-                tenant.head.lock_mut().state.files.keep_only(&lengths)?;
-            }
-            tenant.find_chunks_of_bare()?;
-        }
-        for (name, ended) in ended {
-            if let Some(tenant) = tenants.get_mut(&name) {
-                tenant.head.lock_mut().state.drop_cut(ended)?;
-            }
-        }
-        Ok(restored)
-    }
-
-    /// Adds the named series with ids below `reached`, of which nothing but their labels could be read.
-    fn add_bare(
-        &self,
-        tenant: Option<&mut Returning>,
-        named: &mut VecDeque<(u64, Labels)>,
-        reached: u64,
-    ) -> Result<()> {
-        let Some(tenant) = tenant else { return Ok(()) };
-        while let Some((id, labels)) = named.pop_front_if(|(id, _)| *id < reached) {
-            let key = self.hasher.key_of(&labels);
-            tenant.head.lock_mut().state.add_series(key, &labels, id);
-            tenant.done.push(0);
-            tenant.bare.insert(id);
-        }
-        Ok(())
+    /// Brings back what the newest snapshot has.
+    fn restore(&self, tenants: &mut Tenants) -> Result<Restored> {
+        let mut restoring = Restoring {
+            recovery: self,
+            tenants,
+            names: BTreeMap::new(),
+            ended: Vec::new(),
+            at: 0,
+            named: VecDeque::new(),
+            last_lsn: 0,
+        };
+        let found = snapshot::restore(&*self.fs, &self.hub_dir, |tenant, item| restoring.take(tenant, item))?;
+        restoring.finish(found.damaged)
     }
 }
 
@@ -209,6 +147,11 @@ pub(crate) fn wal_dir(hub_dir: &Path) -> PathBuf {
 
 impl Returning {
     fn apply(&mut self, lsn: Lsn, entry: Entry<'_>, hasher: &KeyHasher) -> Result<()> {
+        let files = &mut self.head.lock_mut().state.files;
+        if files.waiting_bytes() > MAX_WAITING_CHUNK_BYTES {
+            // On a full disk they wait in memory; the log still has them.
+            let _ = files.write();
+        }
         match entry {
             Entry::Series { id, labels } => self.series(id, &labels, hasher),
             Entry::Float { id, t_ms, v } => self.sample(lsn, id, Stamp::at(t_ms), Value::Float(v)),
@@ -218,7 +161,6 @@ impl Returning {
                 let done = &self.done;
                 let state = &mut self.head.lock_mut().state;
                 state.begin_cut(cut, |slot| done.get(slot).is_some_and(|&d| d >= lsn));
-                self.begun.insert(cut);
                 Ok(())
             }
             Entry::CutEnded { cut, block } => self.cut_ended(cut, block),
@@ -304,7 +246,6 @@ impl Returning {
     }
 
     fn cut_ended(&mut self, cut: Cut, block: Option<&[u8; 16]>) -> Result<()> {
-        self.begun.remove(&cut);
         let inner = self.head.lock_mut();
         let ulid = block.map(|bytes| Ulid::from_bytes(*bytes));
         match ulid {
@@ -314,14 +255,6 @@ impl Returning {
                 Ok(())
             }
             _ => inner.state.drop_cut(cut),
-        }
-    }
-
-    /// Ranges whose cut was under way are to be cut again.
-    fn wait_for_cuts_again(&mut self) {
-        let state = &mut self.head.lock_mut().state;
-        for cut in std::mem::take(&mut self.begun) {
-            state.abandon_cut(cut);
         }
     }
 }

@@ -102,7 +102,7 @@ fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -
             pos = rest.next()?;
         }
         // A file that is gone was cut, with all that is before it.
-        if pos.is_none() || files.range_start_ms(pos).is_none() {
+        if pos.is_none() || (files.range_start_ms(pos).is_none() && !files.is_damaged(pos)) {
             return None;
         }
         let closed = files.get(pos).and_then(|closed| match closed.series == id {
@@ -114,7 +114,14 @@ fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -
         });
         match &closed {
             Ok(closed) => (pos, before_ms) = (closed.previous, closed.packed.range.min_ms),
-            Err(_) if searched.is_none() => searched = Some(search(files, id, before_ms).into_iter()),
+            Err(e) if e.is_passing() => pos = ChunkPos::NONE,
+            Err(_) if searched.is_none() => match search(files, id, before_ms) {
+                Ok(found) => searched = Some(found.into_iter()),
+                Err(e) => {
+                    pos = ChunkPos::NONE;
+                    return Some(Err(e));
+                }
+            },
             Err(_) => {}
         }
         Some(closed)
@@ -128,9 +135,9 @@ fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -
 }
 
 /// Where a series' whole chunks before a time are, newest first.
-fn search(files: &ChunkFiles, id: u64, before_ms: i64) -> Vec<ChunkPos> {
-    let mut found = files.of_series(|series| series == id).unwrap_or_default();
+fn search(files: &ChunkFiles, id: u64, before_ms: i64) -> Result<Vec<ChunkPos>> {
+    let mut found = files.of_series(|series| series == id)?;
     found.retain(|(_, range, _)| range.max_ms < before_ms);
     found.sort_by_key(|(_, range, _)| std::cmp::Reverse(range.max_ms));
-    found.into_iter().map(|(_, _, pos)| pos).collect()
+    Ok(found.into_iter().map(|(_, _, pos)| pos).collect())
 }

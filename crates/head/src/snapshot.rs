@@ -5,24 +5,26 @@
 //! true for its series; reading the log again leaves out what a series has already. The folder is named and
 //! its predecessor removed only when everything in it, and the closed chunks that it points to, are durable.
 //!
-//! Frame files (`frame.rs`) in `snapshot-<n>/<part>.snap`, with bodies
+//! Frame files (`frame.rs`) in `snapshot-<n>/<part>.snap`. Each body begins with its kind and the number
+//! that its tenant has in this snapshot (`<uv>`); the bodies of a tenant stand together, but for its own
+//! record, which stands again in the last part, where it is looked for first.
 //!
 //! ```text
-//! 1 tenant    (twice) name, lsn <uv>, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
-//!             ended cuts (count <uv>, (id <uv>, start <v>, end <v>)…), uncut ranges (count <uv>, start <v>…)
+//! 1 tenant    name, lsn <uv>, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
+//!             ended cuts (count <uv>, (id <uv>, start <v>, end <v>)…)
 //! 2 series    lsn <uv>, id <uv>, labels, chain u64, chunk, late samples (count <uv>, chunk…),
-//!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)        of the tenant before
-//! 3 exemplar  series labels, exemplar                                                  of the tenant before
-//! 4 metadata  family, type u8, help, unit                                              of the tenant before
+//!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)
+//! 3 exemplar  series labels, exemplar
+//! 4 metadata  family, type u8, help, unit
 //! 5 labels    (id <uv>, labels)…, packed by snappy: a second copy, for the series that follow
-//! 6 files     (number u32, length u64)… of closed chunks, behind all else               of the tenant before
+//! 6 files     (number u32, start of its range <v>, length u64)… of closed chunks, behind all else
 //! chunk       0, or encoding u8, min <v>, max <v>, data <len, bytes>
 //! ```
 
 mod read;
 mod write;
 
-pub(crate) use read::{Item, Restored, restore, take_item};
+pub(crate) use read::{Item, restore, take_item};
 pub(crate) use write::write;
 
 use crate::codec::{Reader, put_bytes, put_varint};
@@ -46,8 +48,9 @@ const TMP: &str = "snapshot.tmp";
 /// The finished snapshots in a folder, oldest first.
 fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>> {
     let entries = fs.read_dir(dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))?;
-    let mut numbers: Vec<u64> =
-        entries.iter().filter_map(|e| e.name.strip_prefix(PREFIX)?.parse().ok()).collect();
+    let number =
+        |name: &str| name.strip_prefix(PREFIX)?.parse().ok().filter(|n| format!("{PREFIX}{n}") == name);
+    let mut numbers: Vec<u64> = entries.iter().filter_map(|e| number(&e.name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
 }

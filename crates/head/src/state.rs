@@ -36,6 +36,8 @@ pub(crate) struct Cuts {
     pub(crate) last_id: u64,
     /// The one under way.
     pub(crate) begun: Option<Cut>,
+    /// Ranges of which one did not come to its end.
+    pub(crate) interrupted: BTreeSet<i64>,
     /// Their block is visible; their samples leave memory when no reader from before is left.
     pub(crate) ended: Vec<Cut>,
 }
@@ -137,6 +139,7 @@ impl State {
         self.cut_through_ms = self.cut_through_ms.max(cut.end_ms);
         self.cuts.last_id = self.cuts.last_id.max(cut.id);
         self.uncut.remove(&cut.start_ms);
+        self.cuts.interrupted.remove(&cut.start_ms);
         self.cuts.begun = Some(cut);
         let goes_on = cut.end_ms <= range.max_ms;
         for (slot, series) in self.series.iter_mut().enumerate() {
@@ -157,6 +160,24 @@ impl State {
     pub(crate) fn abandon_cut(&mut self, cut: Cut) {
         self.uncut.insert(cut.start_ms);
         self.cuts.begun = None;
+        self.cuts.interrupted.insert(cut.start_ms);
+    }
+
+    /// After a start, when no cut is under way and none has ended: whatever is in memory is in no block.
+    pub(crate) fn find_uncut(&mut self) {
+        self.cuts.begun = None;
+        let ranges = self.ranges;
+        let in_files = self.files.range_starts().filter(|&start| ranges.end(start) > self.dropped_through_ms);
+        self.uncut = in_files.collect();
+        for series in &self.series {
+            self.uncut.extend(series.open.range().map(|r| ranges.start(r.min_ms)));
+            let Some(late) = &series.late else { continue };
+            self.uncut.extend(late.samples.iter().map(|(at, _)| ranges.start(at.t_ms)));
+            self.uncut.extend(late.sealed.iter().map(|s| ranges.start(s.range.min_ms)));
+        }
+        let was_begun =
+            |start: &i64| (self.dropped_through_ms + 1..=self.cut_through_ms).contains(&ranges.end(*start));
+        self.cuts.interrupted = self.uncut.iter().copied().filter(was_begun).collect();
     }
 
     /// The cut's block is visible.

@@ -7,7 +7,7 @@ use crate::select::HeadView;
 use crate::state::{Cut, State};
 use nilometer_block::{Block, BlockDir};
 use nilometer_env::{Fs, Random};
-use nilometer_model::{Labels, Matcher, Result, Tenant, TimeRange, Value};
+use nilometer_model::{Error, Labels, Matcher, Result, Tenant, TimeRange, Value};
 use nilometer_storage::{BoxFuture, Exemplars, LabelQuery, Merged, Names, Queryable, Select, SeriesStream};
 use parking_lot::{Mutex, MutexGuard};
 use std::path::Path;
@@ -30,6 +30,11 @@ pub(crate) struct Inner {
     leaving: Vec<(Cut, Weak<()>)>,
     /// Process time of the last request.
     pub(crate) last_write: Duration,
+    /// Cuts that failed since one succeeded, and when another may be tried, in process time.
+    pub(crate) failed_cuts: u32,
+    pub(crate) no_cut_before: Duration,
+    /// Memory is being changed; where nobody is at it, a panic has left it half changed.
+    pub(crate) changing: bool,
     /// Of the label policy that the table of keys was filled under.
     pub(crate) policy_generation: u64,
 }
@@ -43,7 +48,7 @@ impl TenantHead {
         hub_dir: &Path,
         ranges: Ranges,
     ) -> Result<Self> {
-        let chunks_dir = hub_dir.join(name.as_str()).join("chunks");
+        let chunks_dir = hub_dir.join("tenants").join(name.as_str()).join("chunks");
         let files = ChunkFiles::open(fs.clone(), random.clone(), &chunks_dir)?;
         let dir = BlockDir::new(fs.clone(), blocks_dir.join(name.as_str()));
         let mut blocks = Vec::new();
@@ -65,6 +70,9 @@ impl TenantHead {
             readers: Arc::new(()),
             leaving: Vec::new(),
             last_write: Duration::ZERO,
+            failed_cuts: 0,
+            no_cut_before: Duration::ZERO,
+            changing: false,
             policy_generation: 0,
         };
         Ok(TenantHead { name, dir, inner: Mutex::new(inner) })
@@ -104,11 +112,26 @@ impl Inner {
     /// Lets go of what ended cuts took, as soon as nobody reads it any more.
     pub(crate) fn drop_ended(&mut self) -> Result<bool> {
         // In order: who reads a later range from memory may read the ones before it too.
-        let gone = self.leaving.iter().take_while(|(_, readers)| readers.strong_count() == 0).count();
-        for (cut, _) in self.leaving.drain(..gone).collect::<Vec<_>>() {
-            self.state.drop_cut(cut)?;
+        let mut any = false;
+        while let Some((cut, readers)) = self.leaving.first()
+            && readers.strong_count() == 0
+        {
+            self.state.drop_cut(*cut)?;
+            self.leaving.remove(0);
+            any = true;
         }
-        Ok(gone > 0)
+        Ok(any)
+    }
+
+    /// Refuses to go on with what a panic left half changed: the log has all that was acknowledged.
+    pub(crate) fn check_sound(&self, tenant: &Tenant) -> Result<()> {
+        if !self.changing {
+            return Ok(());
+        }
+        Err(Error::unavailable(format!(
+            "a bug of this hub broke off a change to the memory of tenant {tenant}; its writes are refused until the \
+             hub is started again, which brings back all that was acknowledged; please report the panic in the log"
+        )))
     }
 }
 

@@ -1,6 +1,8 @@
 //! The head on a simulated disk, clock and random source, held against a model of what was sent.
 
 mod adopt;
+mod damage;
+mod faults;
 mod simulation;
 mod world;
 

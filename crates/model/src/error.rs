@@ -94,6 +94,11 @@ impl Error {
         &self.kind
     }
 
+    /// Whether the same may succeed later: what was read or written is not known to be wrong.
+    pub fn is_passing(&self) -> bool {
+        matches!(self.kind, Kind::Unavailable | Kind::Canceled)
+    }
+
     pub fn message(&self) -> &str {
         &self.message
     }

@@ -4,7 +4,7 @@
 
 use crate::flags::Serve;
 use crate::{log, threads};
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
 use nilometer_access::{Access, Parts, TenantLimits};
 use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
@@ -230,10 +230,14 @@ fn leave(hub: &Hub, flush: bool) -> Result<()> {
         hub.head.snapshot();
         return Ok(());
     }
-    // Ends only when no range is left uncut, and nobody writes any more.
-    hub.head.cut_everything().context(
-        "cutting everything into blocks (--flush-on-shutdown): start again and let it end before another program \
-         uses the directory",
+    // Nobody writes any more.
+    let cut = hub.head.cut_everything().map_err(anyhow::Error::from);
+    cut.and_then(
+        |()| if hub.head.is_flushed() { Ok(()) } else { Err(anyhow!("something is left in memory")) },
+    )
+    .context(
+        "cutting everything into blocks (--flush-on-shutdown): start again and let it end before another \
+             program uses the directory",
     )?;
     hub.head.snapshot();
     tracing::info!("everything is in blocks: another program can go on with them");

@@ -37,7 +37,23 @@ pub(crate) fn raise_file_limit() -> Option<u64> {
 
 /// Flushes what is appended, until the head is told to stop.
 pub(crate) fn log(head: Arc<Head>) -> std::io::Result<JoinHandle<()>> {
-    Builder::new().name("log".to_owned()).spawn(move || head.run_log())
+    Builder::new().name("log".to_owned()).spawn(move || {
+        let _end = EndOnPanic;
+        head.run_log();
+    })
+}
+
+/// Without the thread that holds it nothing works any more, and a new process brings back all that was
+/// acknowledged.
+struct EndOnPanic;
+
+impl Drop for EndOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!("a thread that the hub cannot do without ended in a panic: the process ends");
+            std::process::abort();
+        }
+    }
 }
 
 /// The thread that keeps house.
@@ -51,6 +67,7 @@ impl Upkeep {
         let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let theirs = stop.clone();
         let thread = Builder::new().name("upkeep".to_owned()).spawn(move || {
+            let _end = EndOnPanic;
             for round in 1u32.. {
                 hub.head.maintain();
                 hub.count_tenants();

@@ -17,6 +17,7 @@ use std::sync::Arc;
 pub struct Faults {
     pub sync_fails_one_in: u64,
     pub append_fails_one_in: u64,
+    pub read_fails_one_in: u64,
     /// All bytes that the disk can hold; 0 is no limit.
     pub capacity_bytes: u64,
 }
@@ -335,6 +336,9 @@ impl File for SimFile {
     }
 
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()> {
+        if self.fs.fails(self.fs.disk.lock().faults.read_fails_one_in) {
+            return Err(io::Error::other("simulated failure of a read"));
+        }
         let content = self.content.lock();
         let from = usize::try_from(offset).unwrap_or(usize::MAX);
         match from.checked_add(out.len()).and_then(|to| content.bytes.get(from..to)) {

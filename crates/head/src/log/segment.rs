@@ -34,6 +34,9 @@ pub(crate) struct Replayed {
     pub(crate) last_lsn: Lsn,
     /// Every segment, with the highest number of its whole bodies.
     pub(crate) segments: Vec<(SegmentName, Lsn)>,
+    /// The number that no segment has had.
+    pub(crate) next_segment: u64,
+    pub(crate) bytes: u64,
     pub(crate) bodies: u64,
     /// Damage in the middle of a segment, each said in words.
     pub(crate) damaged: Vec<String>,
@@ -49,8 +52,10 @@ pub(crate) fn replay(
 ) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     let suspect = fs.exists(&dir.join(SUSPECT));
-    for segment in segments(fs, dir)? {
-        replayed.segments.push((segment, 0));
+    let names = segments(fs, dir)?;
+    let newest = names.last().copied();
+    replayed.next_segment = newest.map_or(1, |name| name.0 + 1);
+    for segment in names {
         let path = dir.join(segment.to_string());
         let bytes = read_durable(fs, &path, suspect)
             .map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
@@ -58,15 +63,22 @@ pub(crate) fn replay(
             Ok(Some(framing)) => framing,
             Ok(None) => {
                 replayed.tails.push(format!("{} was never begun ({} bytes)", path.display(), bytes.len()));
+                replayed.segments.push((segment, 0));
                 continue;
             }
-            // Both heads are damaged: a file that was torn before its first sync.
+            // The newest one may be a file that was torn before its first sync. Neither is ever removed.
             Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => {
-                replayed.tails.push(e.to_string());
+                let torn = suspect || Some(segment) == newest;
+                let found = if torn { &mut replayed.tails } else { &mut replayed.damaged };
+                found.push(format!("{e}; it is put aside"));
+                let aside = path.with_extension("wal.unreadable");
+                fs.rename(&path, &aside).map_err(|e| Error::io(format!("renaming {}", path.display()), e))?;
                 continue;
             }
             Err(e) => return Err(e),
         };
+        replayed.segments.push((segment, 0));
+        replayed.bytes += bytes.len() as u64;
         for found in Frames::new(framing, &bytes) {
             let place = |offset, bytes| format!("{} at byte {offset}, {bytes} bytes", path.display());
             match found {
@@ -82,6 +94,10 @@ pub(crate) fn replay(
                     }
                     replayed.bodies += 1;
                     if let Err(e) = apply(lsn, rest) {
+                        // A disk that does not answer now is no reason to leave samples out.
+                        if e.is_passing() {
+                            return Err(e);
+                        }
                         replayed.damaged.push(format!("{}: {e}", place(offset, body.len() as u64)));
                     }
                 }

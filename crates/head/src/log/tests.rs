@@ -69,6 +69,8 @@ proptest! {
 fn a_failed_sync_refuses_and_the_next_segment_has_all() {
     let fs = SimFs::new(3);
     let (log, _, _) = open(&fs, 3);
+    log.push(|out| out.extend_from_slice(b"zero"));
+    log.flush().unwrap();
     let first = log.push(|out| out.extend_from_slice(b"one"));
     fs.set_faults(Faults { sync_fails_one_in: 1, ..Faults::default() });
     assert!(log.flush().is_err());
@@ -80,6 +82,6 @@ fn a_failed_sync_refuses_and_the_next_segment_has_all() {
     futures::executor::block_on(log.durable(second)).unwrap();
     fs.crash();
     let (_, bodies, replayed) = open(&fs, 4);
-    assert_eq!(bodies.into_values().collect::<Vec<_>>(), [b"one", b"two"]);
-    assert_eq!(replayed.segments.len(), 2);
+    assert_eq!(bodies.into_values().collect::<Vec<_>>(), [&b"zero"[..], b"one", b"two"]);
+    assert_eq!(replayed.segments.len(), 2, "the failed one, and one after it");
 }

@@ -1,7 +1,7 @@
 //! Reading a snapshot at start.
 
 use super::{EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk};
-use crate::chunks::ChunkPos;
+use crate::chunks::{ChunkPos, FileLengths};
 use crate::codec::Reader;
 use crate::frame::{Found, Frames, Framing};
 use crate::index::KeyHasher;
@@ -13,17 +13,15 @@ use crate::state::{Cut, State};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Exemplar, Labels, Metadata, Result, Tenant, TimeRange};
 use nilometer_wire::snappy::{Buffer, decompress};
-use std::collections::BTreeMap;
 use std::path::Path;
 
 /// What is wrong in a snapshot, said in words; whatever else is in it was given.
 #[derive(Debug, Default)]
 pub(crate) struct Restored {
     pub(crate) damaged: Vec<String>,
-    pub(crate) series: u64,
 }
 
-/// One body of a snapshot; those that belong to a tenant follow its own.
+/// One body of a snapshot, which belongs to a tenant of it.
 pub(crate) enum Item {
     Tenant(TenantItem),
     Series(Box<SeriesItem>),
@@ -31,8 +29,8 @@ pub(crate) enum Item {
     Labels(Vec<(u64, Labels)>),
     Exemplar(Labels, Exemplar),
     Metadata(String, Metadata),
-    /// How long each file of closed chunks was.
-    Files(BTreeMap<u32, u64>),
+    /// The files of closed chunks that there were.
+    Files(FileLengths),
 }
 
 pub(crate) struct TenantItem {
@@ -45,7 +43,6 @@ pub(crate) struct TenantItem {
     dropped_through_ms: i64,
     last_cut: u64,
     ended: Vec<Cut>,
-    uncut: Vec<i64>,
 }
 
 pub(crate) struct SeriesItem {
@@ -59,8 +56,13 @@ pub(crate) struct SeriesItem {
     sealed: Vec<Sealed>,
 }
 
-/// Gives all bodies of the newest snapshot; removes what an unfinished one left.
-pub(crate) fn restore(fs: &dyn Fs, dir: &Path, mut give: impl FnMut(Item) -> Result<()>) -> Result<Restored> {
+/// Gives all bodies of the newest snapshot, each with the number of its tenant, the tenants' own records first;
+/// removes what an unfinished one left.
+pub(crate) fn restore(
+    fs: &dyn Fs,
+    dir: &Path,
+    mut give: impl FnMut(u64, Item) -> Result<()>,
+) -> Result<Restored> {
     let mut restored = Restored::default();
     let tmp = dir.join(TMP);
     if fs.exists(&tmp) {
@@ -68,7 +70,11 @@ pub(crate) fn restore(fs: &dyn Fs, dir: &Path, mut give: impl FnMut(Item) -> Res
     }
     let Some(newest) = list(fs, dir)?.pop() else { return Ok(restored) };
     let dir = dir.join(format!("{PREFIX}{newest}"));
-    let entries = fs.read_dir(&dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))?;
+    let mut entries = fs.read_dir(&dir).map_err(|e| Error::io(format!("listing {}", dir.display()), e))?;
+    // The last part has what all others need.
+    if !entries.is_empty() {
+        entries.rotate_right(1);
+    }
     for entry in entries {
         let path = dir.join(&entry.name);
         let bytes = fs.read(&path).map_err(|e| Error::io(format!("reading {}", path.display()), e))?;
@@ -78,29 +84,34 @@ pub(crate) fn restore(fs: &dyn Fs, dir: &Path, mut give: impl FnMut(Item) -> Res
         };
         for found in Frames::new(framing, &bytes) {
             let (offset, broken) = match found {
-                Found::Body { offset, body } => (offset, take_item(body).and_then(&mut give).err()),
+                Found::Body { offset, body } => {
+                    (offset, take_item(body).and_then(|(tenant, item)| give(tenant, item)).err())
+                }
                 Found::Damaged { offset, bytes } | Found::Tail { offset, bytes } => {
                     (offset, Some(Error::invalid(format!("{bytes} bytes are damaged"))))
                 }
             };
             match broken {
+                // A disk that does not answer now is no reason to leave anything out.
+                Some(e) if e.is_passing() => return Err(e),
                 Some(e) => restored.damaged.push(format!("{} at byte {offset}: {e}", path.display())),
-                None => restored.series += 1,
+                None => {}
             }
         }
     }
     Ok(restored)
 }
 
-pub(crate) fn take_item(body: &[u8]) -> Result<Item> {
+pub(crate) fn take_item(body: &[u8]) -> Result<(u64, Item)> {
     let mut from = Reader(body);
-    Ok(match from.u8()? {
+    let (kind, tenant) = (from.u8()?, from.uvarint()?);
+    let item = match kind {
         TENANT => Item::Tenant(take_tenant(&mut from)?),
         SERIES => Item::Series(Box::new(take_series(&mut from)?)),
         FILES => {
-            let mut lengths = BTreeMap::new();
+            let mut lengths = FileLengths::new();
             while !from.is_done() {
-                lengths.insert(u32::from_le_bytes(*from.array()?), from.u64()?);
+                lengths.insert(u32::from_le_bytes(*from.array()?), (from.varint()?, from.u64()?));
             }
             Item::Files(lengths)
         }
@@ -111,7 +122,8 @@ pub(crate) fn take_item(body: &[u8]) -> Result<Item> {
             Item::Metadata(family, metadata)
         }
         other => return Err(Error::invalid(format!("a snapshot has a body of the unknown kind {other}"))),
-    })
+    };
+    Ok((tenant, item))
 }
 
 /// A batch's labels, unpacked, are at most this.
@@ -137,13 +149,9 @@ fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
         dropped_through_ms: from.varint()?,
         last_cut: from.uvarint()?,
         ended: Vec::new(),
-        uncut: Vec::new(),
     };
     for _ in 0..from.uvarint()? {
         item.ended.push(take_cut(from)?);
-    }
-    for _ in 0..from.uvarint()? {
-        item.uncut.push(from.varint()?);
     }
     Ok(item)
 }
@@ -177,7 +185,6 @@ impl TenantItem {
         state.cut_through_ms = self.cut_through_ms;
         state.dropped_through_ms = self.dropped_through_ms;
         state.cuts.last_id = self.last_cut;
-        state.uncut = self.uncut.into_iter().collect();
         self.ended
     }
 }

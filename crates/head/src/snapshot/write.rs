@@ -19,38 +19,44 @@ const PART_BYTES: u64 = 16 << 20;
 /// Series that are packed under one holding of the lock.
 const BATCH_SERIES: usize = 256;
 
-/// Writes a snapshot of all tenants and removes the one before. Returns the number up to which the log is no
-/// longer needed, and how long the snapshot is in bytes.
+/// Writes a snapshot of all tenants and removes the one before. Returns how long it is in bytes.
 pub(crate) fn write(
     fs: &dyn Fs,
     random: &dyn Random,
     dir: &Path,
     log: &Log,
     tenants: &[Arc<TenantHead>],
-) -> Result<(Lsn, u64)> {
+) -> Result<u64> {
     let io = |e| Error::io(format!("writing a snapshot in {}", dir.display()), e);
     let tmp = dir.join(TMP);
     if fs.exists(&tmp) {
         fs.remove_dir_all(&tmp).map_err(io)?;
     }
     fs.create_dir_all(&tmp).map_err(io)?;
-    // Whatever is logged up to here is in memory, so it will be in the snapshot.
-    let lsn = log.last();
-    let mut parts = Parts { fs, random, dir: tmp.clone(), open: None, count: 0, bytes: 0, body: Vec::new() };
+    let mut parts =
+        Parts { fs, random, dir: tmp.clone(), open: None, count: 0, bytes: 0, ordinal: 0, body: Vec::new() };
+    let mut records = Vec::new();
     for tenant in tenants {
-        write_tenant(&mut parts, log, tenant)?;
+        parts.ordinal += 1;
+        records.push((parts.ordinal, write_tenant(&mut parts, log, tenant)?));
         // Positions in the snapshot point into these files.
         let mut inner = tenant.lock();
         inner.state.files.sync()?;
         let lengths = inner.state.files.lengths();
         drop(inner);
-        parts.frame(|body| {
-            body.push(FILES);
-            for (number, len) in &lengths {
+        parts.frame(FILES, |body| {
+            for (number, (start_ms, len)) in &lengths {
                 body.extend_from_slice(&number.to_le_bytes());
+                put_varint(body, *start_ms);
                 body.extend_from_slice(&len.to_le_bytes());
             }
         })?;
+    }
+    // Once more, far from the first ones: all else in a snapshot belongs to one of them.
+    parts.close().map_err(io)?;
+    for (ordinal, record) in records {
+        parts.ordinal = ordinal;
+        parts.frame(TENANT, |body| body.extend_from_slice(&record))?;
     }
     // It must not hold what a crash could take from the log: numbers would be given twice.
     log.flush()?;
@@ -63,25 +69,22 @@ pub(crate) fn write(
     for old in before {
         fs.remove_dir_all(&dir.join(format!("{PREFIX}{old}"))).map_err(io)?;
     }
-    Ok((lsn, parts.bytes))
+    Ok(parts.bytes)
 }
 
-fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result<()> {
+/// Gives the tenant's own record, to be written again.
+fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result<Vec<u8>> {
+    let mut record = Vec::new();
     let (mut next_id, end_id) = {
         let inner = tenant.lock();
-        // Twice: everything behind belongs to it.
-        for _ in 0..2 {
-            parts.frame(|body| put_tenant(body, &tenant.name, log.last(), &inner.state))?;
-        }
+        inner.check_sound(&tenant.name)?;
+        put_tenant(&mut record, &tenant.name, log.last(), &inner.state);
+        parts.frame(TENANT, |body| body.extend_from_slice(&record))?;
         for (family, metadata) in inner.state.extras.metadata() {
-            parts.frame(|body| {
-                body.push(METADATA);
-                put_metadata(body, family, metadata);
-            })?;
+            parts.frame(METADATA, |body| put_metadata(body, family, metadata))?;
         }
         for (labels, exemplar) in inner.state.extras.all_exemplars() {
-            parts.frame(|body| {
-                body.push(EXEMPLAR);
+            parts.frame(EXEMPLAR, |body| {
                 put_labels(body, labels);
                 put_exemplar(body, exemplar);
             })?;
@@ -102,15 +105,12 @@ fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result
         let Some((last, _)) = batch.last() else { break };
         next_id = last.id + 1;
         let copy = labels_copy(&batch)?;
-        parts.frame(|body| {
-            body.push(LABELS);
-            body.extend_from_slice(&copy);
-        })?;
+        parts.frame(LABELS, |body| body.extend_from_slice(&copy))?;
         for (series, labels) in &batch {
-            parts.frame(|body| put_series(body, lsn, series, labels))?;
+            parts.frame(SERIES, |body| put_series(body, lsn, series, labels))?;
         }
     }
-    Ok(())
+    Ok(record)
 }
 
 /// The names of a batch once more: where a series' own body is damaged, its later samples still have a home.
@@ -124,7 +124,6 @@ fn labels_copy(batch: &[(&Series, Labels)]) -> Result<Vec<u8>> {
 }
 
 fn put_tenant(body: &mut Vec<u8>, name: &Tenant, lsn: Lsn, state: &State) {
-    body.push(TENANT);
     put_bytes(body, name.as_str().as_bytes());
     put_uvarint(body, lsn);
     put_uvarint(body, state.next_id);
@@ -136,14 +135,9 @@ fn put_tenant(body: &mut Vec<u8>, name: &Tenant, lsn: Lsn, state: &State) {
     for ended in &state.cuts.ended {
         put_cut(body, *ended);
     }
-    put_uvarint(body, state.uncut.len() as u64);
-    for start_ms in &state.uncut {
-        put_varint(body, *start_ms);
-    }
 }
 
 fn put_series(body: &mut Vec<u8>, lsn: Lsn, series: &Series, labels: &Labels) {
-    body.push(SERIES);
     put_uvarint(body, lsn);
     put_uvarint(body, series.id);
     put_labels(body, labels);
@@ -173,6 +167,8 @@ struct Parts<'a> {
     open: Option<Part>,
     count: u32,
     bytes: u64,
+    /// Of the tenant that is being written.
+    ordinal: u64,
     body: Vec<u8>,
 }
 
@@ -184,8 +180,10 @@ struct Part {
 }
 
 impl Parts<'_> {
-    fn frame(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
+    fn frame(&mut self, kind: u8, write: impl FnOnce(&mut Vec<u8>)) -> Result<()> {
         self.body.clear();
+        self.body.push(kind);
+        put_uvarint(&mut self.body, self.ordinal);
         write(&mut self.body);
         self.put().map_err(|e| Error::io(format!("writing {}", self.dir.display()), e))
     }

@@ -74,6 +74,7 @@ impl Life {
         self.world.fs.set_faults(Faults {
             sync_fails_one_in: odds,
             append_fails_one_in: odds * 2,
+            read_fails_one_in: odds * 3,
             capacity_bytes: 0,
         });
     }
@@ -129,7 +130,10 @@ impl Life {
     }
 
     fn check(&self) {
-        let contents: Vec<Contents> = TENANTS.iter().map(|t| self.world.read(t)).collect();
+        self.check_contents(&TENANTS.map(|t| self.world.read(t)));
+    }
+
+    fn check_contents(&self, contents: &[Contents]) {
         let context = format!("seed {}, step {}", self.seed, self.steps);
         for ((tenant, labels, t), v) in &self.model.acknowledged {
             let stored = with_tenant(labels, *tenant);
@@ -245,6 +249,13 @@ fn flipped(seed: u64) {
         })
     });
     assert!(missing.len() <= 1 || of_one_request, "{context}: {missing:?}");
+    // What is acknowledged from now on is kept all the same.
+    life.model.acknowledged.clear();
+    for _ in 0..10 {
+        life.write();
+    }
+    life.world.crash();
+    life.check_contents(&TENANTS.map(|t| life.world.read_with_warnings(t).0));
 }
 
 /// What the first has and the second has not, or not so.

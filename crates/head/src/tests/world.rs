@@ -158,10 +158,30 @@ impl World {
         self.push_plain(tenant, Message::V2, &v2(sent))
     }
 
+    /// Under another policy than one that takes anything.
+    pub(super) fn push_with(
+        &self,
+        tenant: &str,
+        sent: &[SentSeries],
+        policy: &dyn SeriesPolicy,
+    ) -> Result<Appended> {
+        self.push_body(tenant, Message::V1, &v1(sent, &[]), policy)
+    }
+
     fn push_plain(&self, tenant: &str, message: Message, body: &[u8]) -> Result<Appended> {
+        self.push_body(tenant, message, body, &Anything)
+    }
+
+    fn push_body(
+        &self,
+        tenant: &str,
+        message: Message,
+        body: &[u8],
+        policy: &dyn SeriesPolicy,
+    ) -> Result<Appended> {
         let mut request = WriteRequest::default();
         request.read_plain(message, body, &Limits::default())?;
-        self.head().append(&Tenant::new(tenant)?, &request, &Anything)
+        self.head().append(&Tenant::new(tenant)?, &request, policy)
     }
 
     pub(super) fn read(&self, tenant: &str) -> Contents {
@@ -188,7 +208,10 @@ impl World {
         let mut contents = Contents::new();
         let mut last: Option<Labels> = None;
         let batches: Vec<_> = block_on(queryable.select(Select::new([], range)).collect());
-        let batches = batches.into_iter().map(|b| b.unwrap()).inspect(|b| warnings += b.warnings.len());
+        let batches = batches.into_iter().map(|b| b.unwrap()).inspect(|b| {
+            b.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            warnings += b.warnings.len();
+        });
         for series in batches.flat_map(|b| b.series) {
             assert!(last.is_none_or(|l| l < series.labels), "series are sorted and come once");
             last = Some(series.labels.clone());
