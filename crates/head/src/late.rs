@@ -3,7 +3,7 @@
 //! A few lie sorted in memory; when there are enough they are packed and put with the closed chunks. Rare, so
 //! each series that has any pays for a box and no other does.
 
-use crate::chunks::{ChunkFiles, ChunkPos};
+use crate::chunks::{ChunkFiles, ChunkPos, ClosedChunk};
 use crate::open::pack;
 use crate::ranges::Ranges;
 use nilometer_chunk::Stamp;
@@ -57,17 +57,19 @@ impl Late {
         }
     }
 
-    /// The value at a time, if it has one.
-    pub(crate) fn find(&self, t_ms: i64, files: &ChunkFiles) -> Result<Option<Value>> {
-        if let Ok(at) = self.samples.binary_search_by_key(&t_ms, |(s, _)| s.t_ms) {
-            return Ok(Some(self.samples[at].1.clone()));
-        }
-        for sealed in self.sealed.iter().filter(|s| s.range.contains(t_ms)) {
-            if let Some(found) = files.get(sealed.pos)?.packed.value_at(t_ms)? {
-                return Ok(Some(found));
-            }
-        }
-        Ok(None)
+    /// The value at a time among those in memory.
+    pub(crate) fn waiting_at(&self, t_ms: i64) -> Option<Value> {
+        let at = self.samples.binary_search_by_key(&t_ms, |(s, _)| s.t_ms).ok()?;
+        Some(self.samples[at].1.clone())
+    }
+
+    /// The chunks that may have a value at a time.
+    pub(crate) fn sealed_at<'f>(
+        &self,
+        t_ms: i64,
+        files: &'f ChunkFiles,
+    ) -> impl Iterator<Item = Result<ClosedChunk>> + use<'_, 'f> {
+        self.sealed.iter().filter(move |s| s.range.contains(t_ms)).map(|s| files.get(s.pos))
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {

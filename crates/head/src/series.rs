@@ -73,15 +73,21 @@ impl Series {
         {
             return Ok(Some(found));
         }
-        for closed in self.closed(TimeRange::new(t_ms, t_ms), since_ms, files) {
-            if let Some(found) = closed?.packed.value_at(t_ms)? {
-                return Ok(Some(found));
+        let closed = self.closed(TimeRange::new(t_ms, t_ms), since_ms, files);
+        let late = self.late.iter().flat_map(|late| late.sealed_at(t_ms, files));
+        if let Some(found) = self.late.as_ref().and_then(|late| late.waiting_at(t_ms)) {
+            return Ok(Some(found));
+        }
+        // What is damaged may hide the value, but another chunk may have it.
+        let mut hidden = Ok(None);
+        for chunk in closed.chain(late) {
+            match chunk.and_then(|c| c.packed.value_at(t_ms)) {
+                Ok(None) => {}
+                Err(e) if !e.is_passing() => hidden = Err(e),
+                decided => return decided,
             }
         }
-        match &self.late {
-            Some(late) => late.find(t_ms, files),
-            None => Ok(None),
-        }
+        hidden
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
