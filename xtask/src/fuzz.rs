@@ -7,6 +7,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -56,7 +57,12 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     );
     for target in &targets {
         build(target, sanitizer)?;
-        fuzz(&folder, target, sanitizer, seconds)?;
+        let mut command = command(target, sanitizer, u64::from(seconds))?;
+        shell::run(&mut command).with_context(|| {
+            format!(
+                "{target} ended early; an input that broke it is in fuzz/artifacts/{target}/: make it a test"
+            )
+        })?;
     }
     Ok(())
 }
@@ -76,12 +82,17 @@ fn parse<'a>(args: &[&'a str]) -> Result<(Option<&'a str>, u32)> {
     }
 }
 
-fn has_nightly() -> bool {
+/// All targets by name.
+pub(crate) fn targets() -> Result<BTreeSet<String>> {
+    files(&shell::root().join("fuzz"))
+}
+
+pub(crate) fn has_nightly() -> bool {
     let version = shell::output(shell::command("rustup").args(["run", NIGHTLY, "rustc", "--version"]));
     version.is_ok_and(|text| text.contains("nightly"))
 }
 
-fn build(target: &str, sanitizer: bool) -> Result<()> {
+pub(crate) fn build(target: &str, sanitizer: bool) -> Result<()> {
     let mut cargo = if sanitizer { shell::command("rustup") } else { shell::cargo_command() };
     if sanitizer {
         cargo.args(["run", NIGHTLY, "cargo"]);
@@ -108,8 +119,10 @@ fn target_dir(sanitizer: bool) -> &'static str {
     if sanitizer { "target/fuzz/asan" } else { "target/fuzz/plain" }
 }
 
-/// A crash leaves its input in `fuzz/artifacts/`; running the same command again starts from the corpus.
-fn fuzz(folder: &Path, target: &str, sanitizer: bool, seconds: u32) -> Result<()> {
+/// Runs a target that was built. A crash leaves its input in `fuzz/artifacts/`; running the same command again
+/// starts from the corpus.
+pub(crate) fn command(target: &str, sanitizer: bool, seconds: u64) -> Result<Command> {
+    let folder = shell::root().join("fuzz");
     let corpus = folder.join("corpus").join(target);
     let artifacts = folder.join("artifacts").join(target);
     fs::create_dir_all(&corpus).context("fuzz/corpus")?;
@@ -120,9 +133,7 @@ fn fuzz(folder: &Path, target: &str, sanitizer: bool, seconds: u32) -> Result<()
     command.arg(format!("-artifact_prefix={}/", artifacts.display()));
     command.arg(format!("-max_total_time={seconds}")).arg(format!("-max_len={MAX_INPUT_BYTES}"));
     command.arg(format!("-rss_limit_mb={MAX_MEMORY_MIB}")).args(["-timeout=10", "-print_final_stats=1"]);
-    shell::run(&mut command).with_context(|| {
-        format!("{target} ended early; an input that broke it is in fuzz/artifacts/{target}/: make it a test")
-    })
+    Ok(command)
 }
 
 fn compare(files: &BTreeSet<String>, bins: &BTreeSet<(String, String)>) -> Vec<String> {

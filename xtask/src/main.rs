@@ -15,6 +15,7 @@ mod shell;
 mod spdx;
 mod tiers;
 mod tools;
+mod torture;
 
 use anyhow::{Result, bail};
 
@@ -30,6 +31,7 @@ cargo xtask <command>
   demo                          the hub and two real Prometheus servers that push to it
   bench [--help]                the same load for the hub and its peers, as a table in bench/results
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
+  torture [--help]              the long runs: seeds, kills and fuzzing, with a summary in bench/results
   loc                           files and functions longer than the style guide's sizes
 ";
 
@@ -55,6 +57,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["loc"] => loc::run(),
+        ["torture", rest @ ..] => torture::run(rest),
         [] | ["help" | "-h" | "--help", ..] => {
             print!("{USAGE}");
             Ok(())
