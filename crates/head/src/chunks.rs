@@ -11,11 +11,15 @@
 //!
 //! `previous` is the position of the series' chunk before this one, so that memory holds one position a series.
 
-use crate::frame::{FILE_HEAD_BYTES, FRAME_HEAD_BYTES, Found, Frames, Framing};
+mod file;
+mod sync;
+
+use crate::frame::{Found, Frames, Framing};
 use crate::open::Packed;
+use file::ChunkFile;
 use nilometer_chunk::Encoding;
-use nilometer_env::{File, Fs, Random};
-use nilometer_model::{Error, Kind, Result, TimeRange};
+use nilometer_env::{Fs, Random};
+use nilometer_model::{Error, Result, TimeRange};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -25,9 +29,6 @@ const BODY_HEAD_BYTES: usize = 33;
 
 /// A file is left for another when it is longer.
 const FILE_BYTES: u64 = 1 << 30;
-
-/// What is read at first: a whole chunk, mostly.
-const READ_BYTES: usize = 512;
 
 /// Where a closed chunk is: the number of its file, and its offset there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -88,19 +89,6 @@ pub(crate) struct ChunkFiles {
     unnamed: bool,
 }
 
-struct ChunkFile {
-    range_start_ms: i64,
-    framing: Framing,
-    /// Made when first written, so that taking a chunk cannot fail.
-    file: Option<Arc<dyn File>>,
-    /// Length with what is not written yet.
-    len: u64,
-    waiting: Vec<u8>,
-    synced_len: u64,
-    /// A sync failed: what was written since the one before may never reach the disk, whatever later ones say.
-    lost_sync: bool,
-}
-
 impl ChunkFiles {
     /// Opens what is there; new chunks go to new files.
     pub(crate) fn open(fs: Arc<dyn Fs>, random: Arc<dyn Random>, dir: &Path) -> Result<Self> {
@@ -111,9 +99,9 @@ impl ChunkFiles {
                 let path = dir.join(&entry.name);
                 fs.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
             }
-            let Some((number, range_start_ms)) = parse_name(&entry.name) else { continue };
+            let Some((number, range_start_ms)) = file::parse_name(&entry.name) else { continue };
             let path = dir.join(&entry.name);
-            match open_file(&*fs, &path, range_start_ms)? {
+            match file::open(&*fs, &path, range_start_ms)? {
                 Some(file) => {
                     files.insert(number, file);
                 }
@@ -202,7 +190,7 @@ impl ChunkFiles {
     pub(crate) fn write(&mut self) -> Result<()> {
         let mut failed = Ok(());
         for (number, file) in self.files.iter_mut().filter(|(_, f)| !f.waiting.is_empty()) {
-            let path = || self.dir.join(name(*number, file.range_start_ms));
+            let path = || self.dir.join(file::name(*number, file.range_start_ms));
             let written = match &file.file {
                 Some(open) => open.append(&file.waiting),
                 None => self.fs.create(&path()).and_then(|new| {
@@ -229,30 +217,11 @@ impl ChunkFiles {
         failed
     }
 
-    /// Makes everything put before durable.
-    pub(crate) fn sync(&mut self) -> Result<()> {
-        self.write()?;
-        let failed = |e| Error::io(format!("syncing closed chunks in {}", self.dir.display()), e);
-        for (number, file) in self.files.iter_mut().filter(|(_, f)| f.synced_len < f.len) {
-            if file.lost_sync {
-                let path = self.dir.join(name(*number, file.range_start_ms));
-                file.write_anew(&*self.fs, &path).map_err(failed)?;
-            } else if let Some(open) = &file.file {
-                open.sync().inspect_err(|_| file.lost_sync = true).map_err(failed)?;
-            }
-            file.synced_len = file.len;
-        }
-        if self.unnamed {
-            self.fs.sync_dir(&self.dir).map_err(failed)?;
-            self.unnamed = false;
-        }
-        Ok(())
-    }
-
+    /// Begins to make everything put before durable: [`Syncing::run`] does it, without the tenant's lock, and
     pub(crate) fn get(&self, pos: ChunkPos) -> Result<ClosedChunk> {
         let gone = || match self.damaged.get(&pos.file()) {
             Some(&start_ms) => {
-                let path = self.dir.join(name(pos.file(), start_ms));
+                let path = self.dir.join(file::name(pos.file(), start_ms));
                 Error::corrupt(
                     path.display().to_string(),
                     pos.offset(),
@@ -264,7 +233,7 @@ impl ChunkFiles {
         let file = self.files.get(&pos.file()).ok_or_else(gone)?;
         let bytes = file.read(pos.offset()).map_err(|e| Error::io("reading a closed chunk", e))?;
         let corrupt = |what: &str| {
-            let path = self.dir.join(name(pos.file(), file.range_start_ms));
+            let path = self.dir.join(file::name(pos.file(), file.range_start_ms));
             Error::corrupt(path.display().to_string(), pos.offset(), what)
         };
         let body =
@@ -278,7 +247,7 @@ impl ChunkFiles {
 
     /// Files that cannot be read at all.
     pub(crate) fn damaged(&self) -> impl Iterator<Item = PathBuf> {
-        self.damaged.iter().map(|(number, start_ms)| self.dir.join(name(*number, *start_ms)))
+        self.damaged.iter().map(|(number, start_ms)| self.dir.join(file::name(*number, *start_ms)))
     }
 
     /// Forgets what is in no file of `lengths`, or behind its length there: chunks of a process that died
@@ -289,7 +258,7 @@ impl ChunkFiles {
             self.damaged.extract_if(.., |number, _| remove && !lengths.contains_key(number)).collect();
         for (number, start_ms) in unneeded {
             // A process that died while it made the file.
-            let path = self.dir.join(name(number, start_ms));
+            let path = self.dir.join(file::name(number, start_ms));
             self.fs.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
         }
         for (number, file) in &mut self.files {
@@ -297,7 +266,7 @@ impl ChunkFiles {
                 Some((_, len)) => file.len = file.len.min(*len),
                 None if !remove => {}
                 None => {
-                    let path = self.dir.join(name(*number, file.range_start_ms));
+                    let path = self.dir.join(file::name(*number, file.range_start_ms));
                     self.fs
                         .remove_file(&path)
                         .map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
@@ -338,7 +307,7 @@ impl ChunkFiles {
             if let Some(file) = self.files.remove(&number) {
                 self.taking.remove(&file.range_start_ms);
                 if file.file.is_some() {
-                    let path = self.dir.join(name(number, file.range_start_ms));
+                    let path = self.dir.join(file::name(number, file.range_start_ms));
                     self.fs
                         .remove_file(&path)
                         .map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
@@ -353,64 +322,6 @@ impl ChunkFiles {
     }
 }
 
-impl ChunkFile {
-    /// Puts a copy, synced, in the place of a file that cannot be trusted to become durable.
-    fn write_anew(&mut self, fs: &dyn Fs, path: &Path) -> std::io::Result<()> {
-        let bytes = self.all()?;
-        // What the failed sync lost may be gone from the cache too: only whole frames go on.
-        let is_whole = |found: &Found<'_>| matches!(found, Found::Body { .. });
-        if !Frames::new(self.framing, &bytes).all(|found| is_whole(&found)) {
-            return Err(std::io::Error::other(format!("{} was damaged by a failed sync", path.display())));
-        }
-        let copy = path.with_extension("copy");
-        if fs.exists(&copy) {
-            fs.remove_file(&copy)?;
-        }
-        let file = fs.create(&copy)?;
-        file.append(&bytes)?;
-        file.sync()?;
-        fs.rename(&copy, path)?;
-        if let Some(dir) = path.parent() {
-            fs.sync_dir(dir)?;
-        }
-        (self.file, self.lost_sync) = (Some(file), false);
-        Ok(())
-    }
-
-    /// The whole file, with what is not written yet.
-    fn all(&self) -> std::io::Result<Vec<u8>> {
-        let mut bytes = vec![0; (self.len as usize).saturating_sub(self.waiting.len())];
-        if let Some(file) = &self.file {
-            file.read_exact_at(&mut bytes, 0)?;
-        }
-        bytes.extend_from_slice(&self.waiting);
-        Ok(bytes)
-    }
-
-    /// The bytes from `offset` on, at least the frame that stands there.
-    fn read(&self, offset: u64) -> std::io::Result<Vec<u8>> {
-        let written = self.len - self.waiting.len() as u64;
-        if offset >= written {
-            let from = usize::try_from(offset - written).unwrap_or(usize::MAX);
-            return Ok(self.waiting.get(from..).unwrap_or_default().to_vec());
-        }
-        let Some(file) = &self.file else { return Ok(Vec::new()) };
-        let left = usize::try_from(written - offset).unwrap_or(usize::MAX);
-        let first = READ_BYTES.min(left);
-        let mut bytes = vec![0; first];
-        file.read_exact_at(&mut bytes, offset)?;
-        if let Some(len) = bytes.first_chunk::<4>() {
-            let whole = FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize;
-            // A damaged length may say anything; the file ends it.
-            if whole > bytes.len() && whole <= left {
-                bytes.resize(whole, 0);
-                file.read_exact_at(&mut bytes[first..], offset + first as u64)?;
-            }
-        }
-        Ok(bytes)
-    }
-}
-
 fn parse_body(body: &[u8]) -> Option<ClosedChunk> {
     let (head, data) = body.split_at_checked(BODY_HEAD_BYTES)?;
     let number = |from: usize| Some(u64::from_le_bytes(*head[from..].first_chunk()?));
@@ -420,103 +331,5 @@ fn parse_body(body: &[u8]) -> Option<ClosedChunk> {
     Some(ClosedChunk { series: number(0)?, previous: ChunkPos(number(8)?), packed })
 }
 
-/// `None` where it has no head that can be read: it was never finished, or is damaged.
-fn open_file(fs: &dyn Fs, path: &Path, range_start_ms: i64) -> Result<Option<ChunkFile>> {
-    let io = |e| Error::io(format!("opening {}", path.display()), e);
-    let file = fs.open(path).map_err(io)?;
-    let len = file.len().map_err(io)?;
-    let mut head = vec![0; FILE_HEAD_BYTES.min(len as usize)];
-    file.read_exact_at(&mut head, 0).map_err(io)?;
-    let framing = match Framing::open(&head, MAGIC, path) {
-        Ok(Some(framing)) => framing,
-        Ok(None) => return Ok(None),
-        Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => return Ok(None),
-        Err(e) => return Err(e),
-    };
-    Ok(Some(ChunkFile {
-        range_start_ms,
-        framing,
-        file: Some(file),
-        len,
-        waiting: Vec::new(),
-        synced_len: len,
-        lost_sync: false,
-    }))
-}
-
-/// `9f3c01aa.1700000000000.chunks`: its number, and the start of its range in milliseconds.
-fn name(number: u32, range_start_ms: i64) -> String {
-    format!("{number:08x}.{range_start_ms}.chunks")
-}
-
-fn parse_name(name: &str) -> Option<(u32, i64)> {
-    let (number, range) = name.strip_suffix(".chunks")?.split_once('.')?;
-    Some((u32::from_str_radix(number, 16).ok()?, range.parse().ok()?))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use nilometer_env::sim::{Faults, SimFs, SimRandom};
-
-    fn open(fs: &SimFs) -> ChunkFiles {
-        ChunkFiles::open(Arc::new(fs.clone()), Arc::new(SimRandom::new(1)), Path::new("/c")).unwrap()
-    }
-
-    fn chunk(n: i64, len: usize) -> Packed {
-        Packed { range: TimeRange::new(n, n + 9), encoding: Encoding::Xor, data: vec![n as u8; len] }
-    }
-
-    #[test]
-    fn what_was_synced_is_read_after_a_crash() {
-        for seed in 0..50 {
-            let fs = SimFs::new(seed);
-            let mut files = open(&fs);
-            let mut at = ChunkPos::NONE;
-            for n in 0..20 {
-                at = files.put(n % 2 * 100, 7, at, &chunk(n, 10 + n as usize * 97));
-                assert_eq!(
-                    files.get(at).unwrap().packed,
-                    chunk(n, 10 + n as usize * 97),
-                    "before it is written"
-                );
-                files.write().unwrap();
-            }
-            files.sync().unwrap();
-            files.put(0, 7, at, &chunk(99, 5));
-            files.write().unwrap();
-            fs.crash();
-            let files = open(&fs);
-            for n in (0..20).rev() {
-                let closed = files.get(at).unwrap();
-                assert_eq!((closed.series, closed.packed), (7, chunk(n, 10 + n as usize * 97)));
-                at = closed.previous;
-            }
-            assert!(at.is_none());
-        }
-    }
-
-    #[test]
-    fn a_full_disk_keeps_what_waits_readable() {
-        let fs = SimFs::new(1);
-        let mut files = open(&fs);
-        files.put(0, 1, ChunkPos::NONE, &chunk(1, 100));
-        files.write().unwrap();
-        fs.set_faults(Faults { append_fails_one_in: 1, ..Faults::default() });
-        let at = files.put(0, 1, ChunkPos::NONE, &chunk(2, 100));
-        assert!(files.write().is_err());
-        assert_eq!(files.get(at).unwrap().packed, chunk(2, 100));
-    }
-
-    #[test]
-    fn ranges_leave_with_their_files() {
-        let fs = SimFs::new(1);
-        let mut files = open(&fs);
-        let a = files.put(0, 1, ChunkPos::NONE, &chunk(1, 9));
-        let b = files.put(100, 1, ChunkPos::NONE, &chunk(2, 9));
-        files.write().unwrap();
-        files.drop_ranges(100, |_| false).unwrap();
-        assert!(files.get(a).is_err());
-        assert!(files.get(b).is_ok());
-    }
-}
+mod tests;

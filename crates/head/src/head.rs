@@ -231,6 +231,11 @@ impl Head {
         appended
     }
 
+    /// Whether somebody else is at a tenant's memory just now, so that an `append` may have to wait.
+    pub fn is_busy(&self, tenant: &Tenant) -> bool {
+        self.find(tenant).is_some_and(|tenant| tenant.is_locked())
+    }
+
     /// Returns when what `append` took is on stable storage.
     pub async fn durable(&self, appended: &Appended) -> Result<()> {
         self.log.durable(appended.lsn).await

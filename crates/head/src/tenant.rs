@@ -82,6 +82,10 @@ impl TenantHead {
         self.inner.lock()
     }
 
+    pub(crate) fn is_locked(&self) -> bool {
+        self.inner.is_locked()
+    }
+
     /// Without locking, while nobody else has it.
     pub(crate) fn lock_mut(&mut self) -> &mut Inner {
         self.inner.get_mut()

@@ -98,7 +98,8 @@ async fn store(
         let policy = TenantPolicy { state: tenant, hub_full_at_series: hub.census.full_at(&hub.access) };
         hub.head.append(&tenant.tenant, request, &policy).map_err(Stop::Failed)
     };
-    let appended = if received.bytes.len() > LARGE_BODY_BYTES {
+    // Who has to wait for its tenant's memory must not keep this thread from other tenants.
+    let appended = if received.bytes.len() > LARGE_BODY_BYTES || hub.head.is_busy(&tenant.tenant) {
         tokio::task::block_in_place(append)?
     } else {
         append()?

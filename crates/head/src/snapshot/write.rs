@@ -40,10 +40,12 @@ pub(crate) fn write(
         parts.ordinal += 1;
         records.push((parts.ordinal, write_tenant(&mut parts, log, tenant)?));
         // Positions in the snapshot point into these files.
-        let mut inner = tenant.lock();
-        inner.state.files.sync()?;
-        let lengths = inner.state.files.lengths();
-        drop(inner);
+        let (syncing, lengths) = {
+            let files = &mut tenant.lock().state.files;
+            (files.begin_sync()?, files.lengths())
+        };
+        let synced = syncing.run();
+        tenant.lock().state.files.synced(synced)?;
         parts.frame(FILES, |body| {
             for (number, (start_ms, len)) in &lengths {
                 body.extend_from_slice(&number.to_le_bytes());

@@ -1,0 +1,59 @@
+use super::*;
+use nilometer_env::sim::{Faults, SimFs, SimRandom};
+
+fn open(fs: &SimFs) -> ChunkFiles {
+    ChunkFiles::open(Arc::new(fs.clone()), Arc::new(SimRandom::new(1)), Path::new("/c")).unwrap()
+}
+
+fn chunk(n: i64, len: usize) -> Packed {
+    Packed { range: TimeRange::new(n, n + 9), encoding: Encoding::Xor, data: vec![n as u8; len] }
+}
+
+#[test]
+fn what_was_synced_is_read_after_a_crash() {
+    for seed in 0..50 {
+        let fs = SimFs::new(seed);
+        let mut files = open(&fs);
+        let mut at = ChunkPos::NONE;
+        for n in 0..20 {
+            at = files.put(n % 2 * 100, 7, at, &chunk(n, 10 + n as usize * 97));
+            assert_eq!(files.get(at).unwrap().packed, chunk(n, 10 + n as usize * 97), "before it is written");
+            files.write().unwrap();
+        }
+        files.sync().unwrap();
+        files.put(0, 7, at, &chunk(99, 5));
+        files.write().unwrap();
+        fs.crash();
+        let files = open(&fs);
+        for n in (0..20).rev() {
+            let closed = files.get(at).unwrap();
+            assert_eq!((closed.series, closed.packed), (7, chunk(n, 10 + n as usize * 97)));
+            at = closed.previous;
+        }
+        assert!(at.is_none());
+    }
+}
+
+#[test]
+fn a_full_disk_keeps_what_waits_readable() {
+    let fs = SimFs::new(1);
+    let mut files = open(&fs);
+    files.put(0, 1, ChunkPos::NONE, &chunk(1, 100));
+    files.write().unwrap();
+    fs.set_faults(Faults { append_fails_one_in: 1, ..Faults::default() });
+    let at = files.put(0, 1, ChunkPos::NONE, &chunk(2, 100));
+    assert!(files.write().is_err());
+    assert_eq!(files.get(at).unwrap().packed, chunk(2, 100));
+}
+
+#[test]
+fn ranges_leave_with_their_files() {
+    let fs = SimFs::new(1);
+    let mut files = open(&fs);
+    let a = files.put(0, 1, ChunkPos::NONE, &chunk(1, 9));
+    let b = files.put(100, 1, ChunkPos::NONE, &chunk(2, 9));
+    files.write().unwrap();
+    files.drop_ranges(100, |_| false).unwrap();
+    assert!(files.get(a).is_err());
+    assert!(files.get(b).is_ok());
+}
