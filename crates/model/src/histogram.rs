@@ -110,6 +110,26 @@ impl<C: Count> Histogram<C> {
             && bits(&self.custom_values) == bits(&other.custom_values)
     }
 
+    /// Whether both tell the same of what was observed: as [`Self::same_bits`], but a bucket that is there and
+    /// empty is as one that is not there, and of two stale markers nothing else counts. A histogram stays the
+    /// same through a chunk in this sense, where its neighbours may give it empty buckets.
+    pub fn same_meaning(&self, other: &Self) -> bool {
+        if self.is_stale() || other.is_stale() {
+            return self.is_stale() && other.is_stale();
+        }
+        // A bound of −0 is one of 0.
+        let same_bound = |(a, b): (&f64, &f64)| a == b || a.to_bits() == b.to_bits();
+        self.schema == other.schema
+            && self.count.bits() == other.count.bits()
+            && self.sum.to_bits() == other.sum.to_bits()
+            && same_bound((&self.zero_threshold, &other.zero_threshold))
+            && self.zero_count.bits() == other.zero_count.bits()
+            && self.custom_values.len() == other.custom_values.len()
+            && self.custom_values.iter().zip(&other.custom_values).all(same_bound)
+            && filled(&self.positive_spans, &self.positive).eq(filled(&other.positive_spans, &other.positive))
+            && filled(&self.negative_spans, &self.negative).eq(filled(&other.negative_spans, &other.negative))
+    }
+
     /// With float counts; exact up to 2^53, rounded as `as` does above.
     pub fn to_float(&self) -> FloatHistogram {
         Histogram {
@@ -131,6 +151,12 @@ impl<C: Count> Histogram<C> {
 /// Whether the spans name the same indexes, compared run by run so that a long span costs nothing.
 fn same_layout(a: &[Span], b: &[Span]) -> bool {
     a == b || buckets::runs(a).eq(buckets::runs(b))
+}
+
+/// The indexes of the buckets that are not empty, each with the bits of its count.
+fn filled<C: Count>(spans: &[Span], counts: &[C]) -> impl Iterator<Item = (i32, u64)> {
+    let indexed = bucket_indexes(spans, counts.len()).zip(counts);
+    indexed.filter(|(_, count)| **count != C::default()).map(|(index, count)| (index, count.bits()))
 }
 
 /// Absolute counts from the deltas that integer histograms have on the wire. `None`: a count is negative or

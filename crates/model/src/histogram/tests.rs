@@ -79,6 +79,32 @@ fn bits_decide_equality() {
 }
 
 #[test]
+fn empty_buckets_mean_nothing() {
+    let a = sample();
+    let wide = Histogram {
+        positive_spans: spans(&[(-1, 3), (0, 3)]),
+        positive: vec![0, 1, 2, 0, 3, 0],
+        negative_spans: spans(&[(-1, 1), (0, 1), (9, 0)]),
+        reset: CounterReset::Gauge,
+        ..a.clone()
+    };
+    assert!(a.same_meaning(&wide) && wide.same_meaning(&a) && !a.same_bits(&wide));
+    assert!(!a.same_meaning(&Histogram { positive_spans: spans(&[(0, 3)]), ..a.clone() }));
+    assert!(!a.same_meaning(&Histogram { positive: vec![1, 2, 4], ..a.clone() }));
+    assert!(!a.same_meaning(&Histogram { negative: vec![2, 4], ..a.clone() }));
+    assert!(!a.same_meaning(&Histogram { schema: 2, ..a.clone() }));
+    assert!(!a.same_meaning(&Histogram { zero_threshold: 0.01, ..a.clone() }));
+    assert!(!a.same_meaning(&Histogram { zero_count: 3, ..a.clone() }));
+    assert!(!a.same_meaning(&Histogram { sum: -5.5, ..a.clone() }));
+    let c = custom();
+    assert!(c.same_meaning(&c.clone()));
+    assert!(!c.same_meaning(&Histogram { custom_values: vec![0.5, 1.0, 3.0], ..c.clone() }));
+    assert!(!c.same_meaning(&Histogram { custom_values: vec![0.5, 1.0, 2.0, 3.0], ..c.clone() }));
+    assert!(IntHistogram::stale().same_meaning(&Histogram { sum: IntHistogram::stale().sum, ..a.clone() }));
+    assert!(!IntHistogram::stale().same_meaning(&a));
+}
+
+#[test]
 fn stale_is_a_pattern_of_bits() {
     assert!(IntHistogram::stale().is_stale() && FloatHistogram::stale().is_stale());
     assert!(!Histogram { sum: f64::NAN, ..sample() }.is_stale());
