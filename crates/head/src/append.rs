@@ -5,27 +5,25 @@
 //! lock, so the log has them in the order in which memory took them.
 
 mod admit;
+mod place;
 
 pub use admit::{SeriesLimits, SeriesPolicy};
 
-use crate::extras::{Kept, MAX_EXEMPLAR_LABEL_CHARS};
+use crate::exemplars::{Kept, MAX_EXEMPLAR_LABEL_CHARS};
 use crate::index::{Key, KeyHasher};
 use crate::log::{Log, Lsn};
-use crate::open::same_bits;
 use crate::ranges::MAX_TIME_MS;
 use crate::record::{self, Entries, Of};
 use crate::refused::{Reason, Refused, describe};
-use crate::state::{State, Stored};
+use crate::state::State;
 use admit::Admission;
 use nilometer_chunk::Stamp;
 use nilometer_model::{Error, Exemplar, Kind, Labels, Metadata, Result, Tenant, Value};
-use nilometer_wire::remote_write::{Identity, Series, WriteRequest};
+use nilometer_wire::remote_write::{ExemplarRef, Identity, Series, WriteRequest};
+use place::Place;
 
 /// Closed chunks that could not be written yet; beyond it writes are refused until the disk takes them.
 const MAX_UNWRITTEN_CHUNK_BYTES: usize = 16 << 20;
-
-/// Ranges of time of one tenant that no block has yet. Usually there are two or three.
-const MAX_UNCUT_RANGES: usize = 256;
 
 /// What became of a request, once everything up to `lsn` is durable.
 #[derive(Debug, Default)]
@@ -56,6 +54,7 @@ pub(crate) struct Context<'a> {
     pub(crate) hasher: &'a KeyHasher,
     pub(crate) times: TimeLimits,
     pub(crate) policy: &'a dyn SeriesPolicy,
+    pub(crate) max_label_text_bytes: u64,
     /// What is stored at a time in local blocks: late samples must not contradict it.
     pub(crate) past: &'a dyn Fn(&Labels, i64) -> Result<Option<Value>>,
 }
@@ -127,14 +126,39 @@ struct Run<'a, 'c> {
     failed: Option<Error>,
 }
 
+/// Whose samples are to be stored.
+enum Whose {
+    /// By slot.
+    Known(usize),
+    /// It is made when a first sample of it is stored: one of which nothing is would never leave.
+    New(Box<Admitted>),
+}
+
+/// Labels that a series may be made of.
+struct Admitted {
+    labels: Labels,
+    own_key: Key,
+    /// Of the labels as they were sent, where they were sent in canonical form.
+    sent_key: Option<Key>,
+}
+
+impl Whose {
+    fn labels(&self, state: &State) -> Labels {
+        match self {
+            Whose::Known(slot) => state.index.labels(*slot as u32),
+            Whose::New(admitted) => admitted.labels.clone(),
+        }
+    }
+}
+
 impl Run<'_, '_> {
     fn series(&mut self, n: usize, series: Series<'_>) {
         let before = self.appended.refused.total();
-        let known = self.scratch.keys[n].and_then(|key| self.state.keys.get(key));
-        let slot = match known {
-            Some(slot) => slot as usize,
+        let known = self.scratch.keys[n].and_then(|key| self.state.keys.judged(key));
+        let mut whose = match known {
+            Some(slot) => Whose::Known(slot as usize),
             None => match self.first_seen(n, &series) {
-                Ok(slot) => slot,
+                Ok(whose) => whose,
                 Err((reason, why)) => {
                     let samples = (series.samples().len() + series.histograms().len()) as u64;
                     self.appended.refused.add(reason, samples, || why);
@@ -145,18 +169,18 @@ impl Run<'_, '_> {
         };
         for sample in series.samples() {
             let at = Stamp { t_ms: sample.t_ms, start_ms: sample.start_ms };
-            if self.store(slot, at, &Value::Float(sample.v)) {
+            if self.store(&mut whose, at, &Value::Float(sample.v)) {
                 self.appended.samples += 1;
             }
         }
         if series.histograms().len() > 0 {
-            self.histograms(slot, &series);
+            self.histograms(&mut whose, &series);
         }
         if series.exemplars().len() > 0 {
-            self.exemplars(slot, &series);
+            self.exemplars(&whose, &series);
         }
-        if let Some(metadata) = series.metadata() {
-            let family = self.state.index.labels(slot as u32).metric_name().to_owned();
+        if let (Some(metadata), Whose::Known(slot)) = (series.metadata(), &whose) {
+            let family = self.state.index.labels(*slot as u32).metric_name().to_owned();
             self.metadata(&family, &metadata.to_model());
         }
         if self.appended.refused.total() != before {
@@ -164,9 +188,9 @@ impl Run<'_, '_> {
         }
     }
 
-    /// Checks labels that no table knows, and finds or makes their series.
+    /// Judges labels that were not judged yet, or under another policy, and finds their series.
     #[cold]
-    fn first_seen(&mut self, n: usize, series: &Series<'_>) -> Result<usize, (Reason, String)> {
+    fn first_seen(&mut self, n: usize, series: &Series<'_>) -> Result<Whose, (Reason, String)> {
         let sent = match series.identity() {
             Identity::Refused(defect) => {
                 let error = Error::from(defect);
@@ -180,193 +204,124 @@ impl Run<'_, '_> {
         let labels = admission.check(sent)?;
         let own_key = self.context.hasher.key_of(&labels);
         let sent_key = self.scratch.keys[n];
-        let slot = match self.state.keys.get(own_key) {
-            Some(slot) => slot,
-            None => {
-                let series = self.state.series.len() as u64;
-                if let Some((reason, why)) = self.context.policy.limits().no_room_after(series) {
-                    return Err((reason, describe(&labels, None, &why)));
-                }
-                let id = self.state.next_id;
-                self.scratch.series.series(id, &labels);
-                self.state.add_series(own_key, &labels, id)
+        if let Some(slot) = self.state.keys.own(own_key) {
+            if let Some(sent_key) = sent_key {
+                self.state.keys.judge(sent_key, own_key, slot);
             }
-        };
-        // Sent in canonical form, but changed by the policy: next time found at once all the same.
-        if let Some(sent_key) = sent_key
-            && sent_key != own_key
-        {
-            self.state.keys.insert(sent_key, slot);
+            return Ok(Whose::Known(slot as usize));
         }
-        Ok(slot as usize)
+        let there = self.state.series.len() as u64;
+        if let Some((reason, why)) = self.context.policy.limits().no_room_after(there) {
+            return Err((reason, describe(&labels, None, &why)));
+        }
+        let max = self.context.max_label_text_bytes;
+        if !self.state.index.has_room(&labels, max) {
+            let why = format!(
+                "the labels of the tenant's series have the {max} bytes of text that they may take \
+                 (max_label_text_bytes); values that are always new, such as ids, do not belong into labels"
+            );
+            return Err((Reason::LabelTextLimit, describe(&labels, None, &why)));
+        }
+        Ok(Whose::New(Box::new(Admitted { labels, own_key, sent_key })))
+    }
+
+    /// The slot to store at.
+    #[inline]
+    fn enter(&mut self, whose: &mut Whose) -> usize {
+        let slot = match whose {
+            Whose::Known(slot) => return *slot,
+            Whose::New(admitted) => self.make(admitted),
+        };
+        *whose = Whose::Known(slot);
+        slot
+    }
+
+    #[cold]
+    fn make(&mut self, Admitted { labels, own_key, sent_key }: &Admitted) -> usize {
+        let id = self.state.next_id;
+        self.scratch.series.series(id, labels);
+        let slot = self.state.add_series(*own_key, labels, id);
+        if let Some(sent_key) = sent_key {
+            self.state.keys.judge(*sent_key, *own_key, slot);
+        }
+        slot as usize
     }
 
     /// Stores one sample and writes it down. Says whether it is stored now, by this request or before.
     #[inline]
-    fn store(&mut self, slot: usize, at: Stamp, value: &Value) -> bool {
-        match self.place(slot, at, value) {
-            Ok(Stored::New) => {
-                let id = self.state.series[slot].id;
-                match value {
-                    Value::Float(v) if at.start_ms == 0 => self.scratch.floats.float(id, at.t_ms, *v),
-                    _ => self.scratch.samples.sample(id, at, value),
-                }
-                true
+    fn store(&mut self, whose: &mut Whose, at: Stamp, value: &Value) -> bool {
+        let slot = match self.place(whose, at, value) {
+            Ok(Place::InOrder) => {
+                let slot = self.enter(whose);
+                self.state.append(slot, at, value);
+                slot
             }
-            Ok(Stored::Same) => true,
-            Ok(Stored::Conflict) => {
-                self.refuse(slot, at, Reason::Conflict, "another value is stored at this time")
+            Ok(Place::Late) => {
+                let slot = self.enter(whose);
+                self.state.put_late(slot, at, value.clone());
+                slot
             }
-            Err((reason, why)) => self.refuse(slot, at, reason, &why),
+            Ok(Place::Taken) => return true,
+            Err((reason, why)) => return self.refuse(whose, at, reason, &why),
+        };
+        let id = self.state.series[slot].id;
+        match value {
+            Value::Float(v) if at.start_ms == 0 => self.scratch.floats.float(id, at.t_ms, *v),
+            _ => self.scratch.samples.sample(id, at, value),
         }
+        true
     }
 
     #[cold]
-    fn refuse(&mut self, slot: usize, at: Stamp, reason: Reason, why: &str) -> bool {
-        let labels = || self.state.index.labels(slot as u32);
-        self.appended.refused.add(reason, 1, || describe(&labels(), Some(at.t_ms), why));
+    fn refuse(&mut self, whose: &Whose, at: Stamp, reason: Reason, why: &str) -> bool {
+        let state = &*self.state;
+        self.appended.refused.add(reason, 1, || describe(&whose.labels(state), Some(at.t_ms), why));
         false
     }
 
-    /// In order, late, there already, or not to be taken.
-    #[inline]
-    fn place(&mut self, slot: usize, at: Stamp, value: &Value) -> Result<Stored, (Reason, String)> {
-        let times = self.context.times;
-        if at.t_ms > times.max_ms || at.t_ms < self.oldest_taken() {
-            return Err(self.out_of_time(at));
-        }
-        let last = self.state.series[slot].open.last_ms();
-        if at.t_ms >= self.state.cut_through_ms && last.is_none_or(|last| last < at.t_ms) {
-            self.check_ranges(at)?;
-            self.state.append(slot, at, value);
-            return Ok(Stored::New);
-        }
-        self.place_late(slot, at, value)
-    }
-
-    fn oldest_taken(&self) -> i64 {
-        let times = self.context.times;
-        let newest = if self.state.newest_ms == i64::MIN { times.now_ms } else { self.state.newest_ms };
-        if times.retention_ms == 0 { -MAX_TIME_MS } else { newest.saturating_sub(times.retention_ms) }
-    }
-
-    /// Each range that is not cut yet has a file of its own: a sender that runs through years waits for the cuts.
-    #[inline]
-    fn check_ranges(&mut self, at: Stamp) -> Result<(), (Reason, String)> {
-        let uncut = &self.state.uncut;
-        if uncut.len() < MAX_UNCUT_RANGES || uncut.contains(&self.state.ranges.start(at.t_ms)) {
-            return Ok(());
-        }
-        let why = format!("{} ranges of time wait to be cut into blocks; retry later", uncut.len());
-        self.failed = Some(Error::unavailable(format!("tenant {}: {why}", self.context.tenant)));
-        Err((Reason::TooOld, why))
-    }
-
-    #[cold]
-    fn out_of_time(&self, at: Stamp) -> (Reason, String) {
-        let times = self.context.times;
-        if at.t_ms > times.max_ms {
-            let ahead = times.max_ms - times.now_ms;
-            let why = format!("more than {ahead} ms ahead of this hub's clock; check the sender's clock");
-            return (Reason::TooFarInFuture, why);
-        }
-        (Reason::TooOld, format!("older than the retention of {} ms", times.retention_ms))
-    }
-
-    #[cold]
-    fn place_late(&mut self, slot: usize, at: Stamp, value: &Value) -> Result<Stored, (Reason, String)> {
-        let window_ms = self.context.times.window_ms;
-        let window_start = self.state.newest_ms.saturating_sub(window_ms);
-        let uncut = at.t_ms >= self.state.cut_through_ms;
-        if at.t_ms < window_start && !uncut {
-            let behind = self.state.newest_ms.saturating_sub(at.t_ms);
-            let why = format!(
-                "{behind} ms behind the tenant's newest sample, past its last cut and the window of {window_ms} ms"
-            );
-            return Err((Reason::TooOld, why));
-        }
-        let judged = |there: Value| if same_bits(&there, value) { Stored::Same } else { Stored::Conflict };
-        if !uncut {
-            let labels = self.state.index.labels(slot as u32);
-            if let Some(there) = self.readable((self.context.past)(&labels, at.t_ms)) {
-                return Ok(judged(there));
-            }
-        }
-        let found = self.state.find(slot, at.t_ms);
-        let there = self.readable(found);
-        if let Some(e) = &self.failed {
-            return Err((Reason::Conflict, e.to_string()));
-        }
-        match there {
-            Some(there) => Ok(judged(there)),
-            None if at.t_ms >= window_start => {
-                self.check_ranges(at)?;
-                self.state.put_late(slot, at, value.clone());
-                Ok(Stored::New)
-            }
-            None => {
-                let why =
-                    format!("older than the series' newest sample and outside the window of {window_ms} ms");
-                Err((Reason::OutOfOrder, why))
-            }
-        }
-    }
-
-    /// What is damaged cannot be contradicted: a sample that comes for its time is kept, not refused.
-    fn readable(&mut self, found: Result<Option<Value>>) -> Option<Value> {
-        found.unwrap_or_else(|e| {
-            if e.is_passing() {
-                self.failed = Some(e);
-                return None;
-            }
-            tracing::warn!(tenant = %self.context.tenant, error = %e, "a late sample could not be compared with what is stored");
-            None
-        })
-    }
-
-    fn histograms(&mut self, slot: usize, series: &Series<'_>) {
+    fn histograms(&mut self, whose: &mut Whose, series: &Series<'_>) {
         for histogram in series.histograms() {
             let at = Stamp { t_ms: histogram.t_ms, start_ms: histogram.start_ms };
             let valid = histogram.decode().and_then(admit::histogram);
             match valid {
-                Ok(value) if self.store(slot, at, &value) => self.appended.histograms += 1,
+                Ok(value) if self.store(whose, at, &value) => self.appended.histograms += 1,
                 Ok(_) => {}
                 Err(e) => {
-                    self.refuse(slot, at, Reason::InvalidHistogram, &e.to_string());
+                    self.refuse(whose, at, Reason::InvalidHistogram, &e.to_string());
                 }
             }
         }
     }
 
-    fn exemplars(&mut self, slot: usize, series: &Series<'_>) {
-        let series_labels = self.state.index.labels(slot as u32);
+    fn exemplars(&mut self, whose: &Whose, series: &Series<'_>) {
+        let series_labels = whose.labels(self.state);
         for exemplar in series.exemplars() {
-            let at = Stamp::at(exemplar.t_ms);
-            let labels = match exemplar.labels {
-                Ok(labels) => admit::exemplar_labels(labels, MAX_EXEMPLAR_LABEL_CHARS),
-                Err(defect) => Err(defect.to_string()),
-            };
-            let kept = labels.and_then(|labels| {
-                if !(-MAX_TIME_MS..=self.context.times.max_ms).contains(&exemplar.t_ms) {
-                    return Err("its time is too far away".to_owned());
-                }
-                let exemplar = Exemplar { labels, t_ms: exemplar.t_ms, v: exemplar.v };
-                match self.state.extras.add_exemplar(&series_labels, exemplar.clone()) {
-                    Kept::New => {
-                        self.scratch.exemplars.exemplar(self.state.series[slot].id, &exemplar);
-                        Ok(())
-                    }
-                    Kept::Same => Ok(()),
-                    Kept::OutOfOrder => Err("older than the series' newest exemplar".to_owned()),
-                }
-            });
-            match kept {
+            match self.exemplar(whose, &series_labels, exemplar) {
                 Ok(()) => self.appended.exemplars += 1,
                 Err(why) => {
-                    self.refuse(slot, at, Reason::Exemplar, &why);
+                    tracing::debug!(tenant = %self.context.tenant, series = %series_labels, why, "an exemplar is not kept");
+                    self.appended.refused.add_exemplar();
                 }
             }
         }
+    }
+
+    fn exemplar(&mut self, whose: &Whose, series: &Labels, sent: ExemplarRef<'_>) -> Result<(), String> {
+        let Whose::Known(slot) = whose else { return Err("its series has no samples".to_owned()) };
+        let labels = match sent.labels {
+            Ok(labels) => admit::exemplar_labels(labels, MAX_EXEMPLAR_LABEL_CHARS)?,
+            Err(defect) => return Err(defect.to_string()),
+        };
+        if !(-MAX_TIME_MS..=self.context.times.max_ms).contains(&sent.t_ms) {
+            return Err("its time is too far away".to_owned());
+        }
+        let exemplar = Exemplar { labels, t_ms: sent.t_ms, v: sent.v };
+        match self.state.extras.exemplars.add(series, exemplar.clone()) {
+            Kept::New => self.scratch.exemplars.exemplar(self.state.series[*slot].id, &exemplar),
+            Kept::Same => {}
+            Kept::OutOfOrder => return Err("older than the series' newest exemplar".to_owned()),
+        }
+        Ok(())
     }
 
     fn metadata(&mut self, family: &str, metadata: &Metadata) {

@@ -46,6 +46,9 @@ pub struct HeadOptions {
     /// A tenant that sends nothing for so long is cut whole and released.
     pub idle_ms: i64,
     pub max_tenants: usize,
+    /// Names and values of all labels of a tenant's series in memory, each string once; below 4 GiB. Beyond
+    /// it new series are refused.
+    pub max_label_text_bytes: u64,
     /// To whom the blocks of a Prometheus that ran in `dir` go.
     pub default_tenant: Tenant,
     /// Below so much free space writes are refused.
@@ -70,6 +73,7 @@ impl Default for HeadOptions {
             retention_ms: 15 * 24 * 60 * MINUTE_MS,
             idle_ms: 60 * MINUTE_MS,
             max_tenants: 1_000,
+            max_label_text_bytes: 1 << 30,
             default_tenant: Tenant::default(),
             reserve_bytes: 256 << 20,
             snapshot_after_bytes: 64 << 20,
@@ -200,7 +204,7 @@ impl Head {
         inner.last_write = self.env.clock.monotonic();
         if inner.policy_generation != policy.generation() {
             inner.policy_generation = policy.generation();
-            inner.state.forget_sent_keys(&self.hasher);
+            inner.state.keys.forget_judged();
         }
         let context = Context {
             tenant: &tenant.name,
@@ -216,6 +220,7 @@ impl Head {
                 retention_ms: self.options.retention_ms,
             },
             policy,
+            max_label_text_bytes: self.options.max_label_text_bytes,
             past: &|labels, t_ms| value_in_blocks(&inner.blocks, labels, t_ms),
         };
         inner.changing = true;

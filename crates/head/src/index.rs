@@ -33,7 +33,15 @@ impl Index {
         self.rows.len()
     }
 
-    /// Adds a series whose labels are not there yet.
+    /// Whether another series can be added with the text of all labels within `max_bytes`, and within what
+    /// can be numbered.
+    pub(crate) fn has_room(&self, labels: &Labels, max_bytes: u64) -> bool {
+        let max_bytes = usize::try_from(max_bytes.min(u64::from(u32::MAX))).unwrap_or(usize::MAX);
+        self.rows.has_room(labels.len())
+            && self.symbols.has_room(labels.iter().flat_map(|(n, v)| [n, v]), max_bytes)
+    }
+
+    /// Adds a series whose labels are not there yet, and for which there is room.
     pub(crate) fn add(&mut self, labels: &Labels) -> Slot {
         let pairs: Vec<(u32, u32)> =
             labels.iter().map(|(n, v)| (self.symbols.intern(n), self.symbols.intern(v))).collect();

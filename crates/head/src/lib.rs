@@ -11,6 +11,7 @@ mod chunks;
 mod codec;
 mod cut;
 mod deletions;
+mod exemplars;
 mod extras;
 mod frame;
 pub mod fuzz;

@@ -168,7 +168,7 @@ impl Returning {
                 if let Some(slot) = self.slot(id) {
                     let state = &mut self.head.lock_mut().state;
                     let labels = state.index.labels(slot as u32);
-                    state.extras.add_exemplar(&labels, exemplar);
+                    state.extras.exemplars.add(&labels, exemplar);
                 }
                 Ok(())
             }
@@ -193,7 +193,7 @@ impl Returning {
         }
         let key = hasher.key_of(labels);
         let state = &mut self.head.lock_mut().state;
-        if let Some(slot) = state.keys.get(key) {
+        if let Some(slot) = state.keys.own(key) {
             self.renamed.insert(id, state.series[slot as usize].id);
             state.next_id = state.next_id.max(id + 1);
             return Ok(());
@@ -201,8 +201,7 @@ impl Returning {
         if state.series.last().is_some_and(|s| s.id > id) {
             return Err(Error::invalid(format!("series {id} comes after a later one")));
         }
-        state.add_series(key, labels, id);
-        Ok(())
+        state.add_stored(key, labels, id).map(drop)
     }
 
     fn sample(&mut self, lsn: Lsn, id: u64, at: Stamp, value: Value) -> Result<()> {

@@ -16,6 +16,8 @@ pub enum Reason {
     SeriesLimit,
     /// A new series, and all tenants together have as many as they may.
     HubSeriesLimit,
+    /// A new series, and the labels of those that are there take as many bytes as they may.
+    LabelTextLimit,
     InvalidHistogram,
     /// Before what would still be accepted.
     TooOld,
@@ -24,16 +26,18 @@ pub enum Reason {
     OutOfOrder,
     /// Another value is stored at the same time.
     Conflict,
+    /// An exemplar, which alone makes no error of the answer.
     Exemplar,
 }
 
 impl Reason {
-    pub const ALL: [Reason; 11] = [
+    pub const ALL: [Reason; 12] = [
         Reason::InvalidLabels,
         Reason::LabelLimit,
         Reason::LabelPolicy,
         Reason::SeriesLimit,
         Reason::HubSeriesLimit,
+        Reason::LabelTextLimit,
         Reason::InvalidHistogram,
         Reason::TooOld,
         Reason::TooFarInFuture,
@@ -50,6 +54,7 @@ impl Reason {
             Reason::LabelPolicy => "label_policy",
             Reason::SeriesLimit => "series_limit",
             Reason::HubSeriesLimit => "hub_series_limit",
+            Reason::LabelTextLimit => "label_text_limit",
             Reason::InvalidHistogram => "invalid_histogram",
             Reason::TooOld => "too_old",
             Reason::TooFarInFuture => "too_far_in_future",
@@ -66,6 +71,7 @@ impl Reason {
             Reason::LabelPolicy => "against the tenant's label policy",
             Reason::SeriesLimit => "over the tenant's limit of active series",
             Reason::HubSeriesLimit => "over the hub's limit of active series, all tenants together",
+            Reason::LabelTextLimit => "over the tenant's limit of label text in memory",
             Reason::InvalidHistogram => "with an invalid histogram",
             Reason::TooOld => "too old",
             Reason::TooFarInFuture => "too far in the future",
@@ -101,6 +107,11 @@ impl Refused {
         }
     }
 
+    /// One exemplar more that is not kept. Which one, an answer does not say: samples come first there.
+    pub(crate) fn add_exemplar(&mut self) {
+        self.counts[Reason::Exemplar as usize] += 1;
+    }
+
     /// How many samples were refused so far.
     pub(crate) fn total(&self) -> u64 {
         self.counts.iter().sum()
@@ -115,9 +126,20 @@ impl Refused {
         self.total() == 0
     }
 
-    /// What is refused is refused only for clashing with what is stored.
+    /// Whether the answer is an error: exemplars alone never make one, as in Prometheus. They are copies of
+    /// what a trace has, and a sender could do nothing about it.
+    pub fn fails_request(&self) -> bool {
+        self.reasons().next().is_some()
+    }
+
+    /// The samples that are refused are refused only for clashing with what is stored.
     pub fn only_conflicts(&self) -> bool {
-        Reason::ALL.iter().all(|r| self.count(*r) == 0 || r.is_conflict())
+        self.reasons().all(Reason::is_conflict)
+    }
+
+    /// Why samples are refused, each reason once.
+    fn reasons(&self) -> impl Iterator<Item = Reason> {
+        Reason::ALL.into_iter().filter(|r| self.count(*r) > 0 && *r != Reason::Exemplar)
     }
 
     pub fn count(&self, reason: Reason) -> u64 {

@@ -71,7 +71,7 @@ impl Queryable for HeadView {
     }
 
     fn exemplars(&self, matchers: Vec<Vec<Matcher>>, range: TimeRange) -> BoxFuture<Result<Exemplars>> {
-        let found = self.tenant.lock().state.extras.exemplars(&matchers, range);
+        let found = self.tenant.lock().state.extras.exemplars.matching(&matchers, range);
         let series =
             found.into_iter().map(|(labels, exemplars)| ExemplarSeries { labels, exemplars }).collect();
         Box::pin(future::ready(Ok(series)))

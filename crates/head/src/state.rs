@@ -2,11 +2,11 @@
 
 use crate::chunks::{ChunkFiles, ChunkPos};
 use crate::extras::Extras;
-use crate::index::{Index, Key, KeyHasher, Keys, Slot};
+use crate::index::{Index, Key, Keys, Slot};
 use crate::ranges::Ranges;
 use crate::series::Series;
 use nilometer_chunk::Stamp;
-use nilometer_model::{Labels, Result, TimeRange, Value};
+use nilometer_model::{Error, Labels, Result, TimeRange, Value};
 use std::collections::BTreeSet;
 
 pub(crate) struct State {
@@ -52,16 +52,6 @@ pub(crate) struct Cut {
     pub(crate) end_ms: i64,
 }
 
-/// What became of a sample that was to be stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stored {
-    New,
-    /// The same sample is there already.
-    Same,
-    /// Another value is there at its time.
-    Conflict,
-}
-
 impl State {
     pub(crate) fn new(files: ChunkFiles, ranges: Ranges) -> Self {
         State {
@@ -80,14 +70,22 @@ impl State {
         }
     }
 
-    /// Adds a series whose key is not there; `id` is above all others'.
+    /// Adds a series whose key is not there, and for which the index has room; `id` is above all others'.
     pub(crate) fn add_series(&mut self, key: Key, labels: &Labels, id: u64) -> Slot {
         assert!(self.series.last().is_none_or(|s| s.id < id), "ids ascend");
         let slot = self.index.add(labels);
-        self.keys.insert(key, slot);
+        self.keys.insert_own(key, slot);
         self.series.push(Series::new(id));
         self.next_id = self.next_id.max(id + 1);
         slot
+    }
+
+    /// Adds a series that was stored before. Fails where there is no room: others may not have left yet.
+    pub(crate) fn add_stored(&mut self, key: Key, labels: &Labels, id: u64) -> Result<Slot> {
+        if !self.index.has_room(labels, u64::MAX) {
+            return Err(Error::invalid(format!("there is no room for the labels of series {id}")));
+        }
+        Ok(self.add_series(key, labels, id))
     }
 
     /// The slot of an id. `hint` is where it was, or is likely to be: it can only have moved down.
@@ -226,14 +224,6 @@ impl State {
         // Files of later ranges go on; those of this and earlier ones only where samples need them.
         let end_ms = if goes_on { cut.start_ms } else { self.ranges.end(cut.start_ms) };
         self.files.drop_ranges(end_ms, |start| held.contains(&start))
-    }
-
-    /// Forgets which sent labels lead to which series, but for the series' own: they have to be judged anew.
-    pub(crate) fn forget_sent_keys(&mut self, hasher: &KeyHasher) {
-        self.keys = Keys::default();
-        for slot in 0..self.series.len() as Slot {
-            self.keys.insert(hasher.key_of(&self.index.labels(slot)), slot);
-        }
     }
 
     /// Forgets the series of which nothing is left, if they are many enough to pay for building all again.

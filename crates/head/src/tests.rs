@@ -1,8 +1,12 @@
 //! The head on a simulated disk, clock and random source, held against a model of what was sent.
 
 mod adopt;
+mod bounds;
 mod damage;
+mod exemplars;
 mod faults;
+mod histograms;
+mod policy;
 mod simulation;
 mod world;
 
@@ -218,7 +222,7 @@ fn all_kinds_come_back() {
         let found = world.read_values("a");
         assert_eq!(found.len(), 4, "{what}: {found:?}");
         for ((t, value), (want_t, want)) in found.iter().zip(&values) {
-            assert!(t == want_t && crate::open::same_bits(value, want), "{what}: {value:?} is not {want:?}");
+            assert!(t == want_t && crate::open::is_same(value, want), "{what}: {value:?} is not {want:?}");
         }
     };
     check(&world, "in memory");

@@ -113,12 +113,12 @@ async fn store(
     let written =
         Written { samples: appended.samples, histograms: appended.histograms, exemplars: appended.exemplars };
     let refused = &appended.refused;
-    if refused.is_empty() {
+    hub.metrics.receive.refused(&tenant.tenant, refused);
+    if !refused.fails_request() {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;
         return Ok(with_written(response, written));
     }
-    hub.metrics.receive.refused(&tenant.tenant, refused);
     let status = if refused.only_conflicts() { StatusCode::CONFLICT } else { StatusCode::BAD_REQUEST };
     Ok(with_written(answer::text(status, refused), written))
 }

@@ -47,31 +47,109 @@ impl KeyHasher {
 }
 
 /// Slots by key.
+///
+/// An entry is a series' *own* key, by which the slow path finds whether it is there; or *judged*, the key of
+/// labels as they were sent, which the policy that holds now has seen and led to that series; or both, which
+/// one entry does for most series, sent just as they are stored.
 #[derive(Default)]
-pub(crate) struct Keys(HashTable<(Key, Slot)>);
+pub(crate) struct Keys {
+    table: HashTable<(Key, Marked)>,
+    /// Entries that are nobody's own key.
+    sent: usize,
+}
 
-impl Keys {
-    #[inline]
-    pub(crate) fn get(&self, key: Key) -> Option<Slot> {
-        self.0.find(key.short(), |(k, _)| *k == key).map(|(_, slot)| *slot)
+/// A slot, and in its upper two bits which keys lead there.
+#[derive(Clone, Copy)]
+struct Marked(u32);
+
+const OWN: u32 = 1 << 31;
+const JUDGED: u32 = 1 << 30;
+
+impl Marked {
+    fn is(self, mark: u32) -> bool {
+        self.0 & mark != 0
     }
 
-    /// `key` must not be there yet.
-    pub(crate) fn insert(&mut self, key: Key, slot: Slot) {
-        self.0.insert_unique(key.short(), (key, slot), |(k, _)| k.short());
+    fn slot(self) -> Slot {
+        self.0 & !(OWN | JUDGED)
+    }
+}
+
+/// Senders whose labels are changed have one sent key for each series, or a few; a sender who changes what is
+/// changed anyway has as many as it likes. Beyond this many for each series, and some, all are forgotten.
+const SENT_PER_SERIES: usize = 4;
+const SENT_IN_ANY_CASE: usize = 8_192;
+
+impl Keys {
+    /// The series of labels that were judged as they were sent.
+    #[inline]
+    pub(crate) fn judged(&self, key: Key) -> Option<Slot> {
+        self.find(key, JUDGED)
+    }
+
+    /// The series that has exactly these labels, whether it was judged or not.
+    pub(crate) fn own(&self, key: Key) -> Option<Slot> {
+        self.find(key, OWN)
+    }
+
+    #[inline]
+    fn find(&self, key: Key, mark: u32) -> Option<Slot> {
+        self.table.find(key.short(), |(k, m)| *k == key && m.is(mark)).map(|(_, m)| m.slot())
+    }
+
+    /// The own key of a new series.
+    pub(crate) fn insert_own(&mut self, key: Key, slot: Slot) {
+        self.insert(key, slot, OWN);
+    }
+
+    /// Labels with the key `sent`, not judged so far, lead to the series at `slot`, whose own key is `own`.
+    pub(crate) fn judge(&mut self, sent: Key, own: Key, slot: Slot) {
+        if sent == own {
+            let found = self.table.find_mut(own.short(), |(k, m)| *k == own && m.is(OWN));
+            found.expect("a series has its own key").1.0 |= JUDGED;
+        } else {
+            if self.sent >= SENT_PER_SERIES * (self.table.len() - self.sent) + SENT_IN_ANY_CASE {
+                self.forget_sent();
+            }
+            self.sent += 1;
+            self.insert(sent, slot, JUDGED);
+        }
+    }
+
+    fn insert(&mut self, key: Key, slot: Slot, mark: u32) {
+        assert!(slot & (OWN | JUDGED) == 0, "a tenant has below 2^30 series");
+        self.table.insert_unique(key.short(), (key, Marked(slot | mark)), |(k, _)| k.short());
+    }
+
+    /// Another policy holds: everything is to be judged anew.
+    pub(crate) fn forget_judged(&mut self) {
+        self.forget_sent();
+        self.table.iter_mut().for_each(|(_, marked)| marked.0 &= !JUDGED);
+    }
+
+    fn forget_sent(&mut self) {
+        self.sent = 0;
+        self.table.retain(|(_, marked)| marked.is(OWN));
+        if self.table.len() < self.table.capacity() / 4 {
+            self.table.shrink_to_fit(|(k, _)| k.short());
+        }
     }
 
     /// Renumbers, dropping the keys whose slot has no new number.
     pub(crate) fn renumber(&mut self, new: impl Fn(Slot) -> Option<Slot>) {
-        let kept: Vec<_> = self.0.iter().filter_map(|(key, slot)| Some((*key, new(*slot)?))).collect();
-        let mut table = HashTable::with_capacity(kept.len());
-        for (key, slot) in kept {
-            table.insert_unique(key.short(), (key, slot), |(k, _)| k.short());
+        let old = std::mem::take(&mut self.table);
+        let renumbered = |(key, marked): (Key, Marked)| {
+            Some((key, Marked(new(marked.slot())? | marked.0 & (OWN | JUDGED))))
+        };
+        let kept: Vec<_> = old.into_iter().filter_map(renumbered).collect();
+        self.sent = kept.iter().filter(|(_, marked)| !marked.is(OWN)).count();
+        self.table.reserve(kept.len(), |(k, _)| k.short());
+        for entry in kept {
+            self.table.insert_unique(entry.0.short(), entry, |(k, _)| k.short());
         }
-        self.0 = table;
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.0.capacity() * (std::mem::size_of::<(Key, Slot)>() + 1) * 8 / 7
+        self.table.capacity() * (size_of::<(Key, Marked)>() + 1) * 8 / 7
     }
 }

@@ -20,8 +20,12 @@ impl Rows {
         self.rows.len()
     }
 
+    pub(crate) fn has_room(&self, values: usize) -> bool {
+        u32::try_from(self.values.len() + values).is_ok()
+    }
+
     /// # Panics
-    /// Past 2³² label values: the limit on active series ends long before.
+    /// Past 2³² label values: [`Self::has_room`] is asked before.
     pub(crate) fn push(&mut self, pairs: &[(u32, u32)]) -> Slot {
         let names: Box<[u32]> = pairs.iter().map(|(name, _)| *name).collect();
         let shape = match self.by_names.get(&names) {

@@ -26,8 +26,16 @@ impl Symbols {
         self.table.find(self.hasher.hash_one(text), |&s| self.get(s) == text).copied()
     }
 
+    /// Whether the text stays within `max` bytes with these strings, each counted as often as it is there.
+    pub(crate) fn has_room<'a>(&self, new: impl Iterator<Item = &'a str> + Clone, max: usize) -> bool {
+        let left = max.saturating_sub(self.text.len());
+        let most: usize = new.clone().map(str::len).sum();
+        // Only near the limit is it worth to ask for each.
+        most <= left || new.filter(|text| self.find(text).is_none()).map(str::len).sum::<usize>() <= left
+    }
+
     /// # Panics
-    /// Past 4 GiB of text: the limits on series and label lengths of a tenant end long before.
+    /// Past 4 GiB of text: [`Self::has_room`] is asked before.
     pub(crate) fn intern(&mut self, new: &str) -> u32 {
         let Symbols { text, ends, table, hasher } = self;
         let hash = hasher.hash_one(new);

@@ -75,7 +75,7 @@ impl Restoring<'_> {
             Item::Files(lengths) => tenant.files = Some(lengths),
             Item::Labels(labels) => self.named = labels.into(),
             Item::Exemplar(labels, exemplar) => {
-                state.extras.add_exemplar(&labels, exemplar);
+                state.extras.exemplars.add(&labels, exemplar);
             }
             Item::Metadata(family, metadata) => {
                 state.extras.set_metadata(&family, metadata);
@@ -123,7 +123,9 @@ impl Returning {
         if state.series.last().is_some_and(|last| last.id >= id) {
             return;
         }
-        state.add_series(hasher.key_of(labels), labels, id);
+        if state.add_stored(hasher.key_of(labels), labels, id).is_err() {
+            return;
+        }
         self.done.push(0);
         self.bare.insert(id);
     }

@@ -195,7 +195,7 @@ impl SeriesItem {
             return Err(Error::invalid("series are not in the order of their ids"));
         }
         let open = self.open.map(OpenChunk::resume).transpose()?.unwrap_or_default();
-        let slot = state.add_series(hasher.key_of(&self.labels), &self.labels, self.id);
+        let slot = state.add_stored(hasher.key_of(&self.labels), &self.labels, self.id)?;
         let series = &mut state.series[slot as usize];
         (series.open, series.chain) = (open, self.chain);
         if !self.late.is_empty() || !self.sealed.is_empty() {

@@ -85,7 +85,7 @@ fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result
         for (family, metadata) in inner.state.extras.metadata() {
             parts.frame(METADATA, |body| put_metadata(body, family, metadata))?;
         }
-        for (labels, exemplar) in inner.state.extras.all_exemplars() {
+        for (labels, exemplar) in inner.state.extras.exemplars.all() {
             parts.frame(EXEMPLAR, |body| {
                 put_labels(body, labels);
                 put_exemplar(body, exemplar);

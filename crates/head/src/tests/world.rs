@@ -273,6 +273,11 @@ impl World {
     }
 }
 
+/// A series with one sample of the value 1.
+pub(super) fn one_sample(labels: &Labels, t_ms: i64) -> SentSeries {
+    SentSeries { samples: floats(&[(t_ms, 1.0)]), ..SentSeries::new(labels) }
+}
+
 fn floats(samples: &[(i64, f64)]) -> Vec<FloatSample> {
     samples.iter().map(|&(t_ms, v)| FloatSample { t_ms, v, start_ms: 0 }).collect()
 }
