@@ -1,8 +1,8 @@
 //! `cargo xtask bench`: the same load for the hub and for its peers, one after the other, as a table.
 //!
-//! Each server starts on an empty folder and goes through: the load, with its CPU and memory measured; a snapshot,
-//! where it can write one, for the size of blocks; SIGKILL, and the time until it is ready and answers; everything
-//! read back. Then once more on an empty folder, with a SIGKILL in the middle of the load.
+//! Each server starts on an empty folder and goes through: the load, with its CPU and memory measured; SIGKILL, and the
+//! time until it is ready and answers; everything read back; a snapshot, where it can write one, for the size of
+//! blocks. Then once more on an empty folder, with a SIGKILL in the middle of the load.
 
 mod server;
 mod table;
@@ -204,7 +204,6 @@ impl Bench {
         let running = Running::start(server, &dir, PORT)?;
         let load = self.load(server.name, &running.write_url(), Some(running.pid()), &[])?;
         let disk_bytes = Some(table::size(&dir.join(server::DATA))?);
-        let block_bytes = running.snapshot()?;
         running.kill()?;
         let again = Running::start(server, &dir, PORT)?;
         let ready_seconds = Some(again.ready_seconds);
@@ -214,6 +213,8 @@ impl Bench {
         } else {
             None
         };
+        println!("bench: {}: a snapshot", server.name);
+        let block_bytes = again.snapshot()?;
         again.kill()?;
         let killed = if self.options.kill_at > 0 { Some(self.kill_in_mid_load(server)?) } else { None };
         fs::remove_dir_all(&dir).context("cannot remove what was measured")?;

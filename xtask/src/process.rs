@@ -169,7 +169,7 @@ pub(crate) fn get(port: u16, path: &str, authorization: Option<&str>) -> Option<
 
 /// The same of a POST that may take long.
 pub(crate) fn post(port: u16, path: &str) -> Option<(u16, String)> {
-    ask("POST", port, path, "Content-Length: 0\r\n", Duration::from_secs(600))
+    ask("POST", port, path, "Content-Length: 0\r\n", Duration::from_secs(180))
 }
 
 fn ask(method: &str, port: u16, path: &str, headers: &str, timeout: Duration) -> Option<(u16, String)> {
