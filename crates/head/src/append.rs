@@ -25,6 +25,9 @@ use place::Place;
 /// Closed chunks that could not be written yet; beyond it writes are refused until the disk takes them.
 const MAX_UNWRITTEN_CHUNK_BYTES: usize = 16 << 20;
 
+/// Series that are looked up together.
+const AHEAD: usize = 32;
+
 /// What became of a request, once everything up to `lsn` is durable.
 #[derive(Debug, Default)]
 pub struct Appended {
@@ -97,8 +100,12 @@ pub(crate) fn append(
         state.files.write().map_err(|e| e.context("closed chunks wait to be written; retry"))?;
     }
     let mut run = Run { state, context, scratch, appended: Appended::default(), failed: None };
+    let mut found = [None; AHEAD];
     for (n, series) in request.series().enumerate() {
-        run.series(n, series);
+        if n % AHEAD == 0 {
+            run.look_ahead(n, &mut found);
+        }
+        run.series(n, series, found[n % AHEAD]);
         if run.failed.is_some() {
             break;
         }
@@ -152,9 +159,22 @@ impl Whose {
 }
 
 impl Run<'_, '_> {
-    fn series(&mut self, n: usize, series: Series<'_>) {
+    /// Finds the next series, and brings what an append touches into the cache: one by one each would wait for
+    /// memory several times, while look-ups that do not depend on each other wait together.
+    fn look_ahead(&self, from: usize, found: &mut [Option<u32>; AHEAD]) {
+        let keys = &self.scratch.keys[from..];
+        for (found, key) in found.iter_mut().zip(keys) {
+            *found = key.and_then(|key| self.state.keys.judged(key));
+        }
+        for slot in found.iter().take(keys.len()).flatten() {
+            std::hint::black_box(self.state.series[*slot as usize].open.touch());
+        }
+    }
+
+    fn series(&mut self, n: usize, series: Series<'_>, found: Option<u32>) {
         let before = self.appended.refused.total();
-        let known = self.scratch.keys[n].and_then(|key| self.state.keys.judged(key));
+        // A series that was new a moment ago is found only now.
+        let known = found.or_else(|| self.scratch.keys[n].and_then(|key| self.state.keys.judged(key)));
         let mut whose = match known {
             Some(slot) => Whose::Known(slot as usize),
             None => match self.first_seen(n, &series) {

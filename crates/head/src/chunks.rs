@@ -74,7 +74,7 @@ pub(crate) struct ClosedChunk {
 pub(crate) type FileLengths = BTreeMap<u32, (i64, u64)>;
 
 /// The files of one tenant. What was put is in files after [`ChunkFiles::write`], on stable storage after
-/// [`ChunkFiles::sync`].
+/// [`ChunkFiles::synced`].
 pub(crate) struct ChunkFiles {
     fs: Arc<dyn Fs>,
     random: Arc<dyn Random>,
@@ -217,7 +217,6 @@ impl ChunkFiles {
         failed
     }
 
-    /// Begins to make everything put before durable: [`Syncing::run`] does it, without the tenant's lock, and
     pub(crate) fn get(&self, pos: ChunkPos) -> Result<ClosedChunk> {
         let gone = || match self.damaged.get(&pos.file()) {
             Some(&start_ms) => {

@@ -87,6 +87,12 @@ impl OpenChunk {
         }
     }
 
+    /// Reads what an append will, without need for the result.
+    #[inline]
+    pub(crate) fn touch(&self) -> u8 {
+        self.data.first().copied().unwrap_or_default() ^ self.data.last().copied().unwrap_or_default()
+    }
+
     fn encoding(&self) -> Option<Encoding> {
         match &self.state {
             State::Empty => None,

@@ -33,6 +33,7 @@ impl Syncing {
 }
 
 impl ChunkFiles {
+    /// Begins to make everything put before durable: [`Syncing::run`] does it, without the tenant's lock, and
     /// [`Self::synced`] takes note.
     pub(crate) fn begin_sync(&mut self) -> Result<Syncing> {
         self.write()?;
