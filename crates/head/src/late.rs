@@ -4,19 +4,23 @@
 //! each series that has any pays for a box and no other does.
 
 use crate::chunks::{ChunkFiles, ChunkPos, ClosedChunk};
-use crate::open::pack;
+use crate::open::{heap_bytes_of, pack};
 use crate::ranges::Ranges;
 use nilometer_chunk::Stamp;
 use nilometer_model::{Result, TimeRange, Value};
 
 /// So many samples are packed into a chunk.
 const SEALED_AT: usize = 120;
+/// Or as many as have histograms of so many bytes, in memory.
+const SEALED_AT_BYTES: usize = 64 << 10;
 
 #[derive(Debug, Default)]
 pub(crate) struct Late {
     /// Sorted by time, no time twice.
     pub(crate) samples: Vec<(Stamp, Value)>,
     pub(crate) sealed: Vec<Sealed>,
+    /// Of the samples' values, besides their places in the list.
+    value_bytes: usize,
 }
 
 /// A chunk of late samples, all of one range. Several may overlap.
@@ -35,18 +39,20 @@ impl Late {
 
     /// Adds a sample whose time it does not have.
     pub(crate) fn insert(&mut self, at: Stamp, value: Value) {
+        self.value_bytes += heap_bytes_of(&value);
         let place = self.samples.partition_point(|(s, _)| s.t_ms < at.t_ms);
         self.samples.insert(place, (at, value));
     }
 
     pub(crate) fn is_full(&self) -> bool {
-        self.samples.len() >= SEALED_AT
+        self.samples.len() >= SEALED_AT || self.value_bytes >= SEALED_AT_BYTES
     }
 
     /// Packs the samples of `only`, one chunk at least for each range.
     pub(crate) fn seal(&mut self, series: u64, only: TimeRange, ranges: Ranges, files: &mut ChunkFiles) {
         let (sealing, rest): (Vec<_>, Vec<_>) =
             std::mem::take(&mut self.samples).into_iter().partition(|(at, _)| only.contains(at.t_ms));
+        self.value_bytes = rest.iter().map(|(_, value)| heap_bytes_of(value)).sum();
         self.samples = rest;
         for part in sealing.chunk_by(|(a, _), (b, _)| ranges.start(a.t_ms) == ranges.start(b.t_ms)) {
             let start = ranges.start(part[0].0.t_ms);
@@ -73,6 +79,8 @@ impl Late {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.samples.capacity() * size_of::<(Stamp, Value)>() + self.sealed.capacity() * size_of::<Sealed>()
+        self.samples.capacity() * size_of::<(Stamp, Value)>()
+            + self.value_bytes
+            + self.sealed.capacity() * size_of::<Sealed>()
     }
 }

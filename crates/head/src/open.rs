@@ -13,6 +13,10 @@ const MAX_SAMPLES: u16 = 120;
 const MAX_HISTOGRAM_BYTES: usize = 1024;
 const MIN_HISTOGRAMS: u16 = 10;
 
+/// Our own: histograms may have 20,000 buckets, and a chunk of which that much is in memory is closed at once,
+/// whatever it holds.
+const MAX_OPEN_BYTES: usize = 64 << 10;
+
 /// A chunk as it is kept, whoever keeps it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Packed {
@@ -59,6 +63,8 @@ pub(crate) struct OpenChunk {
 enum State {
     #[default]
     Empty,
+    /// Empty too, since all that was in it was closed: what comes next has to be newer than this.
+    Closed(i64),
     Float(XorState),
     /// Floats with start timestamps. Boxed, as all that are rare: every series pays for the largest.
     Started(Box<Xor2State>),
@@ -68,18 +74,21 @@ enum State {
 
 impl OpenChunk {
     pub(crate) fn is_empty(&self) -> bool {
-        matches!(self.state, State::Empty)
+        matches!(self.state, State::Empty | State::Closed(_))
     }
 
     /// The times of its first and last sample; `None` where it is empty.
     pub(crate) fn range(&self) -> Option<TimeRange> {
-        Some(TimeRange::new(self.min_ms, self.last_ms()?))
+        let last_ms = if self.is_empty() { None } else { self.last_ms() };
+        Some(TimeRange::new(self.min_ms, last_ms?))
     }
 
+    /// The time of the newest sample that came in order: what comes next is newer, or late.
     #[inline]
     pub(crate) fn last_ms(&self) -> Option<i64> {
         match &self.state {
             State::Empty => None,
+            State::Closed(last_ms) => Some(*last_ms),
             State::Float(state) => Some(state.last().0),
             State::Started(state) => Some(state.last().0),
             State::Int(appender) => Some(appender.last_t_ms()),
@@ -95,7 +104,7 @@ impl OpenChunk {
 
     fn encoding(&self) -> Option<Encoding> {
         match &self.state {
-            State::Empty => None,
+            State::Empty | State::Closed(_) => None,
             State::Float(_) => Some(Encoding::Xor),
             State::Started(_) => Some(Encoding::Xor2),
             State::Int(appender) => Some(appender.encoding()),
@@ -104,7 +113,19 @@ impl OpenChunk {
     }
 
     pub(crate) fn heap_bytes(&self) -> usize {
-        self.data.capacity()
+        let state = match &self.state {
+            State::Empty | State::Closed(_) | State::Float(_) => 0,
+            State::Started(_) => size_of::<Xor2State>(),
+            State::Int(appender) => size_of_val(&**appender) + appender.heap_bytes(),
+            State::FloatHistogram(appender) => size_of_val(&**appender) + appender.heap_bytes(),
+        };
+        self.data.capacity() + state
+    }
+
+    /// Whether it takes more memory than a chunk may.
+    #[inline]
+    pub(crate) fn is_too_large(&self) -> bool {
+        matches!(self.state, State::Int(_) | State::FloatHistogram(_)) && self.heap_bytes() > MAX_OPEN_BYTES
     }
 
     pub(crate) fn value_at(&self, t_ms: i64) -> Result<Option<Value>> {
@@ -119,12 +140,30 @@ impl OpenChunk {
         Some(Packed { range: self.range()?, encoding: self.encoding()?, data: self.data.clone() })
     }
 
-    /// Empties it.
+    /// Empties it, and forgets that it ever was.
     pub(crate) fn take(&mut self) -> Option<Packed> {
-        let (range, encoding) = (self.range()?, self.encoding()?);
-        let data = std::mem::take(&mut self.data);
+        let parts = self.range().zip(self.encoding());
         self.state = State::Empty;
-        Some(Packed { range, encoding, data })
+        let data = std::mem::take(&mut self.data);
+        parts.map(|(range, encoding)| Packed { range, encoding, data })
+    }
+
+    /// Empties it; what comes next still has to be newer.
+    pub(crate) fn close(&mut self) -> Option<Packed> {
+        let last_ms = self.last_ms()?;
+        let packed = self.take();
+        *self = OpenChunk::closed(last_ms);
+        packed
+    }
+
+    /// One that was closed with its last sample at this time.
+    pub(crate) fn closed(last_ms: i64) -> OpenChunk {
+        OpenChunk { state: State::Closed(last_ms), ..OpenChunk::default() }
+    }
+
+    /// When it was closed, where nothing came since.
+    pub(crate) fn closed_ms(&self) -> Option<i64> {
+        if let State::Closed(last_ms) = self.state { Some(last_ms) } else { None }
     }
 
     /// As it was when `packed` was made of it.
@@ -258,9 +297,26 @@ pub(crate) fn pack(samples: impl IntoIterator<Item = (Stamp, Value)>) -> Vec<Pac
     let (mut open, mut packed) = (OpenChunk::default(), Vec::new());
     for (at, value) in samples {
         packed.extend(open.append(at, &value));
+        if open.is_too_large() {
+            packed.extend(open.take());
+        }
     }
     packed.extend(open.take());
     packed
+}
+
+/// Memory that a value takes besides itself.
+pub(crate) fn heap_bytes_of(value: &Value) -> usize {
+    fn of<C>(histogram: &Histogram<C>) -> usize {
+        let Histogram { positive, negative, positive_spans, negative_spans, custom_values, .. } = histogram;
+        let counts = positive.len() + negative.len() + custom_values.len();
+        size_of_val(histogram) + 8 * (counts + positive_spans.len() + negative_spans.len())
+    }
+    match value {
+        Value::Float(_) => 0,
+        Value::Int(histogram) => of(histogram),
+        Value::FloatHistogram(histogram) => of(histogram),
+    }
 }
 
 /// Whether two values are the same: floats to the bit, histograms in what they say, since a chunk may give one

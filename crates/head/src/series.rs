@@ -46,6 +46,11 @@ impl Series {
         if let (Some(closed), Some(begun)) = (&closed, begun) {
             self.chain = files.put(begun, self.id, self.chain, closed);
         }
+        if self.open.is_too_large()
+            && let Some(large) = self.open.close()
+        {
+            self.chain = files.put(start, self.id, self.chain, &large);
+        }
         closed.is_some() || begun.is_none()
     }
 

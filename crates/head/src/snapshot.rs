@@ -12,12 +12,13 @@
 //! ```text
 //! 1 tenant    name, lsn <uv>, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
 //!             ended cuts (count <uv>, (id <uv>, start <v>, end <v>)…)
-//! 2 series    lsn <uv>, id <uv>, labels, chain u64, chunk, late samples (count <uv>, chunk…),
+//! 2 series    lsn <uv>, id <uv>, labels, chain u64, open, late samples (count <uv>, chunk…),
 //!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)
 //! 3 exemplar  series labels, exemplar
 //! 4 metadata  family, type u8, help, unit
 //! 5 labels    (id <uv>, labels)…, packed by snappy: a second copy, for the series that follow
 //! 6 files     (number u32, start of its range <v>, length u64)… of closed chunks, behind all else
+//! open        chunk, or 255 and the time of the last sample <v> where all of it is in closed chunks
 //! chunk       0, or encoding u8, min <v>, max <v>, data <len, bytes>
 //! ```
 
@@ -28,7 +29,7 @@ pub(crate) use read::{Item, restore, take_item};
 pub(crate) use write::write;
 
 use crate::codec::{Reader, put_bytes, put_varint};
-use crate::open::Packed;
+use crate::open::{OpenChunk, Packed};
 use nilometer_chunk::Encoding;
 use nilometer_env::Fs;
 use nilometer_model::{Error, Result, TimeRange};
@@ -53,6 +54,27 @@ fn list(fs: &dyn Fs, dir: &Path) -> Result<Vec<u64>> {
     let mut numbers: Vec<u64> = entries.iter().filter_map(|e| number(&e.name)).collect();
     numbers.sort_unstable();
     Ok(numbers)
+}
+
+/// Stands for an open chunk that was closed for its size.
+const CLOSED: u8 = 255;
+
+fn put_open(out: &mut Vec<u8>, open: &OpenChunk) {
+    match open.closed_ms() {
+        Some(last_ms) => {
+            out.push(CLOSED);
+            put_varint(out, last_ms);
+        }
+        None => put_chunk(out, open.packed().as_ref()),
+    }
+}
+
+fn take_open(from: &mut Reader<'_>) -> Result<OpenChunk> {
+    if let Some((&CLOSED, rest)) = from.0.split_first() {
+        from.0 = rest;
+        return Ok(OpenChunk::closed(from.varint()?));
+    }
+    take_chunk(from)?.map_or(Ok(OpenChunk::default()), OpenChunk::resume)
 }
 
 fn put_chunk(out: &mut Vec<u8>, chunk: Option<&Packed>) {

@@ -93,6 +93,11 @@ impl<C: ChunkCount> HistogramAppender<C> {
         self.state.t_ms
     }
 
+    /// Memory besides the chunk's bytes: what is known of each bucket.
+    pub fn heap_bytes(&self) -> usize {
+        self.state.heap_bytes()
+    }
+
     /// Begins a chunk in the empty `bytes`, whatever chunk was before. `reset` goes into the header as it is:
     /// from [`Appended::NewChunk`], or from [`HistogramAppender::reset_after_cut`].
     ///

@@ -4,7 +4,7 @@ use super::count::{ChunkCount, Field, Xored};
 use super::layout::{Layout, buckets};
 use crate::bits::{BitReader, BitWriter};
 use crate::varbit;
-use nilometer_model::{Histogram, STALE_NAN_BITS};
+use nilometer_model::{Histogram, STALE_NAN_BITS, Span};
 
 #[derive(Clone, Debug, Default)]
 pub(super) struct State<C: ChunkCount> {
@@ -41,6 +41,13 @@ impl<C: ChunkCount> State<C> {
 
     pub(super) fn negative(&self) -> impl ExactSizeIterator<Item = C> {
         absolute(&self.negative)
+    }
+
+    pub(super) fn heap_bytes(&self) -> usize {
+        let Layout { positive, negative, custom_values, .. } = &self.layout;
+        (self.positive.capacity() + self.negative.capacity()) * size_of::<C::Field>()
+            + (positive.capacity() + negative.capacity()) * size_of::<Span>()
+            + custom_values.capacity() * size_of::<f64>()
     }
 
     /// The first sample, with the layout in front of it. Of a stale marker only the sum is written.

@@ -1,6 +1,8 @@
 //! Reading a snapshot at start.
 
-use super::{EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk};
+use super::{
+    EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk, take_open,
+};
 use crate::chunks::{ChunkPos, FileLengths};
 use crate::codec::Reader;
 use crate::frame::{Found, Frames, Framing};
@@ -51,7 +53,7 @@ pub(crate) struct SeriesItem {
     pub(crate) id: u64,
     labels: Labels,
     chain: ChunkPos,
-    open: Option<Packed>,
+    open: OpenChunk,
     late: Vec<Packed>,
     sealed: Vec<Sealed>,
 }
@@ -162,7 +164,7 @@ fn take_series(from: &mut Reader<'_>) -> Result<SeriesItem> {
         id: from.uvarint()?,
         labels: from.labels()?,
         chain: ChunkPos::from_bits(from.u64()?),
-        open: take_chunk(from)?,
+        open: take_open(from)?,
         late: Vec::new(),
         sealed: Vec::new(),
     };
@@ -194,15 +196,14 @@ impl SeriesItem {
         if state.series.last().is_some_and(|s| s.id >= self.id) {
             return Err(Error::invalid("series are not in the order of their ids"));
         }
-        let open = self.open.map(OpenChunk::resume).transpose()?.unwrap_or_default();
         let slot = state.add_stored(hasher.key_of(&self.labels), &self.labels, self.id)?;
         let series = &mut state.series[slot as usize];
-        (series.open, series.chain) = (open, self.chain);
+        (series.open, series.chain) = (self.open, self.chain);
         if !self.late.is_empty() || !self.sealed.is_empty() {
             let late = series.late.get_or_insert_default();
             late.sealed = self.sealed;
             for packed in self.late {
-                late.samples.extend(packed.samples()?);
+                packed.samples()?.into_iter().for_each(|(at, value)| late.insert(at, value));
             }
         }
         Ok(())

@@ -1,6 +1,8 @@
 //! Writing a snapshot beside running ingestion.
 
-use super::{EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, put_chunk};
+use super::{
+    EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, put_chunk, put_open,
+};
 use crate::codec::{put_bytes, put_labels, put_uvarint, put_varint};
 use crate::frame::Framing;
 use crate::log::{Log, Lsn};
@@ -144,7 +146,7 @@ fn put_series(body: &mut Vec<u8>, lsn: Lsn, series: &Series, labels: &Labels) {
     put_uvarint(body, series.id);
     put_labels(body, labels);
     body.extend_from_slice(&series.chain.to_bits().to_le_bytes());
-    put_chunk(body, series.open.packed().as_ref());
+    put_open(body, &series.open);
     let late = series.late.as_deref();
     let packed = pack(late.into_iter().flat_map(|l| l.samples.iter().cloned()));
     put_uvarint(body, packed.len() as u64);
