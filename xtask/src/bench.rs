@@ -99,6 +99,8 @@ fn parse_peer(text: &str) -> Result<Peer> {
 /// What was found of one server.
 struct Found {
     name: String,
+    /// What it says of itself.
+    revision: Option<String>,
     load: Load,
     /// All that it has on disk after the load.
     disk_bytes: Option<u64>,
@@ -159,7 +161,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     let chosen = |server: &&Server| {
         bench.options.only.is_empty() || bench.options.only.iter().any(|name| name == server.name)
     };
-    let machine = table::machine()?;
+    let machine = table::machine();
     let mut found = Vec::new();
     for server in servers.iter().filter(chosen) {
         found.push(bench.server(server).with_context(|| format!("measuring {}", server.name))?);
@@ -169,6 +171,7 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
         let name = peer.name.clone();
         found.push(Found {
             name,
+            revision: None,
             load,
             disk_bytes: None,
             block_bytes: None,
@@ -202,6 +205,7 @@ impl Bench {
         let dir = self.fresh(server.name)?;
         println!("bench: {}: the load", server.name);
         let running = Running::start(server, &dir, PORT)?;
+        let revision = running.revision();
         let load = self.load(server.name, &running.write_url(), Some(running.pid()), &[])?;
         let disk_bytes = Some(table::size(&dir.join(server::DATA))?);
         running.kill()?;
@@ -219,7 +223,7 @@ impl Bench {
         let killed = if self.options.kill_at > 0 { Some(self.kill_in_mid_load(server)?) } else { None };
         fs::remove_dir_all(&dir).context("cannot remove what was measured")?;
         let name = server.name.to_owned();
-        Ok(Found { name, load, disk_bytes, block_bytes, ready_seconds, verified, killed })
+        Ok(Found { name, revision, load, disk_bytes, block_bytes, ready_seconds, verified, killed })
     }
 
     fn kill_in_mid_load(&self, server: &Server) -> Result<Verified> {

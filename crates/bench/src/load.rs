@@ -11,12 +11,12 @@ use nilometer_model::{Error, Result};
 use serde::Serialize;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::sync::{Barrier, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 /// A connection is at most so many scrapes ahead of the slowest: real senders are all in the same minute.
 const MAX_LEAD_SCRAPES: u32 = 4;
-/// What waits looks again so often.
+/// Who waits looks again so often.
 const POLL: Duration = Duration::from_millis(1);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
@@ -74,19 +74,22 @@ pub fn load(
     let mut before = [None, None];
     let mut started = Duration::ZERO;
     std::thread::scope(|scope| -> Result<()> {
-        let workers: Vec<_> = (0..plan.connections)
-            .map(|connection| {
-                let (run, done) = (&run, done.clone());
-                std::thread::Builder::new()
-                    .spawn_scoped(scope, move || run.connection(connection, done))
-                    .map_err(|e| Error::io("starting threads; use fewer connections", e))
-            })
-            .collect::<Result<_>>()?;
+        let mut workers = Vec::new();
+        for connection in 0..plan.connections {
+            let (run, done) = (&run, done.clone());
+            let thread = std::thread::Builder::new();
+            let worker = thread.spawn_scoped(scope, move || run.connection(connection, done));
+            workers.push(worker.map_err(|e| {
+                // Those that are there wait for all.
+                run.stop("too few threads".to_owned());
+                Error::io("starting threads; use fewer connections", e)
+            })?);
+        }
         drop(done);
-        run.prepared.wait();
+        run.wait_until(|| run.prepared.load(Ordering::Acquire) == plan.connections);
         before = [options.server_pid, Some(own_pid)].map(|pid| pid.and_then(Usage::of));
         started = clock.monotonic();
-        run.go.wait();
+        run.go.store(true, Ordering::Release);
         while ended.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
             progress(run.samples.load(Ordering::Relaxed));
         }
@@ -150,9 +153,9 @@ struct Run<'a> {
     options: &'a LoadOptions,
     journal: &'a Journal,
     clock: &'a dyn Clock,
-    /// All requests are there; then all connections go at once.
-    prepared: Barrier,
-    go: Barrier,
+    /// Connections that have their requests; when all have, all go at once.
+    prepared: AtomicU32,
+    go: AtomicBool,
     /// The scrape at which each connection is; `u32::MAX` at its end.
     at: Vec<AtomicU32>,
     samples: AtomicU64,
@@ -174,8 +177,8 @@ impl<'a> Run<'a> {
             options,
             journal,
             clock,
-            prepared: Barrier::new(connections as usize + 1),
-            go: Barrier::new(connections as usize + 1),
+            prepared: AtomicU32::new(0),
+            go: AtomicBool::new(false),
             at: (0..connections).map(|_| AtomicU32::new(0)).collect(),
             samples: AtomicU64::new(0),
             stop: AtomicBool::new(false),
@@ -193,6 +196,13 @@ impl<'a> Run<'a> {
         self.stop.store(true, Ordering::Relaxed);
     }
 
+    /// Or until the run ends.
+    fn wait_until(&self, is_so: impl Fn() -> bool) {
+        while !self.stop.load(Ordering::Relaxed) && !is_so() {
+            std::thread::sleep(POLL);
+        }
+    }
+
     /// `_done` is dropped at the end, which tells that it has come.
     fn connection(&self, connection: u32, _done: Sender<()>) -> Result<Sent> {
         let plan = self.journal.plan();
@@ -202,8 +212,8 @@ impl<'a> Run<'a> {
         let mut batches: Vec<Batch> =
             shard.batches.iter().map(|spans| Batch::new(plan, spans.clone(), scrape)).collect();
         self.at[connection as usize].store(scrape, Ordering::Relaxed);
-        self.prepared.wait();
-        self.go.wait();
+        self.prepared.fetch_add(1, Ordering::Release);
+        self.wait_until(|| self.go.load(Ordering::Acquire));
         let sent = self.send_all(connection, &shard, &mut batches);
         // Those that wait for the slowest must not wait for this one.
         self.at[connection as usize].store(u32::MAX, Ordering::Relaxed);
@@ -222,7 +232,7 @@ impl<'a> Run<'a> {
             let (scrape, batch) = shard.request(number);
             let batch = &mut batches[batch];
             self.at[connection as usize].store(scrape, Ordering::Relaxed);
-            let due = started + self.pause_until(connection, sent.samples);
+            let due = started + self.turn(connection, sent.samples);
             self.wait_for(due, batch.newest_ms(plan, scrape), scrape);
             let due = if self.options.rate.is_some() { due } else { self.clock.monotonic() };
             let body = batch.fill(plan, scrape);
@@ -243,25 +253,22 @@ impl<'a> Run<'a> {
     }
 
     /// When the request behind so many samples is due, from the start on: connections take turns.
-    fn pause_until(&self, connection: u32, samples: u64) -> Duration {
+    fn turn(&self, connection: u32, samples: u64) -> Duration {
         let Some(rate) = self.options.rate else { return Duration::ZERO };
         let plan = self.journal.plan();
         let share = rate / f64::from(plan.connections);
-        let turn = f64::from(plan.per_request) * f64::from(connection) / f64::from(plan.connections);
-        Duration::from_secs_f64((samples as f64 + turn) / share)
+        let ahead = f64::from(plan.per_request) * f64::from(connection) / f64::from(plan.connections);
+        Duration::from_secs_f64((samples as f64 + ahead) / share)
     }
 
     /// Nothing is sent before its turn, before its time, or far ahead of the others.
     fn wait_for(&self, due: Duration, newest_ms: i64, scrape: u32) {
-        let too_early = || {
+        self.wait_until(|| {
             let slowest = self.at.iter().map(|at| at.load(Ordering::Relaxed)).min().unwrap_or(0);
-            self.clock.monotonic() < due
-                || self.clock.wall_ms() < newest_ms
-                || scrape > slowest.saturating_add(MAX_LEAD_SCRAPES)
-        };
-        while !self.stop.load(Ordering::Relaxed) && too_early() {
-            std::thread::sleep(POLL);
-        }
+            self.clock.monotonic() >= due
+                && self.clock.wall_ms() >= newest_ms
+                && scrape <= slowest.saturating_add(MAX_LEAD_SCRAPES)
+        });
     }
 
     /// Until it is acknowledged, refused for good, or failing for too long.

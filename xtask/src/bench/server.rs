@@ -150,6 +150,14 @@ impl<'a> Running<'a> {
         self.url() + self.server.write_path
     }
 
+    /// The revision that it was built from, where it says so.
+    pub(super) fn revision(&self) -> Option<String> {
+        let (_, body) = process::get(self.port, "/api/v1/status/buildinfo", None)?;
+        let answer: serde_json::Value = serde_json::from_str(&body).ok()?;
+        let revision = answer["data"]["revision"].as_str()?;
+        (!revision.is_empty()).then(|| revision.to_owned())
+    }
+
     /// The size of the blocks of all that it has; `None` where it does not write them in time.
     pub(super) fn snapshot(&self) -> Result<Option<u64>> {
         let Some(folder) = self.server.snapshots else { return Ok(None) };

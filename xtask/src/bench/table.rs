@@ -13,7 +13,7 @@ pub(super) struct Machine {
     lines: Vec<(&'static str, String)>,
 }
 
-pub(super) fn machine() -> Result<Machine> {
+pub(super) fn machine() -> Machine {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let field = |text: &str, name: &str| {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
@@ -23,17 +23,15 @@ pub(super) fn machine() -> Result<Machine> {
     let cpu = format!("{} × {}", cpus, field(&read("/proc/cpuinfo"), "model name"));
     let kernel = read("/proc/sys/kernel/osrelease").trim().to_owned();
     let load = read("/proc/loadavg").split(' ').take(3).collect::<Vec<_>>().join(" ");
-    let revision = shell::output(shell::command("git").args(["describe", "--always", "--dirty"]))?;
-    Ok(Machine {
+    Machine {
         lines: vec![
             ("CPU", cpu),
             ("memory", field(&read("/proc/meminfo"), "MemTotal")),
             ("kernel", kernel),
             ("load average at the start", load),
-            ("nilometer", revision.trim().to_owned()),
             ("peers", tools::pinned(&["prometheus", "victoria-metrics"]).join(", ")),
         ],
-    })
+    }
 }
 
 pub(super) fn markdown(options: &Options, machine: &Machine, found: &[Found]) -> Result<String> {
@@ -61,6 +59,11 @@ pub(super) fn markdown(options: &Options, machine: &Machine, found: &[Found]) ->
     text += "\n| | |\n|---|---|\n";
     for (name, value) in &machine.lines {
         text += &format!("| {name} | {value} |\n");
+    }
+    for one in found {
+        if let Some(revision) = &one.revision {
+            text += &format!("| {} | revision {revision} |\n", one.name);
+        }
     }
     if let Some(first) = found.first() {
         let samples = first.load.samples as f64;
