@@ -201,14 +201,18 @@ fn kills(program: &Path, job: &Job, log: &Path) -> Result<Outcome> {
     let (seed, count) = (job.first.to_string(), job.count.to_string());
     command.env("NILOMETER_SEED", &seed).env("NILOMETER_TEST_KILLS", &count);
     let (ok, said) = logged(&mut command, log)?;
-    // `kills=20 acknowledged_requests=31267 …`
-    let line = said.lines().find(|line| line.starts_with("kills=")).unwrap_or_default();
-    let pairs = line.split(' ').filter_map(|pair| pair.split_once('='));
-    let counts = pairs.filter_map(|(name, n)| Some((name.to_owned(), n.parse().ok()?))).collect();
+    let counts = counts(&said);
     let repeat = format!(
         "NILOMETER_SEED={seed} NILOMETER_TEST_KILLS={count} cargo test -p nilometer --test it {TEST}"
     );
-    Ok(Outcome { repeat: (!ok || line.is_empty()).then_some(repeat), counts })
+    Ok(Outcome { repeat: (!ok || counts.is_empty()).then_some(repeat), counts })
+}
+
+/// Of `kills=20 acknowledged_requests=31267 …`, which stands behind the test's name where nothing came between.
+fn counts(said: &str) -> BTreeMap<String, u64> {
+    let line = said.lines().find(|line| line.contains("kills=")).unwrap_or_default();
+    let pairs = line.split(' ').filter_map(|pair| pair.split_once('='));
+    pairs.filter_map(|(name, n)| Some((name.to_owned(), n.parse().ok()?))).collect()
 }
 
 fn fuzzing(job: &Job, log: &Path) -> Result<Outcome> {
@@ -253,4 +257,17 @@ fn output(program: &str, args: &[&str]) -> Result<String> {
 )]
 fn now() -> Instant {
     Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_of_kills() {
+        let wanted = BTreeMap::from([("kills".to_owned(), 20), ("blocks".to_owned(), 3)]);
+        assert_eq!(counts("\nrunning 1 test\nkills=20 blocks=3\ntest a ... ok\n"), wanted);
+        assert_eq!(counts("running 1 test\ntest a ... kills=20 blocks=3\nok\n"), wanted);
+        assert_eq!(counts("test a ... FAILED\n"), BTreeMap::new());
+    }
 }
