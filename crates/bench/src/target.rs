@@ -122,4 +122,18 @@ mod tests {
         let [a, b] = [2, 3].map(|generation| series(key(1, 3, generation), 40));
         assert!((0..100).any(|age| a.at(age).to_bits() != b.at(age).to_bits()));
     }
+
+    /// Who changes names or values raises `Plan::VERSION`: a journal of before says nothing of them.
+    #[test]
+    fn names_and_values_stay_as_they_are() {
+        let mut digest = 0;
+        for slot in 0..crate::catalogue::SLOTS {
+            for (name, value) in labels_of(1, 2, 3, slot) {
+                name.bytes().chain(value.bytes()).for_each(|byte| digest = mix(digest ^ u64::from(byte)));
+            }
+            let series = series(key(1, 2, 3), slot);
+            [0, 1, 100, 5_000].into_iter().for_each(|age| digest = mix(digest ^ series.at(age).to_bits()));
+        }
+        assert_eq!((crate::Plan::VERSION, digest), (1, 14_431_498_518_704_885_994));
+    }
 }

@@ -77,21 +77,25 @@ impl Series {
         let key = if matches!(shape, Shape::Bucket(_)) { target_key } else { own };
         let [a, b, c] = [1, 2, 3].map(|n| mix(key.wrapping_add(n)));
         let whole = |bits: u64, below: u64| (bits % below) as f64;
+        // From 2^low to 2^(low + octaves), all octaves alike. Exact, so the same on all machines.
+        let size = |bits: u64, low: i32, octaves: u64| {
+            2f64.powi(low + (bits % octaves) as i32) * (1.0 + fraction(mix(bits)))
+        };
         let (base, rate) = match shape {
             // Many never happened at all.
             Shape::Idle => (if a & 1 == 0 { 0.0 } else { whole(b, 100_000) }, 0.0),
             Shape::Slow => (whole(a, 10_000), 1.0 / (8.0 + whole(b, 120))),
-            Shape::Busy => (whole(a, 1 << 24), 2f64.powf(1.0 + 9.0 * fraction(b))),
-            Shape::Resets => (0.0, 2f64.powf(1.0 + 7.0 * fraction(b))),
+            Shape::Busy => (whole(a, 1 << 24), size(b, 1, 9)),
+            Shape::Resets => (0.0, size(b, 1, 7)),
             Shape::Decimals => (whole(a, 10_000), 0.1 + 7.0 * fraction(b)),
-            Shape::Bucket(_) => (whole(a, 1 << 20), 2f64.powf(2.0 + 6.0 * fraction(b))),
+            Shape::Bucket(_) => (whole(a, 1 << 20), size(b, 2, 6)),
             Shape::Constant => (constant(a, b), 0.0),
             // From 4 MiB to 1 GiB, a sixteenth of it in motion.
             Shape::Pages => {
-                let pages = 2f64.powf(10.0 + 8.0 * fraction(a)).floor();
+                let pages = size(a, 10, 8).floor();
                 (pages, (pages / 16.0).floor())
             }
-            Shape::Double => (0.0, 10f64.powf(4.0 * fraction(a) - 2.0)),
+            Shape::Double => (0.0, size(a, -7, 14)),
         };
         Series { shape, key, base, rate, period: 240 + c % 960 }
     }
