@@ -17,9 +17,9 @@ pub(super) const DATA: &str = "data";
 const POLL: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(600);
 
-/// A query for the newest sample of some series of the load, whenever that was.
+/// A query for the newest sample of some series of the load, which may have been killed long before its end.
 const QUERY: &str =
-    "/api/v1/query?query=count(last_over_time(up%7Bcluster%3D~%22bench-.*%22%7D%5B1h%5D))&nocache=1";
+    "/api/v1/query?query=count(last_over_time(up%7Bcluster%3D~%22bench-.*%22%7D%5B1d%5D))&nocache=1";
 
 pub(super) struct Server {
     pub(super) name: &'static str,
