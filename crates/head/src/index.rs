@@ -45,11 +45,33 @@ impl Index {
     pub(crate) fn add(&mut self, labels: &Labels) -> Slot {
         let pairs: Vec<(u32, u32)> =
             labels.iter().map(|(n, v)| (self.symbols.intern(n), self.symbols.intern(v))).collect();
-        let slot = self.rows.push(&pairs);
+        self.add_pairs(&pairs)
+    }
+
+    /// The same for labels that are given as numbers of symbols.
+    pub(crate) fn add_pairs(&mut self, pairs: &[(u32, u32)]) -> Slot {
+        let slot = self.rows.push(pairs);
         for (name, value) in pairs {
-            self.postings.add(name, value, slot);
+            self.postings.add(*name, *value, slot);
         }
         slot
+    }
+
+    /// The symbols of texts that were stored before. `None` where there is no room for them, and for so many
+    /// labels.
+    pub(crate) fn intern_all(&mut self, texts: &[Box<str>], labels: usize) -> Option<Vec<u32>> {
+        let is_room = self.symbols.has_room(texts.iter().map(|text| &**text), u32::MAX as usize);
+        (is_room && self.rows.has_room(labels))
+            .then(|| texts.iter().map(|text| self.symbols.intern(text)).collect())
+    }
+
+    /// The names and values of a series' labels as numbers of symbols.
+    pub(crate) fn pairs_of(&self, slot: Slot) -> impl ExactSizeIterator<Item = (u32, u32)> {
+        self.rows.get(slot)
+    }
+
+    pub(crate) fn text(&self, symbol: u32) -> &str {
+        self.symbols.get(symbol)
     }
 
     pub(crate) fn labels(&self, slot: Slot) -> Labels {

@@ -18,8 +18,8 @@ use crate::tenant::TenantHead;
 use nilometer_chunk::Stamp;
 use nilometer_env::{Fs, Random};
 use nilometer_model::{Error, Labels, Result, Tenant, Ulid, Value};
-use restore::{Restored, Restoring};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use restore::{Batch, Restored, Restoring};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -133,7 +133,7 @@ impl Recovery<'_> {
             names: BTreeMap::new(),
             ended: Vec::new(),
             at: 0,
-            named: VecDeque::new(),
+            batch: Batch::default(),
             last_lsn: 0,
         };
         let found = snapshot::restore(&*self.fs, &self.hub_dir, |tenant, item| restoring.take(tenant, item))?;

@@ -12,20 +12,23 @@
 //! ```text
 //! 1 tenant    name, lsn <uv>, next id <uv>, newest <v>, cut through <v>, dropped through <v>, last cut <uv>,
 //!             ended cuts (count <uv>, (id <uv>, start <v>, end <v>)…)
-//! 2 series    lsn <uv>, id <uv>, labels, chain u64, open, late samples (count <uv>, chunk…),
+//! 2 series    lsn <uv>, id <uv>, chain u64, open, late samples (count <uv>, chunk…),
 //!             sealed (count <uv>, (min <v>, max <v>, position u64, cut <uv>)…)
 //! 3 exemplar  series labels, exemplar
 //! 4 metadata  family, type u8, help, unit
-//! 5 labels    (id <uv>, labels)…, packed by snappy: a second copy, for the series that follow
+//! 5 names     of the batch of series that follows (`names.rs`)
+//! 7 names     the same, of the batch before: damage to one of the two costs nothing
 //! 6 files     (number u32, start of its range <v>, length u64)… of closed chunks, behind all else
 //! open        chunk, or 255 and the time of the last sample <v> where all of it is in closed chunks
 //! chunk       0, or encoding u8, min <v>, max <v>, data <len, bytes>
 //! ```
 
+mod names;
 mod read;
 mod write;
 
-pub(crate) use read::{Item, restore, take_item};
+pub(crate) use names::Names;
+pub(crate) use read::{Item, SeriesItem, restore, take_item};
 pub(crate) use write::write;
 
 use crate::codec::{Reader, put_bytes, put_varint};
@@ -40,8 +43,9 @@ const TENANT: u8 = 1;
 const SERIES: u8 = 2;
 const EXEMPLAR: u8 = 3;
 const METADATA: u8 = 4;
-const LABELS: u8 = 5;
+const NAMES: u8 = 5;
 const FILES: u8 = 6;
+const NAMES_AGAIN: u8 = 7;
 
 const PREFIX: &str = "snapshot-";
 const TMP: &str = "snapshot.tmp";

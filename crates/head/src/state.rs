@@ -72,8 +72,18 @@ impl State {
 
     /// Adds a series whose key is not there, and for which the index has room; `id` is above all others'.
     pub(crate) fn add_series(&mut self, key: Key, labels: &Labels, id: u64) -> Slot {
-        assert!(self.series.last().is_none_or(|s| s.id < id), "ids ascend");
         let slot = self.index.add(labels);
+        self.enter(key, id, slot)
+    }
+
+    /// The same for labels that are given as numbers of symbols.
+    pub(crate) fn add_pairs(&mut self, key: Key, pairs: &[(u32, u32)], id: u64) -> Slot {
+        let slot = self.index.add_pairs(pairs);
+        self.enter(key, id, slot)
+    }
+
+    fn enter(&mut self, key: Key, id: u64, slot: Slot) -> Slot {
+        assert!(self.series.last().is_none_or(|s| s.id < id), "ids ascend");
         self.keys.insert_own(key, slot);
         self.series.push(Series::new(id));
         self.next_id = self.next_id.max(id + 1);

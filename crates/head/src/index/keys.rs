@@ -8,7 +8,6 @@
 use super::Slot;
 use hashbrown::HashTable;
 use nilometer_env::Random;
-use nilometer_model::Labels;
 use nilometer_wire::remote_write::encode::put_key;
 use siphasher::sip128::{Hasher128, SipHasher13};
 use std::hash::Hasher;
@@ -39,8 +38,8 @@ impl KeyHasher {
     }
 
     /// The key of labels that were not sent: those of a series as it is stored.
-    pub(crate) fn key_of(&self, labels: &Labels) -> Key {
-        let mut canonical = Vec::with_capacity(labels.as_bytes().len() + 64);
+    pub(crate) fn key_of<'a>(&self, labels: impl IntoIterator<Item = (&'a str, &'a str)>) -> Key {
+        let mut canonical = Vec::with_capacity(512);
         put_key(&mut canonical, labels);
         self.key(&canonical)
     }

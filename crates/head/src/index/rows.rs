@@ -44,7 +44,7 @@ impl Rows {
     }
 
     /// The pairs of name and value, in the order of names.
-    pub(crate) fn get(&self, slot: Slot) -> impl Iterator<Item = (u32, u32)> {
+    pub(crate) fn get(&self, slot: Slot) -> impl ExactSizeIterator<Item = (u32, u32)> {
         let (shape, first) = self.rows[slot as usize];
         let names = &self.shapes[shape as usize];
         names.iter().copied().zip(self.values[first as usize..].iter().copied())

@@ -1,11 +1,12 @@
 //! From the bodies of a snapshot to tenants.
 
 use super::{Recovery, Returning, Tenants};
+use crate::index::KeyHasher;
 use crate::log::Lsn;
-use crate::snapshot::Item;
+use crate::snapshot::{Item, Names, SeriesItem};
 use crate::state::Cut;
-use nilometer_model::{Error, Labels, Result, Tenant};
-use std::collections::{BTreeMap, VecDeque};
+use nilometer_model::{Error, Result, Tenant};
+use std::collections::BTreeMap;
 
 /// What a snapshot gave besides the tenants.
 pub(super) struct Restored {
@@ -23,9 +24,16 @@ pub(super) struct Restoring<'a> {
     pub(super) ended: Vec<(Tenant, Cut)>,
     /// The tenant whose bodies are being read.
     pub(super) at: u64,
-    /// Its series that were named and did not come yet.
-    pub(super) named: VecDeque<(u64, Labels)>,
+    /// The batch of its series that is being read.
+    pub(super) batch: Batch,
     pub(super) last_lsn: Lsn,
+}
+
+/// Series and their names, which stand before and behind them.
+#[derive(Default)]
+pub(super) struct Batch {
+    names: Option<Names>,
+    series: Vec<SeriesItem>,
 }
 
 impl Restoring<'_> {
@@ -50,56 +58,54 @@ impl Restoring<'_> {
             }
             item => item,
         };
-        if self.at != ordinal {
-            self.add_bare(u64::MAX);
+        let mut added = Ok(());
+        if self.at != ordinal || matches!(item, Item::Names(_)) {
+            added = self.add_batch();
             self.at = ordinal;
         }
-        // Series come in the order in which they were named; who is passed over is damaged.
-        if let Item::Series(series) = &item {
-            self.add_bare(series.id);
+        if let Item::Series(series) = item {
+            self.last_lsn = self.last_lsn.max(series.lsn);
+            self.batch.series.push(*series);
+            return added;
         }
-        let recovery = self.recovery;
         let name = self.names.get(&ordinal);
         let tenant = name.and_then(|name| self.tenants.get_mut(name));
         let tenant =
             tenant.ok_or_else(|| Error::invalid("it belongs to a tenant whose own record is damaged"))?;
-        let state = &mut tenant.head.lock_mut().state;
+        let extras = &mut tenant.head.lock_mut().state.extras;
         match item {
-            Item::Series(series) => {
-                let (id, lsn) = (series.id, series.lsn);
-                series.put_into(state, recovery.hasher)?;
-                self.named.pop_front_if(|(named, _)| *named == id);
-                tenant.done.push(lsn);
-                self.last_lsn = self.last_lsn.max(lsn);
+            Item::Names(names) => self.batch.names = Some(names),
+            Item::NamesAgain(names) => {
+                self.batch.names.get_or_insert(names);
+                return added.and(self.add_batch());
             }
             Item::Files(lengths) => tenant.files = Some(lengths),
-            Item::Labels(labels) => self.named = labels.into(),
             Item::Exemplar(labels, exemplar) => {
-                state.extras.exemplars.add(&labels, exemplar);
+                extras.exemplars.add(&labels, exemplar);
             }
             Item::Metadata(family, metadata) => {
-                state.extras.set_metadata(&family, metadata);
+                extras.set_metadata(&family, metadata);
             }
-            Item::Tenant(_) => {}
+            Item::Tenant(_) | Item::Series(_) => {}
         }
-        Ok(())
+        added
     }
 
-    /// Adds the named series with ids below `reached`, of which nothing but their labels could be read.
-    fn add_bare(&mut self, reached: u64) {
+    /// Adds the series that were named: what else is said of them, or, where that is damaged, with nothing but
+    /// their labels.
+    fn add_batch(&mut self) -> Result<()> {
+        let Batch { names, series } = std::mem::take(&mut self.batch);
         let name = self.names.get(&self.at);
-        let Some(tenant) = name.and_then(|name| self.tenants.get_mut(name)) else {
-            self.named.clear();
-            return;
-        };
-        while let Some((id, labels)) = self.named.pop_front_if(|(id, _)| *id < reached) {
-            tenant.add_bare(id, &labels, self.recovery.hasher);
+        let Some(tenant) = name.and_then(|name| self.tenants.get_mut(name)) else { return Ok(()) };
+        match names {
+            Some(names) => tenant.add_batch(&names, series, self.recovery.hasher),
+            None => nameless(series.len()),
         }
     }
 
     /// Brings chunks and cuts in line with what was read. Where anything was damaged, nothing is removed.
-    pub(super) fn finish(mut self, damaged: Vec<String>) -> Result<Restored> {
-        self.add_bare(u64::MAX);
+    pub(super) fn finish(mut self, mut damaged: Vec<String>) -> Result<Restored> {
+        damaged.extend(self.add_batch().err().map(|e| e.to_string()));
         let whole = damaged.is_empty();
         for tenant in self.tenants.values_mut() {
             if let Some(lengths) = tenant.files.take() {
@@ -118,15 +124,46 @@ impl Restoring<'_> {
 }
 
 impl Returning {
-    fn add_bare(&mut self, id: u64, labels: &Labels, hasher: &crate::index::KeyHasher) {
+    /// Adds what can be added; an error says what cannot.
+    fn add_batch(&mut self, names: &Names, series: Vec<SeriesItem>, hasher: &KeyHasher) -> Result<()> {
         let state = &mut self.head.lock_mut().state;
-        if state.series.last().is_some_and(|last| last.id >= id) {
-            return;
+        let labels = names.series().map(|(_, pairs)| pairs.len()).sum();
+        let Some(symbols) = state.index.intern_all(&names.texts, labels) else {
+            return Err(Error::invalid(format!(
+                "there is no room for the labels of {} series",
+                series.len()
+            )));
+        };
+        let (mut series, mut lost, mut failed) = (series.into_iter().peekable(), 0, Ok(()));
+        for (id, pairs) in names.series() {
+            while series.next_if(|s| s.id < id).is_some() {
+                lost += 1;
+            }
+            let item = series.next_if(|s| s.id == id);
+            let key = hasher.key_of(names.labels(pairs));
+            if state.series.last().is_some_and(|last| last.id >= id) || state.keys.own(key).is_some() {
+                continue;
+            }
+            let pairs: Vec<(u32, u32)> =
+                pairs.iter().map(|(n, v)| (symbols[*n as usize], symbols[*v as usize])).collect();
+            let slot = state.add_pairs(key, &pairs, id);
+            let lsn = item.and_then(|item| {
+                let lsn = item.lsn;
+                let put = item.put_into(state, slot).map(|()| lsn);
+                put.map_err(|e| failed = Err(e.context(format!("series {id}")))).ok()
+            });
+            self.done.push(lsn.unwrap_or_default());
+            if lsn.is_none() {
+                self.bare.insert(id);
+            }
         }
-        if state.add_stored(hasher.key_of(labels), labels, id).is_err() {
-            return;
-        }
-        self.done.push(0);
-        self.bare.insert(id);
+        failed.and(nameless(lost + series.count()))
+    }
+}
+
+fn nameless(count: usize) -> Result<()> {
+    match count {
+        0 => Ok(()),
+        _ => Err(Error::invalid(format!("the labels of {count} series are damaged"))),
     }
 }

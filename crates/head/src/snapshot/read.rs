@@ -1,12 +1,13 @@
 //! Reading a snapshot at start.
 
 use super::{
-    EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, take_chunk, take_open,
+    EXEMPLAR, FILES, MAGIC, METADATA, NAMES, NAMES_AGAIN, Names, PREFIX, SERIES, TENANT, TMP, list, names,
+    take_chunk, take_open,
 };
 use crate::chunks::{ChunkPos, FileLengths};
 use crate::codec::Reader;
 use crate::frame::{Found, Frames, Framing};
-use crate::index::KeyHasher;
+use crate::index::Slot;
 use crate::late::Sealed;
 use crate::log::Lsn;
 use crate::open::{OpenChunk, Packed};
@@ -14,7 +15,6 @@ use crate::record::{take_cut, take_exemplar, take_metadata};
 use crate::state::{Cut, State};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Exemplar, Labels, Metadata, Result, Tenant, TimeRange};
-use nilometer_wire::snappy::{Buffer, decompress};
 use std::path::Path;
 
 /// What is wrong in a snapshot, said in words; whatever else is in it was given.
@@ -27,8 +27,10 @@ pub(crate) struct Restored {
 pub(crate) enum Item {
     Tenant(TenantItem),
     Series(Box<SeriesItem>),
-    /// The names of the series that follow, for those of them whose own body is damaged.
-    Labels(Vec<(u64, Labels)>),
+    /// Of the batch of series that follows.
+    Names(Names),
+    /// Of the batch before.
+    NamesAgain(Names),
     Exemplar(Labels, Exemplar),
     Metadata(String, Metadata),
     /// The files of closed chunks that there were.
@@ -51,7 +53,6 @@ pub(crate) struct SeriesItem {
     /// Everything of this series up to here is in it.
     pub(crate) lsn: Lsn,
     pub(crate) id: u64,
-    labels: Labels,
     chain: ChunkPos,
     open: OpenChunk,
     late: Vec<Packed>,
@@ -117,7 +118,8 @@ pub(crate) fn take_item(body: &[u8]) -> Result<(u64, Item)> {
             }
             Item::Files(lengths)
         }
-        LABELS => Item::Labels(take_labels(from.0)?),
+        NAMES => Item::Names(names::take(&mut from)?),
+        NAMES_AGAIN => Item::NamesAgain(names::take(&mut from)?),
         EXEMPLAR => Item::Exemplar(from.labels()?, take_exemplar(&mut from)?),
         METADATA => {
             let (family, metadata) = take_metadata(&mut from)?;
@@ -126,19 +128,6 @@ pub(crate) fn take_item(body: &[u8]) -> Result<(u64, Item)> {
         other => return Err(Error::invalid(format!("a snapshot has a body of the unknown kind {other}"))),
     };
     Ok((tenant, item))
-}
-
-/// A batch's labels, unpacked, are at most this.
-const MAX_LABELS_BYTES: usize = 256 << 20;
-
-fn take_labels(packed: &[u8]) -> Result<Vec<(u64, Labels)>> {
-    let mut plain = Buffer::default();
-    decompress(packed, MAX_LABELS_BYTES, &mut plain)?;
-    let (mut from, mut all) = (Reader(plain.as_slice()), Vec::new());
-    while !from.is_done() {
-        all.push((from.uvarint()?, from.labels()?));
-    }
-    Ok(all)
 }
 
 fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
@@ -162,7 +151,6 @@ fn take_series(from: &mut Reader<'_>) -> Result<SeriesItem> {
     let mut item = SeriesItem {
         lsn: from.uvarint()?,
         id: from.uvarint()?,
-        labels: from.labels()?,
         chain: ChunkPos::from_bits(from.u64()?),
         open: take_open(from)?,
         late: Vec::new(),
@@ -192,19 +180,18 @@ impl TenantItem {
 }
 
 impl SeriesItem {
-    pub(crate) fn put_into(self, state: &mut State, hasher: &KeyHasher) -> Result<()> {
-        if state.series.last().is_some_and(|s| s.id >= self.id) {
-            return Err(Error::invalid("series are not in the order of their ids"));
+    /// Puts what it says into the series at `slot`, which is empty. Fails before anything is changed.
+    pub(crate) fn put_into(self, state: &mut State, slot: Slot) -> Result<()> {
+        let mut samples = Vec::new();
+        for packed in self.late {
+            samples.extend(packed.samples()?);
         }
-        let slot = state.add_stored(hasher.key_of(&self.labels), &self.labels, self.id)?;
         let series = &mut state.series[slot as usize];
         (series.open, series.chain) = (self.open, self.chain);
-        if !self.late.is_empty() || !self.sealed.is_empty() {
+        if !samples.is_empty() || !self.sealed.is_empty() {
             let late = series.late.get_or_insert_default();
             late.sealed = self.sealed;
-            for packed in self.late {
-                packed.samples()?.into_iter().for_each(|(at, value)| late.insert(at, value));
-            }
+            samples.into_iter().for_each(|(at, value)| late.insert(at, value));
         }
         Ok(())
     }

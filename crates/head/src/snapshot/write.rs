@@ -1,7 +1,8 @@
 //! Writing a snapshot beside running ingestion.
 
 use super::{
-    EXEMPLAR, FILES, LABELS, MAGIC, METADATA, PREFIX, SERIES, TENANT, TMP, list, put_chunk, put_open,
+    EXEMPLAR, FILES, MAGIC, METADATA, NAMES, NAMES_AGAIN, PREFIX, SERIES, TENANT, TMP, list, names,
+    put_chunk, put_open,
 };
 use crate::codec::{put_bytes, put_labels, put_uvarint, put_varint};
 use crate::frame::Framing;
@@ -12,7 +13,7 @@ use crate::series::Series;
 use crate::state::State;
 use crate::tenant::TenantHead;
 use nilometer_env::{File, Fs, Random};
-use nilometer_model::{Error, Labels, Result, Tenant};
+use nilometer_model::{Error, Result, Tenant};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -78,7 +79,7 @@ pub(crate) fn write(
 
 /// Gives the tenant's own record, to be written again.
 fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result<Vec<u8>> {
-    let mut record = Vec::new();
+    let (mut record, mut names) = (Vec::new(), Vec::new());
     let (mut next_id, end_id) = {
         let inner = tenant.lock();
         inner.check_sound(&tenant.name)?;
@@ -99,32 +100,19 @@ fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result
         let inner = tenant.lock();
         let lsn = log.last();
         let from = inner.state.series.partition_point(|s| s.id < next_id);
-        let batch: Vec<(&Series, Labels)> = inner.state.series[from..]
-            .iter()
-            .take(BATCH_SERIES)
-            .take_while(|s| s.id < end_id)
-            .enumerate()
-            .map(|(n, series)| (series, inner.state.index.labels((from + n) as u32)))
-            .collect();
+        let series = inner.state.series[from..].iter().take(BATCH_SERIES).take_while(|s| s.id < end_id);
+        let batch: Vec<(&Series, u32)> = series.zip(from as u32..).collect();
         let Some((last, _)) = batch.last() else { break };
         next_id = last.id + 1;
-        let copy = labels_copy(&batch)?;
-        parts.frame(LABELS, |body| body.extend_from_slice(&copy))?;
-        for (series, labels) in &batch {
-            parts.frame(SERIES, |body| put_series(body, lsn, series, labels))?;
+        names.clear();
+        names::put(&mut names, &inner.state.index, batch.iter().map(|(series, slot)| (series.id, *slot)));
+        parts.frame(NAMES, |body| body.extend_from_slice(&names))?;
+        for (series, _) in &batch {
+            parts.frame(SERIES, |body| put_series(body, lsn, series))?;
         }
+        parts.frame(NAMES_AGAIN, |body| body.extend_from_slice(&names))?;
     }
     Ok(record)
-}
-
-/// The names of a batch once more: where a series' own body is damaged, its later samples still have a home.
-fn labels_copy(batch: &[(&Series, Labels)]) -> Result<Vec<u8>> {
-    let mut plain = Vec::new();
-    for (series, labels) in batch {
-        put_uvarint(&mut plain, series.id);
-        put_labels(&mut plain, labels);
-    }
-    nilometer_wire::snappy::compress(&plain)
 }
 
 fn put_tenant(body: &mut Vec<u8>, name: &Tenant, lsn: Lsn, state: &State) {
@@ -141,10 +129,9 @@ fn put_tenant(body: &mut Vec<u8>, name: &Tenant, lsn: Lsn, state: &State) {
     }
 }
 
-fn put_series(body: &mut Vec<u8>, lsn: Lsn, series: &Series, labels: &Labels) {
+fn put_series(body: &mut Vec<u8>, lsn: Lsn, series: &Series) {
     put_uvarint(body, lsn);
     put_uvarint(body, series.id);
-    put_labels(body, labels);
     body.extend_from_slice(&series.chain.to_bits().to_le_bytes());
     put_open(body, &series.open);
     let late = series.late.as_deref();

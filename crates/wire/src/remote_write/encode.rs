@@ -65,7 +65,7 @@ pub fn v1(series: &[SentSeries], families: &[(String, Metadata)]) -> Vec<u8> {
 }
 
 /// The bytes by which [`Identity::Key`](super::Identity) knows these labels.
-pub fn put_key(out: &mut Vec<u8>, labels: &Labels) {
+pub fn put_key<'a>(out: &mut Vec<u8>, labels: impl IntoIterator<Item = (&'a str, &'a str)>) {
     let mut message = Writer::onto(std::mem::take(out));
     for (name, value) in labels {
         let len = 2 + varint_len(name.len()) + name.len() + varint_len(value.len()) + value.len();
