@@ -87,7 +87,13 @@ impl Printer {
                 self.expr(&e.expr, arithmetic);
             }
             Expr::Binary(e) => {
-                self.expr(&e.lhs, is_arithmetic(e.op));
+                match &e.lhs {
+                    // A sign here would be taken for one of the whole power, which it binds weaker than.
+                    Expr::Number(n) if e.op == BinaryOp::Pow && n.value == f64::INFINITY => {
+                        self.unsigned_infinity()
+                    }
+                    lhs => self.expr(lhs, is_arithmetic(e.op)),
+                }
                 self.out.push(' ');
                 operator(&mut self.out, e);
                 self.out.push(' ');
@@ -101,6 +107,15 @@ impl Printer {
                 out.push_str(e.func.name);
                 self.arguments(e.args.iter());
             }
+        }
+    }
+
+    fn unsigned_infinity(&mut self) {
+        let start = self.out.len();
+        self.out.push_str("Inf");
+        let end = self.out.len();
+        if let Some(spans) = &mut self.spans {
+            spans.push(Span { start, end, next: spans.len() + 1 });
         }
     }
 

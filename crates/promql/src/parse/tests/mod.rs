@@ -24,3 +24,11 @@ pub(super) fn assert_prints_back(query: &str, expr: &Expr) {
         }
     }
 }
+
+/// What fuzzing found.
+#[test]
+fn a_sign_is_not_put_before_a_power() {
+    for query in ["-inf^0", "inf^0", "inf ^ inf ^ 2 - inf", "2 ^ inf", "(-inf) ^ inf"] {
+        assert_prints_back(query, &parse_expr(query, ParseOptions::ALL).unwrap());
+    }
+}
