@@ -9,6 +9,9 @@ use nilometer_chunk::Stamp;
 use nilometer_model::{Error, Labels, Result, TimeRange, Value};
 use std::collections::BTreeSet;
 
+/// Of chunks that are closed all at once, so many bytes wait to be written.
+const MAX_WAITING_BYTES: usize = 1 << 20;
+
 pub(crate) struct State {
     pub(crate) index: Index,
     pub(crate) keys: Keys,
@@ -156,6 +159,10 @@ impl State {
             }
             if goes_on {
                 series.close(self.ranges, &mut self.files);
+                if self.files.waiting_bytes() > MAX_WAITING_BYTES {
+                    // What cannot be written now goes on waiting.
+                    let _ = self.files.write();
+                }
             }
             let Some(late) = &mut series.late else { continue };
             late.seal(series.id, range, self.ranges, &mut self.files);

@@ -62,7 +62,9 @@ impl ChunkFile {
         let written = self.len - self.waiting.len() as u64;
         if offset >= written {
             let from = usize::try_from(offset - written).unwrap_or(usize::MAX);
-            return Ok(self.waiting.get(from..).unwrap_or_default().to_vec());
+            let rest = self.waiting.get(from..).unwrap_or_default();
+            let body = rest.first_chunk::<4>().map_or(0, |len| u32::from_le_bytes(*len) as usize);
+            return Ok(rest[..rest.len().min(FRAME_HEAD_BYTES + body)].to_vec());
         }
         let Some(file) = &self.file else { return Ok(Vec::new()) };
         let left = usize::try_from(written - offset).unwrap_or(usize::MAX);
