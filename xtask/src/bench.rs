@@ -36,6 +36,8 @@ cargo xtask bench [options]
 /// A port on loopback that few use.
 const PORT: u16 = 41_871;
 const KILL_AT: u64 = 8_000_000;
+/// Of a block.
+const RANGE_SECONDS: u64 = 7_200;
 const PER_REQUEST: u64 = 2_000;
 
 struct Options {
@@ -156,7 +158,8 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     tools::peers()?;
     crate::process::check_free(&[PORT, PORT + 1])?;
     let folder = shell::root().join("target/bench");
-    let bench = Bench { binary: binary.clone(), folder, options };
+    let end_seconds = table::now_seconds()? / RANGE_SECONDS * RANGE_SECONDS;
+    let bench = Bench { binary: binary.clone(), folder, options, end_seconds };
     let servers = server::all(&binary);
     let chosen = |server: &&Server| {
         bench.options.only.is_empty() || bench.options.only.iter().any(|name| name == server.name)
@@ -198,6 +201,8 @@ struct Bench {
     binary: PathBuf,
     folder: PathBuf,
     options: Options,
+    /// The load's end, the same for all: where a block's range ends, so that two hours are one block.
+    end_seconds: u64,
 }
 
 impl Bench {
@@ -276,6 +281,7 @@ impl Bench {
         command.arg(format!("--journal={}", journal.display()));
         command.arg(format!("--series={}", self.options.series));
         command.arg(format!("--scrapes={}", self.options.scrapes));
+        command.arg(format!("--end={}", self.end_seconds));
         command
     }
 

@@ -117,6 +117,10 @@ fn date(format: &str) -> Result<String> {
     Ok(shell::output(shell::command("date").args(["-u", format]))?.trim().to_owned())
 }
 
+pub(super) fn now_seconds() -> Result<u64> {
+    date("+%s")?.parse().context("`date` printed no number")
+}
+
 /// Bytes of all files in a folder.
 pub(super) fn size(folder: &Path) -> Result<u64> {
     let mut bytes = 0;
