@@ -8,7 +8,7 @@ use crate::common::{Connection, Dir, Hub, V1, body, matrix, now_ms, series};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -27,7 +27,7 @@ const ARGS: [&str; 4] = [
     "--tsdb.min-block-duration=10m",
     "--tsdb.max-block-duration=10m",
     "--tsdb.retention=0d",
-    "--tsdb.snapshot-after=200KiB",
+    "--tsdb.snapshot-after=50KiB",
 ];
 
 /// When the hub is killed.
@@ -124,8 +124,15 @@ fn live(dir: &Path, moment: Moment, epoch: i64, sent: &[Mutex<Sent>], random: &m
                 }))
             }
         }
-        if moment != Moment::UnderLoad {
-            std::thread::sleep(random.up_to_ms(150));
+        match moment {
+            Moment::UnderLoad | Moment::Starting => {}
+            // That is done in an instant: the kill waits for it to begin.
+            Moment::Ending => {
+                let waiting = (0..1_000).take_while(|_| !half_snapshot(dir).exists());
+                waiting.for_each(|_| std::thread::sleep(Duration::from_micros(200)));
+                std::thread::sleep(random.up_to_ms(8));
+            }
+            Moment::Flushing | Moment::Copying => std::thread::sleep(random.up_to_ms(150)),
         }
         hub.kill();
     });
@@ -211,10 +218,14 @@ fn check(hub: &Hub, epoch: i64, sent: &[Mutex<Sent>]) {
 
 impl Hits {
     fn look(&mut self, dir: &Path) {
-        let receive = dir.join("data/receive");
-        self.half_blocks += folders(&receive, ".tmp-for-creation").len() as u64;
-        self.half_snapshots += u64::from(receive.join("@nilometer/hub/snapshot.tmp").exists());
+        self.half_blocks += folders(&dir.join("data/receive"), ".tmp-for-creation").len() as u64;
+        self.half_snapshots += u64::from(half_snapshot(dir).exists());
     }
+}
+
+/// Becomes a snapshot by being renamed.
+fn half_snapshot(dir: &Path) -> PathBuf {
+    dir.join("data/receive/@nilometer/hub/snapshot.tmp")
 }
 
 /// Blocks of all tenants whose folders' names end so; with an empty ending, those that are whole.
