@@ -18,6 +18,8 @@ use std::time::Duration;
 const MAX_LEAD_SCRAPES: u32 = 4;
 /// Who waits looks again so often.
 const POLL: Duration = Duration::from_millis(1);
+/// Who sleeps longer would not see that the run has ended.
+const MAX_SLEEP: Duration = Duration::from_millis(100);
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 const MAX_PAUSE: Duration = Duration::from_secs(2);
 
@@ -263,11 +265,17 @@ impl<'a> Run<'a> {
 
     /// Nothing is sent before its turn, before its time, or far ahead of the others.
     fn wait_for(&self, due: Duration, newest_ms: i64, scrape: u32) {
+        while !self.stop.load(Ordering::Relaxed) {
+            let early_ms = newest_ms.saturating_sub(self.clock.wall_ms()).max(0) as u64;
+            let left = due.saturating_sub(self.clock.monotonic()).max(Duration::from_millis(early_ms));
+            if left.is_zero() {
+                break;
+            }
+            std::thread::sleep(left.min(MAX_SLEEP));
+        }
         self.wait_until(|| {
             let slowest = self.at.iter().map(|at| at.load(Ordering::Relaxed)).min().unwrap_or(0);
-            self.clock.monotonic() >= due
-                && self.clock.wall_ms() >= newest_ms
-                && scrape <= slowest.saturating_add(MAX_LEAD_SCRAPES)
+            scrape <= slowest.saturating_add(MAX_LEAD_SCRAPES)
         });
     }
 
