@@ -78,6 +78,16 @@ impl<'a> Reader<'a> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Error::invalid("a text is not UTF-8"))
     }
 
+    /// The bytes of labels, not looked at.
+    pub(crate) fn skip_labels(&mut self) -> Result<&'a [u8]> {
+        let whole = self.0;
+        for _ in 0..self.uvarint()? {
+            self.bytes()?;
+            self.bytes()?;
+        }
+        Ok(&whole[..whole.len() - self.0.len()])
+    }
+
     pub(crate) fn labels(&mut self) -> Result<Labels> {
         let count = self.uvarint()?;
         let mut pairs = Vec::new();

@@ -177,7 +177,7 @@ fn put_head(out: &mut Vec<u8>, kind: u8, tenant: &Tenant) {
 /// One thing that a body says.
 #[derive(Debug)]
 pub(crate) enum Entry<'a> {
-    Series { id: u64, labels: Labels },
+    Series { id: u64, labels: EncodedLabels<'a> },
     Float { id: u64, t_ms: i64, v: f64 },
     Sample { id: u64, at: Stamp, value: Value },
     CutBegun(Cut),
@@ -186,52 +186,88 @@ pub(crate) enum Entry<'a> {
     Metadata { family: String, metadata: Metadata },
 }
 
-/// Whose body it is, and each of its entries.
-pub(crate) fn read<'a>(
-    body: &'a [u8],
-    mut apply: impl FnMut(&Tenant, Entry<'a>) -> Result<()>,
-) -> Result<()> {
+/// Labels that are read only if they are asked for: new series stand in the log twice.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct EncodedLabels<'a>(&'a [u8]);
+
+impl EncodedLabels<'_> {
+    pub(crate) fn read(self) -> Result<Labels> {
+        Reader(self.0).labels()
+    }
+}
+
+/// A body being read, entry by entry. Behind an error there are none.
+pub(crate) struct Body<'a> {
+    kind: u8,
+    from: Reader<'a>,
+    /// Of the entry before.
+    id: u64,
+    t_ms: i64,
+}
+
+/// Whose body it is, and what it says.
+pub(crate) fn open(body: &[u8]) -> Result<(Tenant, Body<'_>)> {
     let mut from = Reader(body);
     let kind = from.u8()?;
     let tenant = Tenant::new(from.str()?)?;
-    let (mut id, mut t_ms) = (0u64, 0i64);
-    let mut step = |from: &mut Reader<'_>| -> Result<(u64, i64)> {
-        id = id.wrapping_add(from.varint()? as u64);
-        t_ms = t_ms.wrapping_add(from.varint()?);
-        Ok((id, t_ms))
-    };
-    let mut last_series = 0u64;
-    while !from.is_done() {
-        let entry = match kind {
+    Ok((tenant, Body { kind, from, id: 0, t_ms: 0 }))
+}
+
+impl<'a> Iterator for Body<'a> {
+    type Item = Result<Entry<'a>>;
+
+    #[inline]
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.from.is_done() {
+            return None;
+        }
+        let entry = self.entry();
+        if entry.is_err() {
+            self.from = Reader(&[]);
+        }
+        Some(entry)
+    }
+}
+
+impl<'a> Body<'a> {
+    #[inline]
+    fn entry(&mut self) -> Result<Entry<'a>> {
+        let from = &mut self.from;
+        Ok(match self.kind {
             SERIES => {
-                last_series = last_series.wrapping_add(from.uvarint()?);
-                Entry::Series { id: last_series, labels: from.labels()? }
+                self.id = self.id.wrapping_add(from.uvarint()?);
+                Entry::Series { id: self.id, labels: EncodedLabels(from.skip_labels()?) }
             }
             FLOATS => {
-                let (id, t_ms) = step(&mut from)?;
-                Entry::Float { id, t_ms, v: f64::from_bits(from.u64()?) }
+                self.step()?;
+                Entry::Float { id: self.id, t_ms: self.t_ms, v: f64::from_bits(self.from.u64()?) }
             }
             SAMPLES => {
-                let (id, t_ms) = step(&mut from)?;
-                let start_ms = from.varint()?;
-                Entry::Sample { id, at: Stamp { t_ms, start_ms }, value: take_value(&mut from)? }
+                self.step()?;
+                let at = Stamp { t_ms: self.t_ms, start_ms: self.from.varint()? };
+                Entry::Sample { id: self.id, at, value: take_value(&mut self.from)? }
             }
-            CUT_BEGUN => Entry::CutBegun(take_cut(&mut from)?),
+            CUT_BEGUN => Entry::CutBegun(take_cut(from)?),
             CUT_ENDED => {
-                let (cut, some) = (take_cut(&mut from)?, from.u8()?);
+                let (cut, some) = (take_cut(from)?, from.u8()?);
                 let block = from.array()?;
                 Entry::CutEnded { cut, block: (some == 1).then_some(block) }
             }
-            EXEMPLARS => Entry::Exemplar { id: from.uvarint()?, exemplar: take_exemplar(&mut from)? },
+            EXEMPLARS => Entry::Exemplar { id: from.uvarint()?, exemplar: take_exemplar(from)? },
             METADATA => {
-                let (family, metadata) = take_metadata(&mut from)?;
+                let (family, metadata) = take_metadata(from)?;
                 Entry::Metadata { family, metadata }
             }
             other => return Err(Error::invalid(format!("a log record is of the unknown kind {other}"))),
-        };
-        apply(&tenant, entry)?;
+        })
     }
-    Ok(())
+
+    #[inline]
+    fn step(&mut self) -> Result<()> {
+        self.id = self.id.wrapping_add(self.from.varint()? as u64);
+        self.t_ms = self.t_ms.wrapping_add(self.from.varint()?);
+        Ok(())
+    }
 }
 
 fn take_value(from: &mut Reader<'_>) -> Result<Value> {

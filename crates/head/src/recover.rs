@@ -11,13 +11,13 @@ use crate::index::KeyHasher;
 use crate::late::Sealed;
 use crate::log::{Lsn, Replayed, replay};
 use crate::ranges::Ranges;
-use crate::record::{self, Entry};
+use crate::record::{self, Body, EncodedLabels, Entry};
 use crate::snapshot;
 use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use nilometer_chunk::Stamp;
 use nilometer_env::{Fs, Random};
-use nilometer_model::{Error, Labels, Result, Tenant, Ulid, Value};
+use nilometer_model::{Error, Result, Tenant, Ulid, Value};
 use restore::{Batch, Restored, Restoring};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -58,7 +58,12 @@ struct Returning {
     /// The snapshot's files of closed chunks; `None` where a snapshot should say and does not.
     files: Option<FileLengths>,
     lost_samples: u64,
+    /// Where the next sample's series is likely to be.
+    next_slot: usize,
 }
+
+/// Floats of the log whose series are looked up together.
+const AHEAD: usize = 32;
 
 /// Closed chunks that reading the log makes are written when there are so many bytes of them.
 const MAX_WAITING_CHUNK_BYTES: usize = 1 << 20;
@@ -75,12 +80,11 @@ impl Recovery<'_> {
         let mut damaged = restored.damaged;
         let wal = wal_dir(&self.hub_dir);
         let mut replayed = replay(&*self.fs, &wal, |lsn, body| {
-            record::read(body, |name, entry| {
-                if !tenants.contains_key(name) {
-                    tenants.insert(name.clone(), self.open(name)?);
-                }
-                tenants.get_mut(name).map_or(Ok(()), |tenant| tenant.apply(lsn, entry, self.hasher))
-            })
+            let (name, body) = record::open(body)?;
+            if !tenants.contains_key(&name) {
+                tenants.insert(name.clone(), self.open(&name)?);
+            }
+            tenants.get_mut(&name).map_or(Ok(()), |tenant| tenant.body(lsn, body, self.hasher))
         })?;
         // Numbers go on behind the snapshot's too: the log's end may be damaged, or gone.
         replayed.last_lsn = replayed.last_lsn.max(restored.last_lsn);
@@ -122,6 +126,7 @@ impl Recovery<'_> {
             bare: BTreeSet::new(),
             files: Some(FileLengths::new()),
             lost_samples: 0,
+            next_slot: 0,
         })
     }
 
@@ -146,16 +151,54 @@ pub(crate) fn wal_dir(hub_dir: &Path) -> PathBuf {
 }
 
 impl Returning {
-    fn apply(&mut self, lsn: Lsn, entry: Entry<'_>, hasher: &KeyHasher) -> Result<()> {
+    /// Does what a body says. Floats are stored a few at a time, so that their series wait for memory together.
+    fn body(&mut self, lsn: Lsn, body: Body<'_>, hasher: &KeyHasher) -> Result<()> {
         let files = &mut self.head.lock_mut().state.files;
         if files.waiting_bytes() > MAX_WAITING_CHUNK_BYTES {
             // On a full disk they wait in memory; the log still has them.
             let _ = files.write();
         }
+        let mut floats = Vec::with_capacity(AHEAD);
+        for entry in body {
+            let Ok(entry) = entry else {
+                // What stands before the damage counts.
+                self.floats(lsn, &mut floats)?;
+                return entry.map(drop);
+            };
+            match entry {
+                Entry::Float { id, t_ms, v } => {
+                    let slot = self.slot(id);
+                    if let Some(slot) = slot {
+                        std::hint::black_box(self.head.lock_mut().state.series[slot].open.touch());
+                    }
+                    floats.push((slot, id, t_ms, v));
+                    if floats.len() == AHEAD {
+                        self.floats(lsn, &mut floats)?;
+                    }
+                }
+                other => self.apply(lsn, other, hasher)?,
+            }
+        }
+        self.floats(lsn, &mut floats)
+    }
+
+    fn floats(&mut self, lsn: Lsn, floats: &mut Vec<(Option<usize>, u64, i64, f64)>) -> Result<()> {
+        floats.drain(..).try_for_each(|(slot, id, t_ms, v)| {
+            self.sample(lsn, (slot, id), Stamp::at(t_ms), Value::Float(v))
+        })
+    }
+
+    fn apply(&mut self, lsn: Lsn, entry: Entry<'_>, hasher: &KeyHasher) -> Result<()> {
         match entry {
-            Entry::Series { id, labels } => self.series(id, &labels, hasher),
-            Entry::Float { id, t_ms, v } => self.sample(lsn, id, Stamp::at(t_ms), Value::Float(v)),
-            Entry::Sample { id, at, value } => self.sample(lsn, id, at, value),
+            Entry::Series { id, labels } => self.series(id, labels, hasher),
+            Entry::Float { id, t_ms, v } => {
+                let slot = self.slot(id);
+                self.sample(lsn, (slot, id), Stamp::at(t_ms), Value::Float(v))
+            }
+            Entry::Sample { id, at, value } => {
+                let slot = self.slot(id);
+                self.sample(lsn, (slot, id), at, value)
+            }
             Entry::CutBegun(_) | Entry::CutEnded { .. } if lsn <= self.cuts_done => Ok(()),
             Entry::CutBegun(cut) => {
                 let done = &self.done;
@@ -180,17 +223,21 @@ impl Returning {
     }
 
     fn slot(&mut self, id: u64) -> Option<usize> {
-        let id = self.renamed.get(&id).copied().unwrap_or(id);
-        // Ids are dense but for those that were forgotten, which are before.
-        let state = &self.head.lock_mut().state;
-        let first = state.series.first()?.id;
-        state.slot_of(id, usize::try_from(id.checked_sub(first)?).unwrap_or(usize::MAX))
+        let id = match self.renamed.is_empty() {
+            true => id,
+            false => self.renamed.get(&id).copied().unwrap_or(id),
+        };
+        // Mostly the series behind the one before.
+        let slot = self.head.lock_mut().state.slot_of(id, self.next_slot)?;
+        self.next_slot = slot + 1;
+        Some(slot)
     }
 
-    fn series(&mut self, id: u64, labels: &Labels, hasher: &KeyHasher) -> Result<()> {
+    fn series(&mut self, id: u64, labels: EncodedLabels<'_>, hasher: &KeyHasher) -> Result<()> {
         if id < self.known_below || self.slot(id).is_some() {
             return Ok(());
         }
+        let labels = &labels.read()?;
         let key = hasher.key_of(labels);
         let state = &mut self.head.lock_mut().state;
         if let Some(slot) = state.keys.own(key) {
@@ -204,9 +251,9 @@ impl Returning {
         state.add_stored(key, labels, id).map(drop)
     }
 
-    fn sample(&mut self, lsn: Lsn, id: u64, at: Stamp, value: Value) -> Result<()> {
-        let Some(slot) = self.slot(id) else {
-            self.lost_samples += u64::from(id >= self.known_below);
+    fn sample(&mut self, lsn: Lsn, of: (Option<usize>, u64), at: Stamp, value: Value) -> Result<()> {
+        let (Some(slot), _) = of else {
+            self.lost_samples += u64::from(of.1 >= self.known_below);
             return Ok(());
         };
         let done = self.done.get(slot).is_some_and(|&d| d >= lsn);
@@ -220,9 +267,11 @@ impl Returning {
             state.append(slot, at, &value);
             return Ok(());
         }
-        // Where what is there is damaged, the log may just have what is missing.
-        if !matches!(state.find(slot, at.t_ms), Ok(Some(_))) {
-            state.put_late(slot, at, value);
+        match state.find(slot, at.t_ms) {
+            Ok(Some(_)) => {}
+            Err(e) if e.is_passing() => return Err(e),
+            // Where what is there is damaged, the log may just have what is missing.
+            Ok(None) | Err(_) => state.put_late(slot, at, value),
         }
         Ok(())
     }
