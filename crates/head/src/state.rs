@@ -88,6 +88,10 @@ impl State {
     fn enter(&mut self, key: Key, id: u64, slot: Slot) -> Slot {
         assert!(self.series.last().is_none_or(|s| s.id < id), "ids ascend");
         self.keys.insert_own(key, slot);
+        if self.series.len() == self.series.capacity() {
+            // Series are many and large: grow by an eighth, not by doubling.
+            self.series.reserve_exact((self.series.len() / 8).max(64));
+        }
         self.series.push(Series::new(id));
         self.next_id = self.next_id.max(id + 1);
         slot
