@@ -48,8 +48,8 @@ impl Head {
 
     fn maintain_tenant(&self, tenant: &Arc<TenantHead>) -> Result<()> {
         tenant.lock().check_sound(&tenant.name)?;
-        // A full disk stops cuts; deleting what is past retention mends it.
-        self.retain(tenant)?;
+        // First, since a full disk stops cuts and this may mend it. Where it fails, cuts go on all the same.
+        let retained = self.retain(tenant);
         if tenant.lock().drop_ended()? {
             tenant.lock().state.forget_spent();
         }
@@ -57,7 +57,7 @@ impl Head {
             self.cut(tenant, start_ms)?;
             self.metrics.cuts.inc();
         }
-        Ok(())
+        retained
     }
 
     /// The ranges of a tenant that are to be cut now, oldest first.
