@@ -1,7 +1,7 @@
 //! Load for any remote-write receiver, and the proof of what became of it.
 //!
-//! A [`Plan`] is a few numbers from which every series, time and value follows ([`load`] sends them). The [`Journal`]
-//! keeps the plan, and how far each connection was acknowledged; with it [`verify`] reads every sample back over the
+//! A [`Plan`] is a few numbers from which every series, time and value follows ([`load()`] sends them). The [`Journal`]
+//! keeps the plan, and how far each connection was acknowledged; with it [`verify()`] reads every sample back over the
 //! query API and counts lost, extra and wrong ones, also after the server was killed. [`time_queries`] times queries.
 //!
 //! The load is that of Kubernetes: each target is a pod with a hundred series under 72 names (`catalogue.rs`), scraped
