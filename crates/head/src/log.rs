@@ -109,6 +109,11 @@ impl Log {
         }
     }
 
+    /// Ends the segment that is open, so that a snapshot of all that is logged so far can take its place.
+    pub(crate) fn end_segment(&self) {
+        self.writer.lock().open = None;
+    }
+
     /// Queues a body that `write` appends; it is not durable yet.
     pub(crate) fn push(&self, write: impl FnOnce(&mut Vec<u8>)) -> Lsn {
         let mut waiting = self.waiting.lock();

@@ -167,11 +167,7 @@ impl Returning {
             };
             match entry {
                 Entry::Float { id, t_ms, v } => {
-                    let slot = self.slot(id);
-                    if let Some(slot) = slot {
-                        std::hint::black_box(self.head.lock_mut().state.series[slot].open.touch());
-                    }
-                    floats.push((slot, id, t_ms, v));
+                    floats.push((self.slot(id), id, t_ms, v));
                     if floats.len() == AHEAD {
                         self.floats(lsn, &mut floats)?;
                     }
@@ -183,6 +179,10 @@ impl Returning {
     }
 
     fn floats(&mut self, lsn: Lsn, floats: &mut Vec<(Option<usize>, u64, i64, f64)>) -> Result<()> {
+        let series = &self.head.lock_mut().state.series;
+        for slot in floats.iter().filter_map(|(slot, ..)| *slot) {
+            std::hint::black_box(series[slot].open.touch());
+        }
         floats.drain(..).try_for_each(|(slot, id, t_ms, v)| {
             self.sample(lsn, (slot, id), Stamp::at(t_ms), Value::Float(v))
         })

@@ -119,6 +119,7 @@ impl Head {
     fn snapshot_with(&self, upkeep: &mut Upkeep) {
         let before = self.logged_bytes.load(Ordering::Relaxed);
         // First the number, then the tenants: whatever is logged up to it is in the memory of one of them.
+        self.log.end_segment();
         let lsn = self.log.last();
         let written =
             snapshot::write(&*self.env.fs, &*self.env.random, &self.hub_dir(), &self.log, &self.all());
@@ -126,8 +127,9 @@ impl Head {
             Ok(bytes) => {
                 self.metrics.snapshots.inc();
                 self.logged_bytes.fetch_sub(before, Ordering::Relaxed);
-                // Writing more snapshot than log would be the larger cost.
-                upkeep.snapshot_at_bytes = bytes;
+                // A start reads the snapshot and the log behind it; twice as much snapshot as log is written for
+                // a start that is short.
+                upkeep.snapshot_at_bytes = bytes / 2;
             }
             Err(e) => {
                 self.metrics.snapshot_failures.inc();
