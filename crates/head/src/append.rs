@@ -89,7 +89,8 @@ impl Scratch {
     }
 }
 
-/// Stores what can be stored. Fails, before anything is stored, only where the whole request must wait.
+/// Stores what can be stored. Fails only where the whole request must be sent again; what was stored by then is
+/// in the log too, and a success the next time.
 pub(crate) fn append(
     state: &mut State,
     context: &Context<'_>,
@@ -129,7 +130,7 @@ struct Run<'a, 'c> {
     context: &'a Context<'c>,
     scratch: &'a mut Scratch,
     appended: Appended,
-    /// Why the request has to be sent again: something that passes. Nothing more of it is stored.
+    /// Why the request has to be sent again: something that passes. Its further series are not looked at.
     failed: Option<Error>,
 }
 
