@@ -20,6 +20,8 @@ use crate::read::{corrupt, end_to_write_on};
 use crate::window::Window;
 use nilometer_model::Result;
 
+mod saved;
+
 /// Bytes in front of the first sample: how many samples there are.
 pub(crate) const COUNT_BYTES: usize = 2;
 
@@ -27,7 +29,7 @@ pub(crate) const COUNT_BYTES: usize = 2;
 ///
 /// The bytes are the caller's, always the same vector, and complete after each call: they can be read,
 /// written to disk, or [resumed](XorState::resume) from at any time.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct XorState {
     t_ms: i64,
     t_delta: u64,

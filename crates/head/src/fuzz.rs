@@ -1,7 +1,9 @@
 //! What the fuzz targets call: the decoders of the head's files, behind their checksums.
 
 use crate::frame::{Found, Frames, Framing};
+use crate::index::KeyHasher;
 use crate::{record, snapshot};
+use nilometer_env::sim::SimRandom;
 use std::path::Path;
 
 /// Takes bytes for a body of the log, a body of a snapshot, and a whole file. Nothing may panic, whatever they are.
@@ -14,7 +16,9 @@ pub fn files(bytes: &[u8]) {
             }
         }
     }
-    let _ = snapshot::take_item(bytes);
+    let hasher = KeyHasher::new(&SimRandom::new(1));
+    let mut decoder = snapshot::Decoder::new(&hasher);
+    let _ = (decoder.body(bytes), decoder.end_batch());
     if let Some(magic) = bytes.first_chunk()
         && let Ok(Some(framing)) = Framing::open(bytes, *magic, Path::new("fuzz"))
     {

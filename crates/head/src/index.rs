@@ -1,20 +1,21 @@
-//! Which series there are, and which match: symbols, rows, postings and the two ways to find a series.
+//! Which series there are, and which match: symbols, pairs, rows and the two ways to find a series.
 //!
-//! A series is a *slot* (`u32`), counted up as series appear. Slots are handed out in order, so every postings
-//! list is appended to and stays sorted; they change only when the whole index is built again without the
+//! A series is a *slot* (`u32`), counted up as series appear. Slots are handed out in order, so every list of
+//! them is appended to and stays sorted; they change only when the whole index is built again without the
 //! series that left ([`Index::rebuilt`]).
 
 mod keys;
 mod matching;
-mod postings;
+mod pairs;
 mod rows;
 mod symbols;
 
 pub(crate) use keys::{Key, KeyHasher, Keys};
 
 use nilometer_model::Labels;
-use postings::Postings;
+use pairs::Pairs;
 use rows::Rows;
+use std::cmp::Ordering;
 use symbols::Symbols;
 
 pub(crate) type Slot = u32;
@@ -22,8 +23,8 @@ pub(crate) type Slot = u32;
 #[derive(Default)]
 pub(crate) struct Index {
     symbols: Symbols,
+    pairs: Pairs,
     rows: Rows,
-    postings: Postings,
     /// Slots in the order of their labels; those newer than its length are not yet in it.
     order: Vec<Slot>,
 }
@@ -43,31 +44,57 @@ impl Index {
 
     /// Adds a series whose labels are not there yet, and for which there is room.
     pub(crate) fn add(&mut self, labels: &Labels) -> Slot {
-        let pairs: Vec<(u32, u32)> =
-            labels.iter().map(|(n, v)| (self.symbols.intern(n), self.symbols.intern(v))).collect();
-        self.add_pairs(&pairs)
+        let pair = |(name, value)| {
+            let symbols = (self.symbols.intern(name), self.symbols.intern(value));
+            self.pairs.intern(symbols)
+        };
+        let row: Vec<u32> = labels.iter().map(pair).collect();
+        self.add_row(&row)
     }
 
-    /// The same for labels that are given as numbers of symbols.
-    pub(crate) fn add_pairs(&mut self, pairs: &[(u32, u32)]) -> Slot {
-        let slot = self.rows.push(pairs);
-        for (name, value) in pairs {
-            self.postings.add(*name, *value, slot);
+    /// The same for labels that are given as numbers of pairs.
+    pub(crate) fn add_row(&mut self, row: &[u32]) -> Slot {
+        let slot = self.rows.push(row);
+        for &pair in row {
+            self.pairs.add(pair, slot);
         }
         slot
     }
 
-    /// The symbols of texts that were stored before. `None` where there is no room for them, and for so many
-    /// labels.
-    pub(crate) fn intern_all(&mut self, texts: &[Box<str>], labels: usize) -> Option<Vec<u32>> {
-        let is_room = self.symbols.has_room(texts.iter().map(|text| &**text), u32::MAX as usize);
-        (is_room && self.rows.has_room(labels))
-            .then(|| texts.iter().map(|text| self.symbols.intern(text)).collect())
+    /// Makes room for so many series with so many labels, at once.
+    pub(crate) fn reserve(&mut self, series: usize, labels: usize) {
+        self.rows.reserve(series, labels);
     }
 
-    /// The names and values of a series' labels as numbers of symbols.
-    pub(crate) fn pairs_of(&self, slot: Slot) -> impl ExactSizeIterator<Item = (u32, u32)> {
+    /// The numbers of pairs that were stored before, each as numbers of `texts`. `None` where there is no room
+    /// for the texts, and for so many labels.
+    pub(crate) fn intern_all<'a>(
+        &mut self,
+        texts: impl Iterator<Item = &'a str> + Clone,
+        pairs: &[(u32, u32)],
+        labels: usize,
+    ) -> Option<Vec<u32>> {
+        if !self.symbols.has_room(texts.clone(), u32::MAX as usize) || !self.rows.has_room(labels) {
+            return None;
+        }
+        let symbols: Vec<u32> = texts.map(|text| self.symbols.intern(text)).collect();
+        let pair = |(name, value): &(u32, u32)| (symbols[*name as usize], symbols[*value as usize]);
+        Some(pairs.iter().map(|stored| self.pairs.intern(pair(stored))).collect())
+    }
+
+    /// How many labels all series have.
+    pub(crate) fn labels_count(&self) -> usize {
+        self.rows.labels()
+    }
+
+    /// A series' labels as numbers of pairs.
+    pub(crate) fn row(&self, slot: Slot) -> &[u32] {
         self.rows.get(slot)
+    }
+
+    /// Name and value of a pair, as symbols.
+    pub(crate) fn symbols_of(&self, pair: u32) -> (u32, u32) {
+        self.pairs.symbols(pair)
     }
 
     pub(crate) fn text(&self, symbol: u32) -> &str {
@@ -75,8 +102,21 @@ impl Index {
     }
 
     pub(crate) fn labels(&self, slot: Slot) -> Labels {
-        let symbols = &self.symbols;
-        Labels::from_sorted(self.rows.get(slot).map(|(n, v)| (symbols.get(n), symbols.get(v))))
+        Labels::from_sorted(self.rows.get(slot).iter().map(|&pair| self.texts_of(pair)))
+    }
+
+    fn texts_of(&self, pair: u32) -> (&str, &str) {
+        let (name, value) = self.pairs.symbols(pair);
+        (self.symbols.get(name), self.symbols.get(value))
+    }
+
+    /// The order of two series by their labels. Most of what two series share stands in front, as the same
+    /// pairs.
+    fn compare(&self, a: Slot, b: Slot) -> Ordering {
+        let (a, b) = (self.rows.get(a), self.rows.get(b));
+        let same = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+        let rest = |row: &[u32]| row.get(same).map(|&pair| self.texts_of(pair));
+        rest(a).cmp(&rest(b))
     }
 
     /// Brings the order up to date; to be called before [`Self::in_order`].
@@ -84,21 +124,17 @@ impl Index {
         if self.order.len() == self.len() {
             return;
         }
-        let (rows, symbols) = (&self.rows, &self.symbols);
-        let compare = |a: &Slot, b: &Slot| {
-            let pairs = |slot: Slot| rows.get(slot).map(|(n, v)| (symbols.get(n), symbols.get(v)));
-            pairs(*a).cmp(pairs(*b))
-        };
         let mut new: Vec<Slot> = (self.order.len() as Slot..self.len() as Slot).collect();
-        new.sort_unstable_by(compare);
+        new.sort_unstable_by(|a, b| self.compare(*a, *b));
         let old = std::mem::take(&mut self.order);
-        self.order.reserve_exact(old.len() + new.len());
+        let mut order = Vec::with_capacity(old.len() + new.len());
         let (mut old, mut new) = (old.into_iter().peekable(), new.into_iter().peekable());
         while let (Some(a), Some(b)) = (old.peek(), new.peek()) {
-            let next = if compare(a, b).is_lt() { old.next() } else { new.next() };
-            self.order.extend(next);
+            let next = if self.compare(*a, *b).is_lt() { old.next() } else { new.next() };
+            order.extend(next);
         }
-        self.order.extend(old.chain(new));
+        order.extend(old.chain(new));
+        self.order = order;
     }
 
     /// Some slots in the order of their labels.
@@ -125,8 +161,19 @@ impl Index {
     /// The index of only the slots that `keep` says, their order kept: the n-th kept slot becomes slot n.
     pub(crate) fn rebuilt(&self, keep: impl Fn(Slot) -> bool) -> Index {
         let mut index = Index::default();
+        // Each pair of old is one of new, or not yet.
+        let mut new = vec![None; self.pairs.len()];
+        let mut row = Vec::new();
         for slot in (0..self.len() as Slot).filter(|&slot| keep(slot)) {
-            index.add(&self.labels(slot));
+            row.clear();
+            for &pair in self.rows.get(slot) {
+                let (symbols, pairs) = (&mut index.symbols, &mut index.pairs);
+                row.push(*new[pair as usize].get_or_insert_with(|| {
+                    let (name, value) = self.texts_of(pair);
+                    pairs.intern((symbols.intern(name), symbols.intern(value)))
+                }));
+            }
+            index.add_row(&row);
         }
         index
     }
@@ -139,9 +186,9 @@ impl Index {
         all
     }
 
-    /// Heap memory, in bytes: symbols, and all that finds series.
+    /// Heap memory, in bytes: symbols, and what finds series by them.
     pub(crate) fn heap_bytes(&self) -> (usize, usize) {
-        (self.symbols.heap_bytes(), self.postings.heap_bytes())
+        (self.symbols.heap_bytes(), self.pairs.heap_bytes())
     }
 
     pub(crate) fn rows_heap_bytes(&self) -> usize {
@@ -150,7 +197,7 @@ impl Index {
 
     /// Distinct pairs of name and value.
     pub(crate) fn pairs(&self) -> usize {
-        self.postings.pairs()
+        self.pairs.len()
     }
 }
 

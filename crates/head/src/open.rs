@@ -166,6 +166,27 @@ impl OpenChunk {
         if let State::Closed(last_ms) = self.state { Some(last_ms) } else { None }
     }
 
+    /// Where it holds plain floats: what [`Self::restored`] needs besides its bytes.
+    pub(crate) fn saved(&self) -> Option<(TimeRange, [u8; XorState::SAVED_BYTES], &[u8])> {
+        match &self.state {
+            State::Float(state) => Some((self.range()?, state.saved(), &self.data)),
+            _ => None,
+        }
+    }
+
+    /// As it was when it was saved.
+    pub(crate) fn restored(
+        range: TimeRange,
+        saved: &[u8; XorState::SAVED_BYTES],
+        bytes: &[u8],
+    ) -> Result<OpenChunk> {
+        let state = State::Float(XorState::restored(saved, range.max_ms, bytes)?);
+        // The next sample is likely near.
+        let mut data = Vec::with_capacity(bytes.len() + (bytes.len() / 8).max(MOST_BYTES));
+        data.extend_from_slice(bytes);
+        Ok(OpenChunk { min_ms: range.min_ms, data, state })
+    }
+
     /// As it was when `packed` was made of it.
     pub(crate) fn resume(packed: Packed) -> Result<OpenChunk> {
         let state = match packed.encoding {
@@ -256,13 +277,14 @@ impl OpenChunk {
     }
 }
 
+/// The most that one float takes: 4 + 64 bits of time, 13 + 64 bits of value.
+const MOST_BYTES: usize = 19;
+
 /// Chunks are many: grow by a quarter, not by doubling.
 #[inline]
 fn grow(data: &mut Vec<u8>) {
-    // The most that one float takes: 4 + 64 bits of time, 13 + 64 bits of value.
-    const MOST: usize = 19;
-    if data.capacity() - data.len() < MOST {
-        data.reserve_exact((data.len() / 4).max(MOST));
+    if data.capacity() - data.len() < MOST_BYTES {
+        data.reserve_exact((data.len() / 4).max(MOST_BYTES));
     }
 }
 

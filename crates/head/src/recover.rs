@@ -18,7 +18,7 @@ use crate::tenant::TenantHead;
 use nilometer_chunk::Stamp;
 use nilometer_env::{Fs, Random};
 use nilometer_model::{Error, Result, Tenant, Ulid, Value};
-use restore::{Batch, Restored, Restoring};
+use restore::{Restored, Restoring};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -132,16 +132,10 @@ impl Recovery<'_> {
 
     /// Brings back what the newest snapshot has.
     fn restore(&self, tenants: &mut Tenants) -> Result<Restored> {
-        let mut restoring = Restoring {
-            recovery: self,
-            tenants,
-            names: BTreeMap::new(),
-            ended: Vec::new(),
-            at: 0,
-            batch: Batch::default(),
-            last_lsn: 0,
-        };
-        let found = snapshot::restore(&*self.fs, &self.hub_dir, |tenant, item| restoring.take(tenant, item))?;
+        let mut restoring =
+            Restoring { recovery: self, tenants, names: BTreeMap::new(), ended: Vec::new(), last_lsn: 0 };
+        let give = |tenant, item| restoring.take(tenant, item);
+        let found = snapshot::restore(&*self.fs, &self.hub_dir, self.hasher, give)?;
         restoring.finish(found.damaged)
     }
 }

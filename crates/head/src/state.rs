@@ -79,10 +79,18 @@ impl State {
         self.enter(key, id, slot)
     }
 
-    /// The same for labels that are given as numbers of symbols.
-    pub(crate) fn add_pairs(&mut self, key: Key, pairs: &[(u32, u32)], id: u64) -> Slot {
-        let slot = self.index.add_pairs(pairs);
+    /// The same for labels that are given as numbers of the index' pairs.
+    pub(crate) fn add_row(&mut self, key: Key, row: &[u32], id: u64) -> Slot {
+        let slot = self.index.add_row(row);
         self.enter(key, id, slot)
+    }
+
+    /// Makes room for so many series with so many labels, at once; for more than can be, none.
+    pub(crate) fn reserve(&mut self, series: usize, labels: usize) {
+        const MOST: usize = 1 << 24;
+        self.series.reserve_exact(series.min(MOST));
+        self.keys.reserve(series.min(MOST));
+        self.index.reserve(series.min(MOST), labels.min(16 * MOST));
     }
 
     fn enter(&mut self, key: Key, id: u64, slot: Slot) -> Slot {

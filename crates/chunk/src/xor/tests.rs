@@ -65,6 +65,10 @@ proptest! {
         let mut bytes = encode(&samples[..cut]);
         let mut state = XorState::resume(&bytes).unwrap();
         prop_assert_eq!(usize::from(state.count()), cut);
+        match XorState::restored(&state.saved(), state.last().0, &bytes) {
+            Ok(restored) => prop_assert_eq!(restored, state),
+            Err(_) => prop_assert_eq!(cut, 0),
+        }
         for &(t, v) in &samples[cut..] {
             state.append(&mut bytes, t, f64::from_bits(v));
         }
@@ -77,6 +81,22 @@ proptest! {
         let cut = cut.index(bytes.len());
         prop_assert!(decode(&bytes[..cut]).is_err());
         prop_assert!(one_by_one(&bytes[..cut]).is_err());
+    }
+
+    #[test]
+    fn any_state_is_taken_or_refused(
+        saved: [u8; XorState::SAVED_BYTES],
+        small: [u8; 3],
+        samples in samples(),
+        t_ms: i64,
+    ) {
+        for saved in [saved, [&saved[..16], &small.map(|b| b % 64)].concat().try_into().unwrap()] {
+            let mut bytes = encode(&samples);
+            if let Ok(mut state) = XorState::restored(&saved, t_ms, &bytes) {
+                prop_assert_eq!(state.saved(), saved);
+                state.append(&mut bytes, t_ms, 1.0);
+            }
+        }
     }
 
     #[test]

@@ -96,6 +96,11 @@ impl Keys {
         self.table.find(key.short(), |(k, m)| *k == key && m.is(mark)).map(|(_, m)| m.slot())
     }
 
+    /// Makes room for the own keys of so many series, at once.
+    pub(crate) fn reserve(&mut self, series: usize) {
+        self.table.reserve(series, |(k, _)| k.short());
+    }
+
     /// The own key of a new series.
     pub(crate) fn insert_own(&mut self, key: Key, slot: Slot) {
         self.insert(key, slot, OWN);

@@ -41,25 +41,37 @@ impl Index {
         {
             return self.with_values(name, &set.iter().map(String::as_str).collect::<Vec<_>>());
         }
-        let lists: Vec<_> = self
-            .postings
-            .values(name)
-            .filter(|(v, _)| wanted(self.symbols.get(*v)))
-            .map(|(_, list)| list)
-            .collect();
-        union(&lists)
+        let has = |pair: &&u32| wanted(self.symbols.get(self.pairs.symbols(**pair).1));
+        self.union(self.pairs.of_name(name).iter().filter(has).copied())
     }
 
     fn with_values(&self, name: u32, values: &[&str]) -> Vec<Slot> {
-        let found = |value: &&str| self.postings.get(name, self.symbols.find(value)?);
-        union(&values.iter().filter_map(found).collect::<Vec<_>>())
+        let found = |value: &&str| self.pairs.find(name, self.symbols.find(value)?);
+        self.union(values.iter().filter_map(found))
+    }
+
+    /// The slots that have one of some pairs of one name.
+    fn union(&self, pairs: impl Iterator<Item = u32>) -> Vec<Slot> {
+        let lists: Vec<_> = pairs.map(|pair| self.pairs.list(pair)).collect();
+        let mut all: Vec<Slot> = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
+        for list in &lists {
+            all.extend(list.iter());
+        }
+        // Lists of one name never share a slot, so there is nothing to remove.
+        if lists.len() > 1 {
+            all.sort_unstable();
+        }
+        all
     }
 
     /// All names, sorted; of only some slots where given.
     pub(crate) fn label_names(&self, of: Option<&[Slot]>) -> Vec<String> {
         let symbols: BTreeSet<u32> = match of {
-            None => self.postings.names().collect(),
-            Some(slots) => slots.iter().flat_map(|&slot| self.rows.get(slot).map(|(name, _)| name)).collect(),
+            None => self.pairs.names().collect(),
+            Some(slots) => {
+                let pairs = slots.iter().flat_map(|&slot| self.rows.get(slot));
+                pairs.map(|&pair| self.pairs.symbols(pair).0).collect()
+            }
         };
         self.sorted_text(symbols)
     }
@@ -68,9 +80,10 @@ impl Index {
     pub(crate) fn label_values(&self, name: &str, of: Option<&[Slot]>) -> Vec<String> {
         let Some(name) = self.symbols.find(name) else { return Vec::new() };
         let symbols: BTreeSet<u32> = match of {
-            None => self.postings.values(name).map(|(value, _)| value).collect(),
+            None => self.values(name).collect(),
             Some(slots) => {
-                let value = |&slot: &Slot| self.rows.get(slot).find(|(n, _)| *n == name).map(|(_, v)| v);
+                let pairs = |&slot: &Slot| self.rows.get(slot).iter().map(|&pair| self.pairs.symbols(pair));
+                let value = |slot: &Slot| pairs(slot).find(|(n, _)| *n == name).map(|(_, v)| v);
                 slots.iter().filter_map(value).collect()
             }
         };
@@ -83,38 +96,28 @@ impl Index {
         text
     }
 
+    /// The values of a name, as symbols.
+    fn values(&self, name: u32) -> impl Iterator<Item = u32> {
+        self.pairs.of_name(name).iter().map(|&pair| self.pairs.symbols(pair).1)
+    }
+
     /// For each name: how many values, and the bytes of their text.
     pub(crate) fn values_by_name(&self) -> Vec<(String, u64, u64)> {
         let of = |name: u32| {
-            let (mut count, mut bytes) = (0, 0);
-            for (value, _) in self.postings.values(name) {
-                count += 1;
-                bytes += self.symbols.get(value).len() as u64;
-            }
-            (self.symbols.get(name).to_owned(), count, bytes)
+            let bytes = self.values(name).map(|value| self.symbols.get(value).len() as u64);
+            (self.symbols.get(name).to_owned(), self.values(name).count() as u64, bytes.sum())
         };
-        self.postings.names().map(of).collect()
+        self.pairs.names().map(of).collect()
     }
 
     /// For each pair of name and value: how many series have it.
     pub(crate) fn series_by_pair(&self) -> Vec<(String, String, u64)> {
-        let text = |symbol| self.symbols.get(symbol).to_owned();
-        let pairs =
-            |name| self.postings.values(name).map(move |(value, list)| (name, value, list.len() as u64));
-        self.postings.names().flat_map(pairs).map(|(n, v, count)| (text(n), text(v), count)).collect()
+        let of = |pair: u32| {
+            let (name, value) = self.texts_of(pair);
+            (name.to_owned(), value.to_owned(), self.pairs.list(pair).len() as u64)
+        };
+        (0..self.pairs.len() as u32).map(of).collect()
     }
-}
-
-fn union(lists: &[&super::postings::List]) -> Vec<Slot> {
-    let mut all: Vec<Slot> = Vec::with_capacity(lists.iter().map(|l| l.len()).sum());
-    for list in lists {
-        all.extend(list.iter());
-    }
-    // Lists of one name never share a slot, so there is nothing to remove.
-    if lists.len() > 1 {
-        all.sort_unstable();
-    }
-    all
 }
 
 fn intersect(a: &[Slot], b: &[Slot]) -> Vec<Slot> {

@@ -1,9 +1,8 @@
 //! From the bodies of a snapshot to tenants.
 
 use super::{Recovery, Returning, Tenants};
-use crate::index::KeyHasher;
 use crate::log::Lsn;
-use crate::snapshot::{Item, Names, SeriesItem};
+use crate::snapshot::{Batch, Item, TenantItem};
 use crate::state::Cut;
 use nilometer_model::{Error, Result, Tenant};
 use std::collections::BTreeMap;
@@ -22,51 +21,14 @@ pub(super) struct Restoring<'a> {
     /// The tenants of the snapshot by their numbers there.
     pub(super) names: BTreeMap<u64, Tenant>,
     pub(super) ended: Vec<(Tenant, Cut)>,
-    /// The tenant whose bodies are being read.
-    pub(super) at: u64,
-    /// The batch of its series that is being read.
-    pub(super) batch: Batch,
     pub(super) last_lsn: Lsn,
-}
-
-/// Series and their names, which stand before and behind them.
-#[derive(Default)]
-pub(super) struct Batch {
-    names: Option<Names>,
-    series: Vec<SeriesItem>,
 }
 
 impl Restoring<'_> {
     pub(super) fn take(&mut self, ordinal: u64, item: Item) -> Result<()> {
-        let item = match item {
-            Item::Tenant(_) if self.names.contains_key(&ordinal) => return Ok(()),
-            Item::Tenant(item) => {
-                self.last_lsn = self.last_lsn.max(item.lsn);
-                let name = item.name.clone();
-                let mut tenant = match self.tenants.remove(&name) {
-                    Some(tenant) => tenant,
-                    None => self.recovery.open(&name)?,
-                };
-                tenant.cuts_done = item.lsn;
-                let state = &mut tenant.head.lock_mut().state;
-                self.ended.extend(item.put_into(state).into_iter().map(|ended| (name.clone(), ended)));
-                tenant.known_below = state.next_id;
-                tenant.files = None;
-                self.tenants.insert(name.clone(), tenant);
-                self.names.insert(ordinal, name);
-                return Ok(());
-            }
-            item => item,
-        };
-        let mut added = Ok(());
-        if self.at != ordinal || matches!(item, Item::Names(_)) {
-            added = self.add_batch();
-            self.at = ordinal;
-        }
-        if let Item::Series(series) = item {
-            self.last_lsn = self.last_lsn.max(series.lsn);
-            self.batch.series.push(*series);
-            return added;
+        if let Item::Tenant(item) = item {
+            // It stands there twice.
+            return if self.names.contains_key(&ordinal) { Ok(()) } else { self.tenant(ordinal, item) };
         }
         let name = self.names.get(&ordinal);
         let tenant = name.and_then(|name| self.tenants.get_mut(name));
@@ -74,10 +36,10 @@ impl Restoring<'_> {
             tenant.ok_or_else(|| Error::invalid("it belongs to a tenant whose own record is damaged"))?;
         let extras = &mut tenant.head.lock_mut().state.extras;
         match item {
-            Item::Names(names) => self.batch.names = Some(names),
-            Item::NamesAgain(names) => {
-                self.batch.names.get_or_insert(names);
-                return added.and(self.add_batch());
+            Item::Series(batch) => {
+                let newest = batch.series.iter().map(|series| series.lsn).max();
+                self.last_lsn = self.last_lsn.max(newest.unwrap_or_default());
+                return tenant.add_batch(batch);
             }
             Item::Files(lengths) => tenant.files = Some(lengths),
             Item::Exemplar(labels, exemplar) => {
@@ -86,26 +48,30 @@ impl Restoring<'_> {
             Item::Metadata(family, metadata) => {
                 extras.set_metadata(&family, metadata);
             }
-            Item::Tenant(_) | Item::Series(_) => {}
+            Item::Tenant(_) => {}
         }
-        added
+        Ok(())
     }
 
-    /// Adds the series that were named: what else is said of them, or, where that is damaged, with nothing but
-    /// their labels.
-    fn add_batch(&mut self) -> Result<()> {
-        let Batch { names, series } = std::mem::take(&mut self.batch);
-        let name = self.names.get(&self.at);
-        let Some(tenant) = name.and_then(|name| self.tenants.get_mut(name)) else { return Ok(()) };
-        match names {
-            Some(names) => tenant.add_batch(&names, series, self.recovery.hasher),
-            None => nameless(series.len()),
-        }
+    fn tenant(&mut self, ordinal: u64, item: TenantItem) -> Result<()> {
+        self.last_lsn = self.last_lsn.max(item.lsn);
+        let name = item.name.clone();
+        let mut tenant = match self.tenants.remove(&name) {
+            Some(tenant) => tenant,
+            None => self.recovery.open(&name)?,
+        };
+        tenant.cuts_done = item.lsn;
+        let state = &mut tenant.head.lock_mut().state;
+        self.ended.extend(item.put_into(state).into_iter().map(|ended| (name.clone(), ended)));
+        tenant.known_below = state.next_id;
+        tenant.files = None;
+        self.tenants.insert(name.clone(), tenant);
+        self.names.insert(ordinal, name);
+        Ok(())
     }
 
     /// Brings chunks and cuts in line with what was read. Where anything was damaged, nothing is removed.
-    pub(super) fn finish(mut self, mut damaged: Vec<String>) -> Result<Restored> {
-        damaged.extend(self.add_batch().err().map(|e| e.to_string()));
+    pub(super) fn finish(self, damaged: Vec<String>) -> Result<Restored> {
         let whole = damaged.is_empty();
         for tenant in self.tenants.values_mut() {
             if let Some(lengths) = tenant.files.take() {
@@ -124,29 +90,30 @@ impl Restoring<'_> {
 }
 
 impl Returning {
-    /// Adds what can be added; an error says what cannot.
-    fn add_batch(&mut self, names: &Names, series: Vec<SeriesItem>, hasher: &KeyHasher) -> Result<()> {
+    /// Adds the series that are named: with what else is said of them, or, where that is damaged, with nothing
+    /// but their labels. An error says what is missing.
+    fn add_batch(&mut self, batch: Batch) -> Result<()> {
+        let Some(names) = batch.names else { return nameless(batch.series.len()) };
         let state = &mut self.head.lock_mut().state;
-        let labels = names.series().map(|(_, pairs)| pairs.len()).sum();
-        let Some(symbols) = state.index.intern_all(&names.texts, labels) else {
+        let Some(pairs) = state.index.intern_all(names.texts(), &names.pairs, names.labels()) else {
             return Err(Error::invalid(format!(
                 "there is no room for the labels of {} series",
-                series.len()
+                batch.series.len()
             )));
         };
-        let (mut series, mut lost, mut failed) = (series.into_iter().peekable(), 0, Ok(()));
-        for (id, pairs) in names.series() {
+        let (mut series, mut lost, mut failed) = (batch.series.into_iter().peekable(), 0, Ok(()));
+        let mut row = Vec::new();
+        for ((id, stored), key) in names.series().zip(batch.keys) {
             while series.next_if(|s| s.id < id).is_some() {
                 lost += 1;
             }
             let item = series.next_if(|s| s.id == id);
-            let key = hasher.key_of(names.labels(pairs));
             if state.series.last().is_some_and(|last| last.id >= id) || state.keys.own(key).is_some() {
                 continue;
             }
-            let pairs: Vec<(u32, u32)> =
-                pairs.iter().map(|(n, v)| (symbols[*n as usize], symbols[*v as usize])).collect();
-            let slot = state.add_pairs(key, &pairs, id);
+            row.clear();
+            row.extend(stored.iter().map(|pair| pairs[*pair as usize]));
+            let slot = state.add_row(key, &row, id);
             let lsn = item.and_then(|item| {
                 let lsn = item.lsn;
                 let put = item.put_into(state, slot).map(|()| lsn);

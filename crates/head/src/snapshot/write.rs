@@ -17,8 +17,8 @@ use nilometer_model::{Error, Result, Tenant};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-/// A file is left for the next part when it is longer; one is in memory while it is read again.
-const PART_BYTES: u64 = 16 << 20;
+/// A file is left for the next part when it is longer; when they are read again, two or three are in memory.
+const PART_BYTES: u64 = 4 << 20;
 /// Series that are packed under one holding of the lock.
 const BATCH_SERIES: usize = 256;
 
@@ -106,6 +106,8 @@ fn write_tenant(parts: &mut Parts<'_>, log: &Log, tenant: &TenantHead) -> Result
         next_id = last.id + 1;
         names.clear();
         names::put(&mut names, &inner.state.index, batch.iter().map(|(series, slot)| (series.id, *slot)));
+        // A batch is in one part.
+        parts.close_if_long()?;
         parts.frame(NAMES, |body| body.extend_from_slice(&names))?;
         for (series, _) in &batch {
             parts.frame(SERIES, |body| put_series(body, lsn, series))?;
@@ -119,6 +121,8 @@ fn put_tenant(body: &mut Vec<u8>, name: &Tenant, lsn: Lsn, state: &State) {
     put_bytes(body, name.as_str().as_bytes());
     put_uvarint(body, lsn);
     put_uvarint(body, state.next_id);
+    put_uvarint(body, state.series.len() as u64);
+    put_uvarint(body, state.index.labels_count() as u64);
     put_varint(body, state.newest_ms);
     put_varint(body, state.cut_through_ms);
     put_varint(body, state.dropped_through_ms);
@@ -180,9 +184,6 @@ impl Parts<'_> {
     }
 
     fn put(&mut self) -> std::io::Result<()> {
-        if self.open.as_ref().is_some_and(|p| p.len > PART_BYTES) {
-            self.close()?;
-        }
         if self.open.is_none() {
             self.count += 1;
             let path = self.dir.join(format!("{:06}.snap", self.count));
@@ -199,6 +200,13 @@ impl Parts<'_> {
             part.waiting.clear();
         }
         Ok(())
+    }
+
+    fn close_if_long(&mut self) -> Result<()> {
+        if self.open.as_ref().is_none_or(|p| p.len <= PART_BYTES) {
+            return Ok(());
+        }
+        self.close().map_err(|e| Error::io(format!("writing {}", self.dir.display()), e))
     }
 
     fn close(&mut self) -> std::io::Result<()> {
