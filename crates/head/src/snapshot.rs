@@ -28,7 +28,7 @@ mod names;
 mod read;
 mod write;
 
-pub(crate) use read::{Batch, Decoder, Item, TenantItem, restore};
+pub(crate) use read::{Batch, Decoder, Item, Stored, TenantItem, restore};
 pub(crate) use write::write;
 
 use crate::codec::{Reader, put_bytes, put_varint};

@@ -76,13 +76,13 @@ impl State {
     /// Adds a series whose key is not there, and for which the index has room; `id` is above all others'.
     pub(crate) fn add_series(&mut self, key: Key, labels: &Labels, id: u64) -> Slot {
         let slot = self.index.add(labels);
-        self.enter(key, id, slot)
+        self.enter(key, slot, Series::new(id))
     }
 
-    /// The same for labels that are given as numbers of the index' pairs.
-    pub(crate) fn add_row(&mut self, key: Key, row: &[u32], id: u64) -> Slot {
+    /// The same for one whose labels are given as numbers of the index' pairs.
+    pub(crate) fn add_row(&mut self, key: Key, row: &[u32], series: Series) -> Slot {
         let slot = self.index.add_row(row);
-        self.enter(key, id, slot)
+        self.enter(key, slot, series)
     }
 
     /// Makes room for so many series with so many labels, at once; for more than can be, none.
@@ -93,15 +93,15 @@ impl State {
         self.index.reserve(series.min(MOST), labels.min(16 * MOST));
     }
 
-    fn enter(&mut self, key: Key, id: u64, slot: Slot) -> Slot {
-        assert!(self.series.last().is_none_or(|s| s.id < id), "ids ascend");
+    fn enter(&mut self, key: Key, slot: Slot, series: Series) -> Slot {
+        assert!(self.series.last().is_none_or(|s| s.id < series.id), "ids ascend");
         self.keys.insert_own(key, slot);
         if self.series.len() == self.series.capacity() {
             // Series are many and large: grow by an eighth, not by doubling.
             self.series.reserve_exact((self.series.len() / 8).max(64));
         }
-        self.series.push(Series::new(id));
-        self.next_id = self.next_id.max(id + 1);
+        self.next_id = self.next_id.max(series.id + 1);
+        self.series.push(series);
         slot
     }
 

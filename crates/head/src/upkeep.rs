@@ -127,9 +127,9 @@ impl Head {
             Ok(bytes) => {
                 self.metrics.snapshots.inc();
                 self.logged_bytes.fetch_sub(before, Ordering::Relaxed);
-                // A start reads the snapshot and the log behind it; twice as much snapshot as log is written for
-                // a start that is short.
-                upkeep.snapshot_at_bytes = bytes / 2;
+                // A start reads the snapshot and the log behind it, and a byte of log takes it three times as long:
+                // four times as much snapshot as log is written for a start that is short.
+                upkeep.snapshot_at_bytes = bytes / 4;
             }
             Err(e) => {
                 self.metrics.snapshot_failures.inc();

@@ -2,7 +2,8 @@
 
 use super::{Recovery, Returning, Tenants};
 use crate::log::Lsn;
-use crate::snapshot::{Batch, Item, TenantItem};
+use crate::series::Series;
+use crate::snapshot::{Batch, Item, Stored, TenantItem};
 use crate::state::Cut;
 use nilometer_model::{Error, Result, Tenant};
 use std::collections::BTreeMap;
@@ -37,7 +38,7 @@ impl Restoring<'_> {
         let extras = &mut tenant.head.lock_mut().state.extras;
         match item {
             Item::Series(batch) => {
-                let newest = batch.series.iter().map(|series| series.lsn).max();
+                let newest = batch.series.iter().map(|stored| stored.lsn).max();
                 self.last_lsn = self.last_lsn.max(newest.unwrap_or_default());
                 return tenant.add_batch(batch);
             }
@@ -101,30 +102,29 @@ impl Returning {
                 batch.series.len()
             )));
         };
-        let (mut series, mut lost, mut failed) = (batch.series.into_iter().peekable(), 0, Ok(()));
-        let mut row = Vec::new();
-        for ((id, stored), key) in names.series().zip(batch.keys) {
-            while series.next_if(|s| s.id < id).is_some() {
+        // All at once, so that they wait for memory together.
+        for key in &batch.keys {
+            std::hint::black_box(state.keys.own(*key));
+        }
+        let (mut stored, mut lost, mut row) = (batch.series.into_iter().peekable(), 0, Vec::new());
+        for ((id, numbers), key) in names.series().zip(batch.keys) {
+            while stored.next_if(|s| s.series.id < id).is_some() {
                 lost += 1;
             }
-            let item = series.next_if(|s| s.id == id);
+            let stored = stored.next_if(|s| s.series.id == id);
             if state.series.last().is_some_and(|last| last.id >= id) || state.keys.own(key).is_some() {
                 continue;
             }
-            row.clear();
-            row.extend(stored.iter().map(|pair| pairs[*pair as usize]));
-            let slot = state.add_row(key, &row, id);
-            let lsn = item.and_then(|item| {
-                let lsn = item.lsn;
-                let put = item.put_into(state, slot).map(|()| lsn);
-                put.map_err(|e| failed = Err(e.context(format!("series {id}")))).ok()
-            });
-            self.done.push(lsn.unwrap_or_default());
-            if lsn.is_none() {
+            if stored.is_none() {
                 self.bare.insert(id);
             }
+            let Stored { lsn, series } = stored.unwrap_or_else(|| Stored { lsn: 0, series: Series::new(id) });
+            row.clear();
+            row.extend(numbers.iter().map(|pair| pairs[*pair as usize]));
+            state.add_row(key, &row, series);
+            self.done.push(lsn);
         }
-        failed.and(nameless(lost + series.count()))
+        nameless(lost + stored.count())
     }
 }
 

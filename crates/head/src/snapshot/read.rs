@@ -11,11 +11,11 @@ use super::{
 use crate::chunks::{ChunkPos, FileLengths};
 use crate::codec::Reader;
 use crate::frame::{Found, Frames, Framing};
-use crate::index::{Key, KeyHasher, Slot};
-use crate::late::Sealed;
+use crate::index::{Key, KeyHasher};
+use crate::late::{Late, Sealed};
 use crate::log::Lsn;
-use crate::open::{OpenChunk, Packed};
 use crate::record::{take_cut, take_exemplar, take_metadata};
+use crate::series::Series;
 use crate::state::{Cut, State};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Exemplar, Labels, Metadata, Result, Tenant};
@@ -59,17 +59,13 @@ pub(crate) struct Batch {
     pub(crate) names: Option<Names>,
     /// One for each series that is named.
     pub(crate) keys: Vec<Key>,
-    pub(crate) series: Vec<SeriesItem>,
+    pub(crate) series: Vec<Stored>,
 }
 
-pub(crate) struct SeriesItem {
+pub(crate) struct Stored {
     /// Everything of this series up to here is in it.
     pub(crate) lsn: Lsn,
-    pub(crate) id: u64,
-    chain: ChunkPos,
-    open: OpenChunk,
-    late: Vec<Packed>,
-    sealed: Vec<Sealed>,
+    pub(crate) series: Series,
 }
 
 /// Gives all items of the newest snapshot, each with the number of its tenant, the tenants' own records first;
@@ -270,24 +266,23 @@ fn take_tenant(from: &mut Reader<'_>) -> Result<TenantItem> {
     Ok(item)
 }
 
-fn take_series(from: &mut Reader<'_>) -> Result<SeriesItem> {
-    let mut item = SeriesItem {
-        lsn: from.uvarint()?,
-        id: from.uvarint()?,
-        chain: ChunkPos::from_bits(from.u64()?),
-        open: take_open(from)?,
-        late: Vec::new(),
-        sealed: Vec::new(),
-    };
+fn take_series(from: &mut Reader<'_>) -> Result<Stored> {
+    let lsn = from.uvarint()?;
+    let mut series = Series::new(from.uvarint()?);
+    series.chain = ChunkPos::from_bits(from.u64()?);
+    series.open = take_open(from)?;
+    let mut late = Late::default();
     for _ in 0..from.uvarint()? {
         let encoding = from.u8()?;
-        item.late.extend(take_chunk(encoding, from)?);
+        let samples = take_chunk(encoding, from)?.map_or(Ok(Vec::new()), |packed| packed.samples())?;
+        samples.into_iter().for_each(|(at, value)| late.insert(at, value));
     }
     for _ in 0..from.uvarint()? {
         let range = take_range(from)?;
-        item.sealed.push(Sealed { range, pos: ChunkPos::from_bits(from.u64()?), cut: from.uvarint()? });
+        late.sealed.push(Sealed { range, pos: ChunkPos::from_bits(from.u64()?), cut: from.uvarint()? });
     }
-    Ok(item)
+    series.late = (!late.is_empty()).then(|| Box::new(late));
+    Ok(Stored { lsn, series })
 }
 
 impl TenantItem {
@@ -301,23 +296,5 @@ impl TenantItem {
         state.dropped_through_ms = self.dropped_through_ms;
         state.cuts.last_id = self.last_cut;
         self.ended
-    }
-}
-
-impl SeriesItem {
-    /// Puts what it says into the series at `slot`, which is empty. Fails before anything is changed.
-    pub(crate) fn put_into(self, state: &mut State, slot: Slot) -> Result<()> {
-        let mut samples = Vec::new();
-        for packed in self.late {
-            samples.extend(packed.samples()?);
-        }
-        let series = &mut state.series[slot as usize];
-        (series.open, series.chain) = (self.open, self.chain);
-        if !samples.is_empty() || !self.sealed.is_empty() {
-            let late = series.late.get_or_insert_default();
-            late.sealed = self.sealed;
-            samples.into_iter().for_each(|(at, value)| late.insert(at, value));
-        }
-        Ok(())
     }
 }
