@@ -280,9 +280,10 @@ impl Log {
     /// Removes the segments that hold only bodies up to `lsn`: the caller knows them to be kept elsewhere.
     pub(crate) fn drop_through(&self, lsn: Lsn) -> Result<()> {
         let mut writer = self.writer.lock();
-        // The newest one stays: it may be open.
-        while let [(oldest, last), _, ..] = writer.segments[..]
+        // One that is open stays, and is the newest.
+        while let [(oldest, last), ref newer @ ..] = writer.segments[..]
             && last <= lsn
+            && (!newer.is_empty() || writer.open.is_none())
         {
             let path = self.dir.join(oldest.to_string());
             self.fs.remove_file(&path).map_err(|e| Error::io(format!("removing {}", path.display()), e))?;
