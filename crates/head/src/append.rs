@@ -362,6 +362,12 @@ impl Scratch {
         [series, series, floats, samples, exemplars, metadata].iter().map(|e| e.bytes.len()).sum()
     }
 
+    pub(crate) fn heap_bytes(&self) -> usize {
+        let Scratch { keys, series, floats, samples, exemplars, metadata } = self;
+        let entries = [series, floats, samples, exemplars, metadata];
+        keys.capacity() * size_of::<Option<Key>>() + entries.iter().map(|e| e.bytes.capacity()).sum::<usize>()
+    }
+
     /// One huge request must not hold its memory for ever.
     pub(crate) fn shrink(&mut self) {
         const KEPT_BYTES: usize = 1 << 20;

@@ -91,7 +91,7 @@ pub struct Head {
     pub(crate) metrics: Metrics,
     hasher: KeyHasher,
     tenants: RwLock<BTreeMap<Tenant, Arc<TenantHead>>>,
-    scratch: Mutex<Vec<Scratch>>,
+    pub(crate) scratch: Mutex<Vec<Scratch>>,
     pub(crate) upkeep: Mutex<Upkeep>,
     pub(crate) read_only: AtomicBool,
     stopping: AtomicBool,

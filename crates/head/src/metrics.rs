@@ -1,8 +1,6 @@
 //! What the head counts of itself.
 
-use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
@@ -16,13 +14,6 @@ pub(crate) struct Metrics {
     pub(crate) snapshots: Counter,
     pub(crate) snapshot_failures: Counter,
     pub(crate) read_only: Gauge,
-    pub(crate) memory: Family<Part, Gauge>,
-}
-
-/// Where memory goes.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-pub(crate) struct Part {
-    pub(crate) part: &'static str,
 }
 
 impl Metrics {
@@ -48,11 +39,6 @@ impl Metrics {
             "read_only",
             "1 while writes are refused because the disk is nearly full",
             self.read_only.clone(),
-        );
-        registry.register(
-            "nilometer_memory_bytes",
-            "Heap memory of the head, by what it holds",
-            self.memory.clone(),
         );
         let tsdb = registry.sub_registry_with_prefix("prometheus_tsdb");
         tsdb.register("compactions", "Blocks cut from the head", self.cuts.clone());

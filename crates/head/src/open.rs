@@ -181,8 +181,7 @@ impl OpenChunk {
         bytes: &[u8],
     ) -> Result<OpenChunk> {
         let state = State::Float(XorState::restored(saved, range.max_ms, bytes)?);
-        // The next sample is likely near.
-        let mut data = Vec::with_capacity(bytes.len() + (bytes.len() / 8).max(MOST_BYTES));
+        let mut data = Vec::with_capacity(class_of(bytes.len() + MOST_BYTES));
         data.extend_from_slice(bytes);
         Ok(OpenChunk { min_ms: range.min_ms, data, state })
     }
@@ -280,12 +279,20 @@ impl OpenChunk {
 /// The most that one float takes: 4 + 64 bits of time, 13 + 64 bits of value.
 const MOST_BYTES: usize = 19;
 
-/// Chunks are many: grow by a quarter, not by doubling.
+/// Chunks are many: grow to what the allocator hands out for so much anyway, not by doubling.
 #[inline]
 fn grow(data: &mut Vec<u8>) {
     if data.capacity() - data.len() < MOST_BYTES {
-        data.reserve_exact((data.len() / 4).max(MOST_BYTES));
+        data.reserve_exact(class_of(data.len() + MOST_BYTES) - data.len());
     }
+}
+
+/// The size that the allocator hands out for so many bytes: steps of 16, then four from each power of two to the
+/// next.
+#[inline]
+fn class_of(bytes: usize) -> usize {
+    let step = if bytes <= 128 { 16 } else { bytes.next_power_of_two() / 8 };
+    bytes.next_multiple_of(step)
 }
 
 /// The two kinds of histograms, and where each is kept.

@@ -1,7 +1,7 @@
 //! What a tenant's head holds, counted: for `status/tsdb`, pages and metrics.
 
+use crate::append::Scratch;
 use crate::head::Head;
-use crate::metrics::Part;
 use crate::series::Series;
 use nilometer_model::{Metadata, Tenant};
 use std::collections::BTreeMap;
@@ -39,9 +39,10 @@ impl Head {
         }
     }
 
-    /// Measures where memory goes. Walks all series, so it is not for every second.
-    pub(crate) fn measure_memory(&self) {
-        let mut parts = BTreeMap::from([("wal", self.log.heap_bytes())]);
+    /// Where memory goes, in bytes. Walks all series, so it is not for every second.
+    pub fn memory(&self) -> BTreeMap<&'static str, usize> {
+        let scratch = self.scratch.lock().iter().map(Scratch::heap_bytes).sum();
+        let mut parts = BTreeMap::from([("wal", self.log.heap_bytes()), ("requests", scratch)]);
         for tenant in self.all() {
             let inner = tenant.lock();
             let state = &inner.state;
@@ -59,9 +60,7 @@ impl Head {
                 *parts.entry(part).or_default() += bytes;
             }
         }
-        for (part, bytes) in parts {
-            self.metrics.memory.get_or_create(&Part { part }).set(bytes as i64);
-        }
+        parts
     }
 
     /// What metric families of a tenant say of themselves, by name.

@@ -34,7 +34,6 @@ impl Head {
         let now = self.env.clock.monotonic();
         if now.saturating_sub(upkeep.measured) >= SLOW_UPKEEP {
             upkeep.measured = now;
-            self.measure_memory();
             for tenant in self.all() {
                 tenant.lock().blocks.iter().for_each(Block::close_if_unused);
             }

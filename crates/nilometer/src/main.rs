@@ -3,6 +3,7 @@
 mod bench;
 mod flags;
 mod log;
+mod memory;
 mod serve;
 mod threads;
 

@@ -3,6 +3,7 @@
 //! Started from the inside out (disk, head, access, then sockets), stopped from the outside in.
 
 use crate::flags::Serve;
+use crate::memory::Memory;
 use crate::{log, threads};
 use anyhow::{Context, Result, anyhow};
 use nilometer_access::{Access, Parts, TenantLimits};
@@ -44,9 +45,9 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     let ingest = threads::runtime("ingest").context("starting threads")?;
     let queries = threads::runtime("query").context("starting threads")?;
     let assembled = assemble(options, clock, build, &queries, open_files)?;
-    let hub = assembled.hub.clone();
+    let (hub, memory) = (assembled.hub.clone(), assembled.memory.clone());
     let log_thread = threads::log(hub.head.clone()).context("starting threads")?;
-    let upkeep = threads::Upkeep::start(hub.clone()).context("starting threads")?;
+    let upkeep = threads::Upkeep::start(hub.clone(), memory).context("starting threads")?;
     let served = ingest.block_on(serve(options, assembled));
     // Nobody writes any more, unless a request outlived its grace: its answer is then an error.
     ingest.shutdown_timeout(RUNTIME_GRACE);
@@ -72,6 +73,7 @@ fn build() -> BuildInfo {
 /// What is there before the first socket is.
 struct Assembled {
     hub: Arc<Hub>,
+    memory: Memory,
     http_tls: Option<Arc<TlsKeys>>,
     write_tls: Option<Arc<TlsKeys>>,
 }
@@ -87,6 +89,8 @@ fn assemble(
     let load = |files: &Option<TlsFiles>| files.clone().map(TlsKeys::load).transpose();
     let (http_tls, write_tls) = (load(&options.http.tls)?, load(&options.remote_write.tls)?);
     let mut registry = Registry::default();
+    let memory = Memory::default();
+    memory.register(&mut registry);
     let parts = Parts {
         clock: clock.clone(),
         fs: fs.clone(),
@@ -133,12 +137,12 @@ fn assemble(
         open_files,
     });
     hub.set_insecure_listeners(options.insecure_listeners);
-    Ok(Assembled { hub, http_tls, write_tls })
+    Ok(Assembled { hub, memory, http_tls, write_tls })
 }
 
 /// Answers until a signal says to stop, then until all is answered.
 async fn serve(options: &Serve, assembled: Assembled) -> Result<()> {
-    let Assembled { hub, http_tls, write_tls } = assembled;
+    let Assembled { hub, http_tls, write_tls, .. } = assembled;
     let (http, write) = (options.http.socket, options.remote_write.socket);
     let mut stop_signals = StopSignals::new()?;
     let listeners = [

@@ -2,6 +2,7 @@
 //!
 //! Writes, queries, the log and the upkeep have threads of their own, so that none waits for another's work.
 
+use crate::memory::Memory;
 use nilometer_head::Head;
 use nilometer_server::Hub;
 use parking_lot::{Condvar, Mutex};
@@ -14,6 +15,8 @@ use tokio::runtime::Runtime;
 const UPKEEP: Duration = Duration::from_secs(1);
 /// How often certificates are looked at; whoever renews them does not tell.
 const CERTIFICATES_EVERY: u32 = 60;
+/// How often memory is measured.
+const MEMORY_EVERY: u32 = 15;
 
 /// A runtime with as many threads as there are cores.
 pub(crate) fn runtime(name: &'static str) -> std::io::Result<Runtime> {
@@ -63,7 +66,7 @@ pub(crate) struct Upkeep {
 }
 
 impl Upkeep {
-    pub(crate) fn start(hub: Arc<Hub>) -> std::io::Result<Upkeep> {
+    pub(crate) fn start(hub: Arc<Hub>, memory: Memory) -> std::io::Result<Upkeep> {
         let stop: Arc<(Mutex<bool>, Condvar)> = Arc::default();
         let theirs = stop.clone();
         let thread = Builder::new().name("upkeep".to_owned()).spawn(move || {
@@ -71,6 +74,9 @@ impl Upkeep {
             for round in 1u32.. {
                 hub.head.maintain();
                 hub.count_tenants();
+                if round % MEMORY_EVERY == 1 {
+                    memory.measure(&hub);
+                }
                 if round.is_multiple_of(CERTIFICATES_EVERY)
                     && let Err(e) = hub.reload_certificates()
                 {

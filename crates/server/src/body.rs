@@ -78,8 +78,15 @@ impl hyper::body::Body for Patient {
 /// It is taken as bytes arrive, so that who announces much and sends little holds little.
 pub(crate) struct BodyBudget {
     all: Arc<Semaphore>,
-    tenants: Mutex<HashMap<Tenant, Arc<Semaphore>>>,
+    tenants: Mutex<HashMap<Tenant, OfTenant>>,
     max_bytes: usize,
+    turns: usize,
+}
+
+#[derive(Clone)]
+struct OfTenant {
+    free: Arc<Semaphore>,
+    turns: Arc<Semaphore>,
 }
 
 /// What the semaphores count in.
@@ -95,6 +102,7 @@ const TENANT_PART: usize = 4;
 pub(crate) struct Received {
     pub(crate) bytes: Vec<u8>,
     shares: [Share; 2],
+    turns: Arc<Semaphore>,
 }
 
 struct Share {
@@ -120,7 +128,14 @@ pub(crate) enum NoBody {
 impl BodyBudget {
     pub(crate) fn new(max_bytes: usize) -> Self {
         let all = Arc::new(Semaphore::new(max_bytes / UNIT_BYTES));
-        BodyBudget { all, tenants: Mutex::default(), max_bytes }
+        // One at the tenant's memory, and the next ones ready for it: more would only be decoded earlier.
+        let turns = std::thread::available_parallelism().map_or(1, usize::from) + 1;
+        BodyBudget { all, tenants: Mutex::default(), max_bytes, turns }
+    }
+
+    /// What bodies take now, in bytes.
+    pub(crate) fn used_bytes(&self) -> usize {
+        self.max_bytes.saturating_sub(self.all.available_permits() * UNIT_BYTES)
     }
 
     /// Reads a body of at most `max` bytes. Says no by the announced length where that is known, before a
@@ -162,16 +177,27 @@ impl BodyBudget {
     }
 
     fn nothing_yet(&self, tenant: &Tenant) -> Result<Received, NoBody> {
-        let of_tenant = || Arc::new(Semaphore::new(self.max_bytes / TENANT_PART / UNIT_BYTES));
-        let tenant = self.tenants.lock().entry(tenant.clone()).or_insert_with(of_tenant).clone();
-        let share = |free| Share { free, taken: None };
-        let mut received = Received { bytes: Vec::new(), shares: [share(tenant), share(self.all.clone())] };
+        let of_tenant = || OfTenant {
+            free: Arc::new(Semaphore::new(self.max_bytes / TENANT_PART / UNIT_BYTES)),
+            turns: Arc::new(Semaphore::new(self.turns)),
+        };
+        let OfTenant { free, turns } =
+            self.tenants.lock().entry(tenant.clone()).or_insert_with(of_tenant).clone();
+        let shares = [free, self.all.clone()].map(|free| Share { free, taken: None });
+        let mut received = Received { bytes: Vec::new(), shares, turns };
         received.grow(REQUEST_BYTES)?;
         Ok(received)
     }
 }
 
 impl Received {
+    /// Waits until the body may be decoded, which takes several times its memory: of each tenant, only a few are
+    /// at a time.
+    pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
+        // Nobody closes it.
+        self.turns.clone().acquire_owned().await.ok()
+    }
+
     fn grow(&mut self, bytes: usize) -> Result<(), NoBody> {
         self.shares.iter_mut().try_for_each(|share| share.grow(bytes))
     }

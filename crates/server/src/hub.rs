@@ -15,6 +15,7 @@ use parking_lot::RwLock;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -164,6 +165,13 @@ impl Hub {
     /// Counts what every tenant has: called about once a second.
     pub fn count_tenants(&self) {
         self.census.take(&self.head, self.clock.monotonic());
+    }
+
+    /// Where memory goes, in bytes, as far as the hub knows. Walks all series, so it is not for every second.
+    pub fn memory(&self) -> BTreeMap<&'static str, usize> {
+        let mut parts = self.head.memory();
+        *parts.entry("requests").or_default() += self.decoders.heap_bytes() + self.bodies.used_bytes();
+        parts
     }
 
     /// Reads the tenants file and the certificates again. What is wrong stays as it was; all mistakes are in

@@ -36,7 +36,7 @@ const DURABLE_TIMEOUT: Duration = Duration::from_secs(60);
 const LARGE_BODY_BYTES: usize = 512 << 10;
 
 /// Decoders kept for requests to come.
-const MAX_IDLE_DECODERS: usize = 16;
+const MAX_IDLE_DECODERS: usize = 8;
 
 pub(crate) async fn receive(
     State(hub): State<Arc<Hub>>,
@@ -88,6 +88,7 @@ async fn store(
     hub.metrics.receive.body(received.bytes.len());
     // Only now: who sends slowly must not take the places of those who do not.
     let _place = hub.access.enter(Some(tenant)).map_err(Stop::Refused)?;
+    let turn = received.turn().await;
     let mut append = || {
         let mut decoder = hub.decoders.take();
         let request = &mut decoder.request;
@@ -104,7 +105,7 @@ async fn store(
     } else {
         append()?
     };
-    drop(received);
+    drop((turn, received));
     match tokio::time::timeout(DURABLE_TIMEOUT, hub.head.durable(&appended)).await {
         Ok(durable) => durable.map_err(Stop::Failed)?,
         Err(_) => return Err(Stop::Failed(Error::unavailable("the disk does not answer; retry later"))),
@@ -189,6 +190,11 @@ impl Decoders {
     fn take(&self) -> Decoder<'_> {
         let request = self.0.lock().pop().unwrap_or_default();
         Decoder { request, home: self }
+    }
+
+    /// Memory of those that wait for requests.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        self.0.lock().iter().map(WriteRequest::allocated_bytes).sum()
     }
 }
 

@@ -34,6 +34,21 @@ fn a_sample_goes_in_and_comes_out() {
 }
 
 #[test]
+fn memory_adds_up() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &[]);
+    eventually("memory is measured", || {
+        get(hub.http, "/metrics", &[]).body.contains("nilometer_memory_bytes{")
+    });
+    let metrics = get(hub.http, "/metrics", &[]).body;
+    let bytes = |line: &str| line.rsplit_once(' ').and_then(|(_, v)| v.parse::<f64>().ok());
+    let of = |name: &str| metrics.lines().filter(|l| l.starts_with(name)).filter_map(bytes).sum::<f64>();
+    let (parts, resident) = (of("nilometer_memory_bytes{"), of("process_resident_memory_bytes "));
+    assert!((0.8..1.1).contains(&(parts / resident)), "{parts} of {resident} bytes");
+    assert!(of(r#"nilometer_memory_bytes{part="other"}"#) < 0.25 * resident, "{metrics}");
+}
+
+#[test]
 fn it_says_what_it_was_built_from() {
     let dir = Dir::new();
     let hub = Hub::start(dir.path(), &[]);
