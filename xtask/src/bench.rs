@@ -5,6 +5,7 @@
 //! blocks. Then once more on an empty folder, with a SIGKILL in the middle of the load.
 
 mod server;
+pub(crate) mod steady;
 mod table;
 
 use std::fs;

@@ -30,6 +30,7 @@ cargo xtask <command>
   tools                         unpack the pinned programs that tests start into target/tools
   demo                          the hub and two real Prometheus servers that push to it
   bench [--help]                the same load for the hub and its peers, as a table in bench/results
+  steady [--help]               the hub under a long load with churn and cuts, as a page in bench/results
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   torture [--help]              the long runs: seeds, kills and fuzzing, with a summary in bench/results
   loc                           files and functions longer than the style guide's sizes
@@ -55,6 +56,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["tools"] => tools::run(),
         ["demo", rest @ ..] => demo::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
+        ["steady", rest @ ..] => bench::steady::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["loc"] => loc::run(),
         ["torture", rest @ ..] => torture::run(rest),

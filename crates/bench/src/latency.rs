@@ -9,8 +9,11 @@ pub(crate) struct Latencies {
 }
 
 impl Latencies {
-    pub(crate) fn add(&mut self, took: Duration) {
-        self.micros.push(u32::try_from(took.as_micros()).unwrap_or(u32::MAX));
+    /// Gives the microseconds that it took.
+    pub(crate) fn add(&mut self, took: Duration) -> u32 {
+        let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
+        self.micros.push(micros);
+        micros
     }
 
     pub(crate) fn merge(&mut self, other: Latencies) {
@@ -42,7 +45,9 @@ mod tests {
     fn ranks() {
         let spread = |micros: &[u64]| {
             let mut all = Latencies::default();
-            micros.iter().for_each(|&micros| all.add(Duration::from_micros(micros)));
+            for &micros in micros {
+                all.add(Duration::from_micros(micros));
+            }
             let Spread { p50_ms, p99_ms, max_ms } = all.spread();
             [p50_ms, p99_ms, max_ms]
         };

@@ -26,7 +26,7 @@ mod verify;
 pub use http::Endpoint;
 pub use journal::Journal;
 pub use latency::Spread;
-pub use load::{LoadOptions, LoadReport, load};
+pub use load::{LoadOptions, LoadReport, Second, load};
 pub use plan::{Plan, Protocol};
 pub use process::Usage;
 pub use query::{Query, QueryOptions, QueryReport, QueryTimes, time_queries};

@@ -5,7 +5,7 @@ use crate::http::{Answer, Client, Endpoint};
 use crate::journal::Journal;
 use crate::latency::{Latencies, Spread};
 use crate::plan::{Plan, Protocol, Shard};
-use crate::process::Usage;
+use crate::process::{Usage, resident_bytes};
 use nilometer_env::Clock;
 use nilometer_model::{Error, Result};
 use serde::Serialize;
@@ -57,8 +57,22 @@ pub struct LoadReport {
     pub server: Option<Usage>,
 }
 
-/// Sends everything that the journal does not have as acknowledged. `progress` is told now and then how many samples
-/// are.
+/// What happened in one second of a load.
+#[derive(Clone, Debug, Serialize)]
+pub struct Second {
+    /// Its end, in milliseconds since 1970.
+    pub at_ms: i64,
+    /// The scrape at which the slowest connection is.
+    pub scrape: u32,
+    /// Acknowledged so far.
+    pub samples: u64,
+    /// How long each answer of this second took, in microseconds.
+    pub answers: Vec<u32>,
+    /// What the server has in memory, where it is known.
+    pub resident_bytes: Option<u64>,
+}
+
+/// Sends everything that the journal does not have as acknowledged. `each_second` is told what happened.
 ///
 /// # Errors
 /// Where nothing could be sent at all; a load that ends early is a report that says why.
@@ -66,7 +80,7 @@ pub fn load(
     options: &LoadOptions,
     journal: &Journal,
     clock: &dyn Clock,
-    progress: &dyn Fn(u64),
+    each_second: &mut dyn FnMut(Second) -> Result<()>,
 ) -> Result<LoadReport> {
     let plan = journal.plan();
     let own_pid = std::process::id();
@@ -92,8 +106,10 @@ pub fn load(
         before = [options.server_pid, Some(own_pid)].map(|pid| pid.and_then(Usage::of));
         started = clock.monotonic();
         run.go.store(true, Ordering::Release);
-        while ended.recv_timeout(Duration::from_secs(10)) == Err(RecvTimeoutError::Timeout) {
-            progress(run.samples.load(Ordering::Relaxed));
+        while ended.recv_timeout(Duration::from_secs(1)) == Err(RecvTimeoutError::Timeout) {
+            if let Err(e) = each_second(run.second()) {
+                run.stop(e.to_string());
+            }
         }
         for worker in workers {
             sent.merge(worker.join().map_err(|_| Error::unavailable("a connection's thread panicked"))??);
@@ -161,6 +177,8 @@ struct Run<'a> {
     /// The scrape at which each connection is; `u32::MAX` at its end.
     at: Vec<AtomicU32>,
     samples: AtomicU64,
+    /// Of the second that goes on.
+    recent: Mutex<Vec<u32>>,
     stop: AtomicBool,
     why: Mutex<Option<String>>,
 }
@@ -183,9 +201,24 @@ impl<'a> Run<'a> {
             go: AtomicBool::new(false),
             at: (0..connections).map(|_| AtomicU32::new(0)).collect(),
             samples: AtomicU64::new(0),
+            recent: Mutex::default(),
             stop: AtomicBool::new(false),
             why: Mutex::new(None),
         }
+    }
+
+    fn second(&self) -> Second {
+        Second {
+            at_ms: self.clock.wall_ms(),
+            scrape: self.slowest(),
+            samples: self.samples.load(Ordering::Relaxed),
+            answers: std::mem::take(&mut self.recent.lock().unwrap_or_else(PoisonError::into_inner)),
+            resident_bytes: self.options.server_pid.and_then(resident_bytes),
+        }
+    }
+
+    fn slowest(&self) -> u32 {
+        self.at.iter().map(|at| at.load(Ordering::Relaxed)).min().unwrap_or(0)
     }
 
     fn stopped(&self) -> Option<String> {
@@ -243,7 +276,8 @@ impl<'a> Run<'a> {
                 Outcome::Stopped => break,
                 Outcome::Acknowledged => {}
             }
-            sent.latencies.add(self.clock.monotonic().saturating_sub(due));
+            let micros = sent.latencies.add(self.clock.monotonic().saturating_sub(due));
+            self.recent.lock().unwrap_or_else(PoisonError::into_inner).push(micros);
             self.journal.record(connection, number + 1)?;
             sent.requests += 1;
             sent.samples += batch.samples();
@@ -273,10 +307,7 @@ impl<'a> Run<'a> {
             }
             std::thread::sleep(left.min(MAX_SLEEP));
         }
-        self.wait_until(|| {
-            let slowest = self.at.iter().map(|at| at.load(Ordering::Relaxed)).min().unwrap_or(0);
-            scrape <= slowest.saturating_add(MAX_LEAD_SCRAPES)
-        });
+        self.wait_until(|| scrape <= self.slowest().saturating_add(MAX_LEAD_SCRAPES));
     }
 
     /// Until it is acknowledged, refused for good, or failing for too long.

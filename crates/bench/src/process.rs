@@ -25,10 +25,18 @@ impl Usage {
         // The name in parentheses may hold anything; fields 14 and 15 are the 12th and 13th behind it.
         let mut times = stat.rsplit_once(')')?.1.split_whitespace().skip(11).map(str::parse::<f64>);
         let ticks = times.next()?.ok()? + times.next()?.ok()?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        let kib: u64 = peak.trim().strip_suffix("kB")?.trim().parse().ok()?;
-        Some(Usage { cpu_seconds: ticks / TICKS_PER_SECOND, peak_bytes: kib * 1024 })
+        Some(Usage { cpu_seconds: ticks / TICKS_PER_SECOND, peak_bytes: bytes(status, "VmHWM:")? })
     }
+}
+
+/// What is resident now; `None` where there is no such process.
+pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
+    bytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:")
+}
+
+fn bytes(status: &str, field: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)
 }
 
 #[cfg(test)]

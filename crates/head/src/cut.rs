@@ -29,6 +29,7 @@ const BATCH_SERIES: usize = 64;
 impl Head {
     /// Cuts one range of a tenant into a block.
     pub(crate) fn cut(&self, tenant: &Arc<TenantHead>, start_ms: i64) -> Result<()> {
+        let began = self.env.clock.monotonic();
         let (cut, was_late) = self.begin(tenant, start_ms);
         let written = self.write_block(tenant, cut, was_late);
         // A block that cannot be opened now is found by the next start; another cut has its samples again.
@@ -36,6 +37,14 @@ impl Head {
         let mut inner = tenant.lock();
         match written {
             Ok(block) => {
+                let seconds = self.env.clock.monotonic().saturating_sub(began).as_secs_f64();
+                if let Some(block) = &block {
+                    let stats = &block.meta().stats;
+                    tracing::info!(
+                        tenant = %tenant.name, block = %block.meta().ulid, samples = stats.num_samples,
+                        series = stats.num_series, seconds, "a range was cut into a block"
+                    );
+                }
                 inner.end_cut(cut, block);
                 inner.failed_cuts = 0;
                 Ok(())

@@ -10,7 +10,12 @@ use nilometer_bench::{
 use nilometer_env::{Clock, RealFs, SystemClock};
 use serde::Serialize;
 use std::fmt::Display;
+use std::fs::File;
+use std::io::{LineWriter, Write};
 use std::path::PathBuf;
+
+/// So many seconds from one line about the progress to the next.
+const PROGRESS_EVERY: u32 = 10;
 
 #[derive(Subcommand, Debug)]
 pub(crate) enum BenchFlags {
@@ -91,6 +96,9 @@ pub(crate) struct LoadFlags {
     /// The server's process, on this machine: its CPU and memory are measured
     #[arg(long, value_name = "PID")]
     server_pid: Option<u32>,
+    /// A line of JSON for each second: samples, how long answers took, the server's memory
+    #[arg(long, value_name = "FILE")]
+    timeline: Option<PathBuf>,
     /// Its CPU is counted until so long after the last answer
     #[arg(long, value_name = "DURATION", default_value = "1m")]
     settle: Millis,
@@ -155,8 +163,19 @@ fn run_load(flags: &LoadFlags, clock: &SystemClock) -> Result<()> {
         settle: flags.settle.duration(),
     };
     let all = journal.plan().samples();
-    let report =
-        load(&options, &journal, clock, &|samples| eprintln!("{samples} of {all} samples acknowledged"))?;
+    let create = |path: &PathBuf| File::create(path).with_context(|| format!("creating {}", path.display()));
+    let mut timeline = flags.timeline.as_ref().map(create).transpose()?.map(LineWriter::new);
+    let mut seconds = 0u32;
+    let report = load(&options, &journal, clock, &mut |second| {
+        seconds += 1;
+        if seconds.is_multiple_of(PROGRESS_EVERY) {
+            eprintln!("{} of {all} samples acknowledged", second.samples);
+        }
+        let Some(file) = &mut timeline else { return Ok(()) };
+        let line = serde_json::to_string(&second).map_err(std::io::Error::other);
+        let written = line.and_then(|line| writeln!(file, "{line}"));
+        written.map_err(|e| nilometer_model::Error::io("writing the timeline", e))
+    })?;
     show(&report, &flags.server)?;
     match &report.stopped {
         Some(why) => bail!("the load stopped early: {why}"),

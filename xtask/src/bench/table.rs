@@ -34,6 +34,12 @@ pub(super) fn machine() -> Machine {
     }
 }
 
+impl Machine {
+    pub(super) fn rows(&self) -> String {
+        self.lines.iter().map(|(name, value)| format!("| {name} | {value} |\n")).collect()
+    }
+}
+
 pub(super) fn markdown(options: &Options, machine: &Machine, found: &[Found]) -> Result<String> {
     let mut text = format!(
         "# {} series, {} scrapes: {} samples\n\n",
@@ -57,9 +63,7 @@ pub(super) fn markdown(options: &Options, machine: &Machine, found: &[Found]) ->
         text += &row(one);
     }
     text += "\n| | |\n|---|---|\n";
-    for (name, value) in &machine.lines {
-        text += &format!("| {name} | {value} |\n");
-    }
+    text += &machine.rows();
     for one in found {
         if let Some(revision) = &one.revision {
             text += &format!("| {} | revision {revision} |\n", one.name);
@@ -113,7 +117,7 @@ pub(super) fn path(what: &str) -> Result<PathBuf> {
     Ok(folder.join(format!("{}-{what}.md", date("+%F")?)))
 }
 
-fn date(format: &str) -> Result<String> {
+pub(super) fn date(format: &str) -> Result<String> {
     Ok(shell::output(shell::command("date").args(["-u", format]))?.trim().to_owned())
 }
 
