@@ -12,7 +12,10 @@
 //! `previous` is the position of the series' chunk before this one, so that memory holds one position a series.
 
 mod file;
+mod pages;
 mod sync;
+
+pub(crate) use pages::Pages;
 
 use crate::frame::{Found, Frames, Framing};
 use crate::open::Packed;
@@ -218,6 +221,21 @@ impl ChunkFiles {
     }
 
     pub(crate) fn get(&self, pos: ChunkPos) -> Result<ClosedChunk> {
+        let file = self.file(pos)?;
+        let bytes = file.read(pos.offset()).map_err(cannot_read)?;
+        self.parse(file, pos, &bytes)
+    }
+
+    /// The same for who reads many, one behind the other.
+    pub(crate) fn get_near(&self, pos: ChunkPos, pages: &mut Pages) -> Result<ClosedChunk> {
+        let file = self.file(pos)?;
+        match pages.frame(pos.file(), file, pos.offset()).map_err(cannot_read)? {
+            Some(bytes) => self.parse(file, pos, bytes),
+            None => self.get(pos),
+        }
+    }
+
+    fn file(&self, pos: ChunkPos) -> Result<&ChunkFile> {
         let gone = || match self.damaged.get(&pos.file()) {
             Some(&start_ms) => {
                 let path = self.dir.join(file::name(pos.file(), start_ms));
@@ -229,14 +247,16 @@ impl ChunkFiles {
             }
             None => Error::not_found(format!("the file of a closed chunk in {} is gone", self.dir.display())),
         };
-        let file = self.files.get(&pos.file()).ok_or_else(gone)?;
-        let bytes = file.read(pos.offset()).map_err(|e| Error::io("reading a closed chunk", e))?;
+        self.files.get(&pos.file()).ok_or_else(gone)
+    }
+
+    fn parse(&self, file: &ChunkFile, pos: ChunkPos, bytes: &[u8]) -> Result<ClosedChunk> {
         let corrupt = |what: &str| {
             let path = self.dir.join(file::name(pos.file(), file.range_start_ms));
             Error::corrupt(path.display().to_string(), pos.offset(), what)
         };
         let body =
-            file.framing.body_at(&bytes, pos.offset()).ok_or_else(|| corrupt("a closed chunk is damaged"))?;
+            file.framing.body_at(bytes, pos.offset()).ok_or_else(|| corrupt("a closed chunk is damaged"))?;
         parse_body(body).ok_or_else(|| corrupt("a closed chunk is none"))
     }
 
@@ -319,6 +339,10 @@ impl ChunkFiles {
     pub(crate) fn heap_bytes(&self) -> usize {
         self.files.values().map(|f| f.waiting.capacity() + size_of::<ChunkFile>()).sum()
     }
+}
+
+fn cannot_read(e: std::io::Error) -> Error {
+    Error::io("reading a closed chunk", e)
 }
 
 fn parse_body(body: &[u8]) -> Option<ClosedChunk> {

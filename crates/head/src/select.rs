@@ -1,5 +1,6 @@
 //! A tenant's series in memory as a `Queryable`.
 
+use crate::chunks::Pages;
 use crate::open::Packed;
 use crate::series::Series;
 use crate::state::{Cut, State};
@@ -10,6 +11,7 @@ use nilometer_storage::{
     BoxFuture, Chunk, ExemplarSeries, Exemplars, LabelQuery, Names, Queryable, Select, SeriesBatch,
     SeriesStream,
 };
+use std::cell::RefCell;
 use std::sync::Arc;
 
 /// Series of one batch: the lock is held while one is put together.
@@ -48,6 +50,7 @@ impl Queryable for HeadView {
             range: select.range,
             labels_only: select.hints.labels_only,
             ids: ids.into_iter(),
+            pages: RefCell::default(),
         };
         Box::pin(stream::iter(walk))
     }
@@ -110,6 +113,7 @@ struct Walk {
     range: TimeRange,
     labels_only: bool,
     ids: std::vec::IntoIter<(u64, u32)>,
+    pages: RefCell<Pages>,
 }
 
 impl Iterator for Walk {
@@ -152,7 +156,8 @@ impl Walk {
         if let Some(packed) = open.and_then(|_| series.open.packed()) {
             chunks.push(chunk(packed));
         }
-        for closed in series.closed(self.range, skipped_ms, files) {
+        let near = |pos| files.get_near(pos, &mut self.pages.borrow_mut());
+        for closed in series.closed_by(self.range, skipped_ms, files, near) {
             match closed {
                 Ok(closed) => chunks.push(chunk(closed.packed)),
                 Err(e) => warnings.push(format!("a part of a series is damaged: {e}")),

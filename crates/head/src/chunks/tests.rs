@@ -57,3 +57,43 @@ fn ranges_leave_with_their_files() {
     assert!(files.get(a).is_err());
     assert!(files.get(b).is_ok());
 }
+
+/// Whoever reads in whatever order, by pages or not, finds the same.
+#[test]
+fn pages_have_what_the_files_have() {
+    let fs = SimFs::new(1);
+    let mut files = open(&fs);
+    let random = SimRandom::new(3);
+    let mut all = Vec::new();
+    for n in 0..3_000 {
+        let len = 1 + random.below(if n % 100 == 0 { 9_000 } else { 300 }) as usize;
+        all.push((files.put(n % 2 * 100, n as u64, ChunkPos::NONE, &chunk(n, len)), chunk(n, len)));
+        if n % 700 == 0 {
+            files.write().unwrap();
+        }
+    }
+    let mut pages = Pages::default();
+    for round in 0..6_000 {
+        let at = if round < 3_000 { round } else { random.below(3_000) as usize };
+        let (pos, packed) = &all[at];
+        assert_eq!(&files.get_near(*pos, &mut pages).unwrap().packed, packed);
+        if round == 4_000 {
+            files.write().unwrap();
+        }
+    }
+}
+
+#[test]
+fn what_lies_near_is_read_once() {
+    let fs = SimFs::new(1);
+    let mut files = open(&fs);
+    let all: Vec<_> = (0..1_000).map(|n| files.put(0, 1, ChunkPos::NONE, &chunk(n, 500))).collect();
+    files.write().unwrap();
+    let mut pages = Pages::default();
+    for pos in &all[..2] {
+        files.get_near(*pos, &mut pages).unwrap();
+    }
+    fs.set_faults(Faults { read_fails_one_in: 1, ..Faults::default() });
+    assert!(all[2..100].iter().all(|pos| files.get_near(*pos, &mut pages).is_ok()));
+    assert!(files.get_near(all[500], &mut pages).is_err());
+}
