@@ -215,7 +215,7 @@ impl Bench {
         let load = self.load(server.name, &running.write_url(), Some(running.pid()), &[])?;
         let disk_bytes = Some(table::size(&dir.join(server::DATA))?);
         running.kill()?;
-        let again = Running::start(server, &dir, PORT)?;
+        let again = Running::start_again(server, &dir, PORT)?;
         let ready_seconds = Some(again.ready_seconds);
         let verified = if self.options.verify {
             println!("bench: {}: reading everything back", server.name);
@@ -246,6 +246,7 @@ impl Bench {
         }
         load.wait().context("waiting for the load")?;
         killed?;
+        // It may have lost everything, and then has nothing to answer for.
         self.verify(server, &Running::start(server, &dir, PORT)?)
     }
 

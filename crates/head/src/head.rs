@@ -76,7 +76,7 @@ impl Default for HeadOptions {
             max_label_text_bytes: 1 << 30,
             default_tenant: Tenant::default(),
             reserve_bytes: 256 << 20,
-            snapshot_after_bytes: 16 << 20,
+            snapshot_after_bytes: 8 << 20,
             keep_starts: false,
             labels: Labels::empty(),
             tenant_label: "tenant_id".to_owned(),

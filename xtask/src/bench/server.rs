@@ -94,13 +94,21 @@ pub(super) struct Running<'a> {
     dir: PathBuf,
     port: u16,
     child: Child,
-    /// From its start until it said that it is ready and, where it has data, answered a query for them.
+    /// From its start until it said that it is ready and, where it must have data, answered a query for them.
     pub(super) ready_seconds: f64,
 }
 
 impl<'a> Running<'a> {
     pub(super) fn start(server: &'a Server, dir: &Path, port: u16) -> Result<Running<'a>> {
-        let has_data = dir.join(DATA).exists();
+        Running::start_with(server, dir, port, false)
+    }
+
+    /// One that has all of a load, so that it is not ready before it answers for it.
+    pub(super) fn start_again(server: &'a Server, dir: &Path, port: u16) -> Result<Running<'a>> {
+        Running::start_with(server, dir, port, true)
+    }
+
+    fn start_with(server: &'a Server, dir: &Path, port: u16, has_data: bool) -> Result<Running<'a>> {
         fs::write(dir.join("prometheus.yml"), "global: {}\n").context("cannot write a configuration")?;
         let log = File::create(dir.join("log")).context("cannot make a log file")?;
         let mut command = Command::new(&server.program);

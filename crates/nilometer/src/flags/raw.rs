@@ -129,7 +129,7 @@ pub(crate) struct ServeFlags {
     #[arg(long = "tsdb.reserve", value_name = "SIZE", default_value = "256MiB", help_heading = "Storage")]
     pub(crate) reserve: Bytes,
     /// A snapshot of what is in memory is written, and the log before it dropped, when this much was logged
-    #[arg(long = "tsdb.snapshot-after", value_name = "SIZE", default_value = "16MiB", hide = true)]
+    #[arg(long = "tsdb.snapshot-after", value_name = "SIZE", default_value = "8MiB", hide = true)]
     pub(crate) snapshot_after: Bytes,
     /// Label of all blocks and series of this process, like replica="a"; may be repeated
     #[arg(long = "label", value_name = "NAME=\"VALUE\"", help_heading = "Storage")]
