@@ -123,6 +123,7 @@ fn assemble(
         clock,
         query: options.query.clone(),
         receive: options.receive.clone(),
+        web: options.web.clone(),
         patience: options.patience,
         query_pool: QueryPool::new(
             queries.handle().clone(),

@@ -5,13 +5,13 @@ use crate::census::{Census, CensusMetrics};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::receive::Decoders;
-use crate::{Patience, QueryOptions, QueryPool, ReceiveOptions, TlsKeys};
+use crate::{Patience, QueryOptions, QueryPool, ReceiveOptions, TlsKeys, WebOptions};
 use nilometer_access::{Access, ReadScope};
 use nilometer_env::{Clock, Random};
 use nilometer_head::Head;
 use nilometer_model::{Error, Result, Tenant};
 use nilometer_storage::{Merged, Queryable};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -27,6 +27,7 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub query: QueryOptions,
     pub receive: ReceiveOptions,
+    pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
     pub build: BuildInfo,
@@ -42,7 +43,16 @@ pub struct Hub {
     pub(crate) census: Arc<Census>,
     tls: Vec<Arc<TlsKeys>>,
     ready: AtomicBool,
+    reloaded: Mutex<Reloaded>,
     open_files: Option<u64>,
+}
+
+/// How files were read the last time that somebody asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) ok: bool,
+    /// Of the last time that it went well.
+    pub(crate) at_ms: i64,
 }
 
 /// Where things lie on disk.
@@ -61,6 +71,7 @@ pub struct HubParts {
     pub clock: Arc<dyn Clock>,
     pub query: QueryOptions,
     pub receive: ReceiveOptions,
+    pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
     pub build: BuildInfo,
@@ -107,6 +118,7 @@ impl Hub {
             query: parts.query,
             query_pool: parts.query_pool,
             patience: parts.patience,
+            web: parts.web,
             build,
             registry: RwLock::new(registry),
             started_ms,
@@ -119,6 +131,7 @@ impl Hub {
             census,
             tls: parts.tls,
             ready: AtomicBool::new(false),
+            reloaded: Mutex::new(Reloaded { ok: true, at_ms: started_ms }),
             open_files: parts.open_files,
         });
         hub.warn_of_few_connections();
@@ -188,11 +201,17 @@ impl Hub {
             Err(e) => wrong.push(e.to_string()),
         }
         if wrong.is_empty() {
+            *self.reloaded.lock() = Reloaded { ok: true, at_ms: self.clock.wall_ms() };
             return Ok(());
         }
+        self.reloaded.lock().ok = false;
         let wrong = wrong.join("\n");
         tracing::error!(error = wrong, "a reload failed; what was in use stays in use");
         Err(Error::invalid(wrong))
+    }
+
+    pub(crate) fn last_reload(&self) -> Reloaded {
+        *self.reloaded.lock()
     }
 
     /// Reads the certificates again, as whoever renews them does not tell.

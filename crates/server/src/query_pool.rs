@@ -25,6 +25,11 @@ impl QueryPool {
         self.timeout
     }
 
+    /// Does on the pool's threads what ends by itself, beside the queries that have places.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(work);
+    }
+
     /// Computes `query` on the pool. Dropping the future that this returns cancels it at its next await; one
     /// that takes longer than `timeout` (bounded by the pool's own) ends with `Canceled`.
     pub async fn run<T, F>(&self, timeout: Option<Duration>, query: F) -> Result<T>

@@ -9,6 +9,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{Method, header};
 use nilometer_model::{Matcher, TimeRange};
 use nilometer_promql::parse::{MAX_REGEXES, parse_selector};
+use std::num::{IntErrorKind, ParseIntError};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,13 +143,19 @@ impl Params {
 
     /// The sets of matchers in `match[]`: a series is meant that all of one set match.
     pub(crate) fn matcher_sets(&self) -> ApiResult<Vec<Vec<Matcher>>> {
+        let sets = self.selectors()?;
+        if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
+            return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
+        }
+        Ok(sets)
+    }
+
+    /// As [`matcher_sets`](Self::matcher_sets), where all series may be asked for.
+    pub(crate) fn selectors(&self) -> ApiResult<Vec<Vec<Matcher>>> {
         let mut sets = Vec::new();
         let mut matchers = 0;
         for selector in self.all("match[]") {
             let set = parse_selector(selector).map_err(|e| ApiError::bad_data(e.to_string()))?;
-            if set.iter().all(Matcher::matches_empty) {
-                return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
-            }
             matchers += set.len();
             if matchers > MAX_REGEXES {
                 return Err(ApiError::bad_data(format!(
@@ -163,26 +171,8 @@ impl Params {
     /// there and does not here.
     pub(crate) fn thanos(&self) -> ApiResult<Vec<String>> {
         for name in ["dedup", "partial_response"] {
-            if !matches!(
-                self.get(name),
-                "" | "1"
-                    | "t"
-                    | "T"
-                    | "TRUE"
-                    | "true"
-                    | "True"
-                    | "0"
-                    | "f"
-                    | "F"
-                    | "FALSE"
-                    | "false"
-                    | "False"
-            ) {
-                let text = quoted(self.get(name));
-                return Err(ApiError::bad_data(format!(
-                    "'{name}' parameter: strconv.ParseBool: parsing {text}: invalid syntax"
-                )));
-            }
+            parse_bool(self.get(name))
+                .map_err(|what| ApiError::bad_data(format!("'{name}' parameter: {what}")))?;
         }
         let resolution = self.get("max_source_resolution");
         if !matches!(resolution, "" | "auto") {
@@ -197,14 +187,32 @@ impl Params {
 
 /// Go's `strconv.Atoi`, errors included.
 pub(crate) fn atoi(text: &str) -> Result<i64, String> {
-    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-    text.parse::<i64>().map_err(|e| {
+    parse_int(text, "Atoi")
+}
+
+/// Go's `strconv.ParseInt` of 32 bits, errors included.
+pub(crate) fn parse_int32(text: &str) -> Result<i32, String> {
+    parse_int(text, "ParseInt")
+}
+
+fn parse_int<T: FromStr<Err = ParseIntError>>(text: &str, func: &str) -> Result<T, String> {
+    text.parse().map_err(|e: ParseIntError| {
         let what = match e.kind() {
-            PosOverflow | NegOverflow => "value out of range",
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
             _ => "invalid syntax",
         };
-        format!("strconv.Atoi: parsing {}: {what}", quoted(text))
+        format!("strconv.{func}: parsing {}: {what}", quoted(text))
     })
+}
+
+/// Go's `strconv.ParseBool`, errors included; `None` where there is nothing.
+pub(crate) fn parse_bool(text: &str) -> Result<Option<bool>, String> {
+    match text {
+        "" => Ok(None),
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Some(true)),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Some(false)),
+        _ => Err(format!("strconv.ParseBool: parsing {}: invalid syntax", quoted(text))),
+    }
 }
 
 /// Undoes `%41` and `+`.

@@ -1,6 +1,6 @@
 //! `query` and `query_range`.
 
-use super::answer::{self, Answer, Matrix, Wrapped, WriteJson, Written};
+use super::answer::{self, Answer, Matrix, Wrapped, WriteSome, Written};
 use super::error::{ApiError, ApiResult, ErrorType};
 use super::json::{self, Escape};
 use super::params::Params;
@@ -222,7 +222,7 @@ fn size(value: &Value) -> usize {
 }
 
 /// `{"resultType":…,"result":…,"stats":…}`
-fn data(kind: &str, result: impl WriteJson, after: Vec<u8>) -> Answer {
+fn data(kind: &str, result: impl WriteSome, after: Vec<u8>) -> Answer {
     let before = format!("{{\"resultType\":\"{kind}\",\"result\":");
     Answer::new(Wrapped::new(before.into_bytes(), result, after))
 }
