@@ -33,8 +33,7 @@ impl Escaping {
     }
 
     pub(super) fn apply(self, name: &str) -> Cow<'_, str> {
-        // Dots escape the underscores of a plain name too.
-        if name.is_empty() || self == Escaping::AllowUtf8 || self != Escaping::Dots && is_plain(name) {
+        if self == Escaping::AllowUtf8 || name.is_empty() || is_plain(name) {
             return Cow::Borrowed(name);
         }
         let mut out = String::with_capacity(name.len() + 8);

@@ -32,12 +32,15 @@ fn put_metric(exposition: &Exposition, m: &mut Writer, metric: &Metric<'_>) {
             pair.put_bytes(2, value.as_bytes());
         });
     }
+    if let MetricValue::Float(v) = metric.value {
+        m.nested(5, |untyped| untyped.put_double(1, v));
+    }
+    m.put_uint64(6, metric.t_ms as u64);
     match metric.value {
-        MetricValue::Float(v) => m.nested(5, |untyped| untyped.put_double(1, v)),
+        MetricValue::Float(_) => {}
         MetricValue::Histogram(h) if h.has_custom_buckets() => m.nested(7, |m| put_classic(m, h)),
         MetricValue::Histogram(h) => m.nested(7, |m| put_native(m, h)),
     }
-    m.put_uint64(6, metric.t_ms as u64);
 }
 
 fn put_classic(m: &mut Writer, h: &FloatHistogram) {
