@@ -5,7 +5,7 @@ use crate::census::{Census, CensusMetrics};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::receive::Decoders;
-use crate::{Patience, QueryOptions, QueryPool, ReceiveOptions, TlsKeys, WebOptions};
+use crate::{Patience, QueryLog, QueryOptions, QueryPool, ReceiveOptions, TlsKeys, WebOptions};
 use nilometer_access::{Access, ReadScope};
 use nilometer_env::{Clock, Random};
 use nilometer_head::Head;
@@ -30,6 +30,8 @@ pub struct Hub {
     pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
+    /// `--query.log-file`
+    pub query_log: Option<Arc<QueryLog>>,
     pub build: BuildInfo,
     /// All own metrics.
     pub registry: RwLock<Registry>,
@@ -74,6 +76,8 @@ pub struct HubParts {
     pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
+    /// `--query.log-file`
+    pub query_log: Option<Arc<QueryLog>>,
     pub build: BuildInfo,
     pub registry: Registry,
     pub random: Arc<dyn Random>,
@@ -117,6 +121,7 @@ impl Hub {
             clock,
             query: parts.query,
             query_pool: parts.query_pool,
+            query_log: parts.query_log,
             patience: parts.patience,
             web: parts.web,
             build,
@@ -187,11 +192,12 @@ impl Hub {
         parts
     }
 
-    /// Reads the tenants file and the certificates again. What is wrong stays as it was; all mistakes are in
-    /// the error.
+    /// Reads the tenants file and the certificates again, and opens the query log anew. What is wrong stays as
+    /// it was; all mistakes are in the error.
     pub fn reload(&self) -> Result<()> {
         let mut wrong: Vec<String> =
             self.reload_certificates().err().into_iter().map(|e| e.to_string()).collect();
+        wrong.extend(self.query_log.iter().filter_map(|log| log.reopen().err()).map(|e| e.to_string()));
         match self.access.reload() {
             Ok(true) => {
                 tracing::info!("the tenants file was reloaded");

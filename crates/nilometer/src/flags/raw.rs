@@ -173,6 +173,9 @@ pub(crate) struct ServeFlags {
     /// Memory that one query may hold at once
     #[arg(long = "query.max-memory", value_name = "SIZE", default_value = "1GiB", help_heading = "Queries")]
     pub(crate) query_max_memory: Bytes,
+    /// A line of JSON for each query is appended to this file, which is opened anew on SIGHUP
+    #[arg(long = "query.log-file", value_name = "FILE", help_heading = "Queries")]
+    pub(crate) query_log_file: Option<PathBuf>,
     /// Samples of one query of a remote read that is not streamed; 0 is without limit
     #[arg(
         long = "storage.remote.read-sample-limit",

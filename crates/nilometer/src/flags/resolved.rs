@@ -27,6 +27,7 @@ pub(crate) struct Serve {
     pub(crate) dirs: Dirs,
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
+    pub(crate) query_log: Option<PathBuf>,
     pub(crate) receive: ReceiveOptions,
     pub(crate) web: WebOptions,
     pub(crate) patience: Patience,
@@ -74,6 +75,7 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         head,
         flush_on_shutdown: flags.flush_on_shutdown,
         query: query(flags, &mut warnings)?,
+        query_log: flags.query_log_file.clone(),
         receive: ReceiveOptions {
             tenant_header,
             trusted_proxies: flags.http_trusted_proxy.iter().copied().collect(),

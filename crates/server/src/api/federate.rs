@@ -44,7 +44,7 @@ async fn answered(
     let mut newest = Newest { exposition, max_bytes: api.max_memory_bytes, ..Newest::new(exposition) };
     let (queryable, pool_api) = (reader.queryable(api), api.clone());
     let (newest, room) = api
-        .compute(None, async move {
+        .compute(reader.who(), None, async move {
             for set in sets {
                 newest.add(&*queryable, set, range).await?;
             }

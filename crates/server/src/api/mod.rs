@@ -12,6 +12,7 @@ mod answer;
 mod data;
 mod error;
 mod exemplars;
+mod explain;
 mod features;
 mod federate;
 mod json;
@@ -34,17 +35,19 @@ pub(crate) use data::Data;
 
 use self::error::{ApiError, ApiResult, ErrorType};
 use self::unsent::Unsent;
-use crate::{BuildInfo, Caller, Hub, QueryOptions, QueryPool, RemoteReadOptions};
+use crate::gate::Who;
+use crate::{BuildInfo, Caller, Hub, QueryLog, QueryOptions, QueryPool, RemoteReadOptions};
 use axum::Router;
-use axum::extract::FromRequestParts;
-use axum::http::{StatusCode, request};
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::{Method, StatusCode, request};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
-use nilometer_access::ReadScope;
+use nilometer_access::{Identity, ReadScope, Scopes};
 use nilometer_env::Clock;
 use nilometer_promql::parse::ParseOptions;
 use nilometer_promql::{Engine, EngineOptions, Limits};
 use nilometer_storage::Queryable;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,6 +59,7 @@ pub(crate) struct Api {
     data: Arc<dyn Data>,
     engine: Engine,
     pool: QueryPool,
+    query_log: Option<Arc<QueryLog>>,
     clock: Arc<dyn Clock>,
     build: BuildInfo,
     unsent: Unsent,
@@ -66,7 +70,8 @@ pub(crate) struct Api {
 
 /// All routes that read.
 pub(crate) fn routes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
-    let api = Api::new(hub.clone(), &hub.query, hub.query_pool.clone(), hub.clock.clone(), hub.build.clone());
+    let (pool, log, clock) = (hub.query_pool.clone(), hub.query_log.clone(), hub.clock.clone());
+    let api = Api::new(hub.clone(), &hub.query, pool, log, clock, hub.build.clone());
     all(&Arc::new(api))
 }
 
@@ -88,6 +93,8 @@ fn under_v1<S>(api: &Arc<Api>) -> Router<S> {
     Router::<Arc<Api>>::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
+        .route("/query_explain", get(explain::instant).post(explain::instant))
+        .route("/query_range_explain", get(explain::range).post(explain::range))
         .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/format_query", get(syntax::format).post(syntax::format))
         .route("/parse_query", get(syntax::tree).post(syntax::tree))
@@ -120,6 +127,7 @@ impl Api {
         data: Arc<dyn Data>,
         options: &QueryOptions,
         pool: QueryPool,
+        query_log: Option<Arc<QueryLog>>,
         clock: Arc<dyn Clock>,
         build: BuildInfo,
     ) -> Self {
@@ -148,6 +156,7 @@ impl Api {
             data,
             engine,
             pool,
+            query_log,
             clock,
             build,
             unsent: Unsent::new(max_memory_bytes),
@@ -157,22 +166,39 @@ impl Api {
         }
     }
 
-    /// Does `work` on the query pool.
+    /// Does `work` on the query pool, at a place of `who`.
     async fn compute<T: Send + 'static>(
         &self,
+        who: Who,
         timeout: Option<Duration>,
         work: impl Future<Output = ApiResult<T>> + Send + 'static,
     ) -> ApiResult<T> {
-        self.pool.run(timeout, async { Ok(work.await) }).await?
+        self.pool.run(who, timeout, async { Ok(work.await) }).await?
     }
 }
 
-/// Which tenants the caller sees.
-struct Reader(ReadScope);
+/// Who asks, and which tenants it sees.
+struct Reader {
+    scope: ReadScope,
+    identity: Arc<Identity>,
+    client: IpAddr,
+    method: Method,
+    /// As the route is written.
+    path: String,
+}
 
 impl Reader {
+    /// By whom places are shared out: its tenant, or its own name where it sees all.
+    fn who(&self) -> Who {
+        match &self.scope {
+            ReadScope::Only(tenant) => Some(tenant.as_str().into()),
+            ReadScope::All if self.identity.scopes == Scopes::ALL => None,
+            ReadScope::All => Some(self.identity.name.as_str().into()),
+        }
+    }
+
     fn queryable(&self, api: &Api) -> Arc<dyn Queryable> {
-        api.data.queryable(&self.0)
+        api.data.queryable(&self.scope)
     }
 }
 
@@ -180,10 +206,18 @@ impl FromRequestParts<Arc<Api>> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut request::Parts, _api: &Arc<Api>) -> ApiResult<Self> {
-        let caller = parts.extensions.get::<Caller>();
-        let scope = caller.map(|c| c.read_scope.clone());
         let nobody = "the request came here without being authenticated: please report this";
-        scope.map(Reader).ok_or_else(|| ApiError::new(ErrorType::Internal, nobody))
+        let Some(caller) = parts.extensions.get::<Caller>() else {
+            return Err(ApiError::new(ErrorType::Internal, nobody));
+        };
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        Ok(Reader {
+            scope: caller.read_scope.clone(),
+            identity: caller.identity.clone(),
+            client: caller.client,
+            method: parts.method.clone(),
+            path: path.to_owned(),
+        })
     }
 }
 

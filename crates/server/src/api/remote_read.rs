@@ -63,7 +63,8 @@ async fn answered(api: &Arc<Api>, reader: &Reader, body: Body) -> ApiResult<Resp
         ApiError::bad_data(what)
     })?;
     let wrong = |e: Error| ApiError::bad_data(e.to_string());
-    let request = api.compute(None, async move { ReadRequest::read(&body, MAX_PLAIN_BYTES).map_err(wrong) });
+    let request = api
+        .compute(reader.who(), None, async move { ReadRequest::read(&body, MAX_PLAIN_BYTES).map_err(wrong) });
     let request = request.await?;
     let kind = request.response_type().map_err(wrong)?;
     let place = tokio::time::timeout(api.pool.timeout(), api.read_places.0.clone().acquire_owned()).await;
@@ -71,22 +72,21 @@ async fn answered(api: &Arc<Api>, reader: &Reader, body: Body) -> ApiResult<Resp
         let what = "remote read timed out waiting for a place (limit storage.remote.read-concurrent-limit)";
         return Err(ApiError::new(ErrorType::Timeout, what));
     };
-    let queryable = reader.queryable(api);
     match kind {
-        ResponseType::Samples => samples(api, queryable, request, place).await,
-        ResponseType::StreamedChunks => chunks(api, queryable, request, place).await,
+        ResponseType::Samples => samples(api, reader, request, place).await,
+        ResponseType::StreamedChunks => chunks(api, reader, request, place).await,
     }
 }
 
 async fn samples(
     api: &Arc<Api>,
-    queryable: Arc<dyn Queryable>,
+    reader: &Reader,
     request: ReadRequest,
     place: OwnedSemaphorePermit,
 ) -> ApiResult<Response<Body>> {
-    let pool_api = api.clone();
+    let (queryable, pool_api) = (reader.queryable(api), api.clone());
     let (body, room) = api
-        .compute(None, async move {
+        .compute(reader.who(), None, async move {
             let _place = place;
             let mut response = Vec::new();
             for query in request.queries {
@@ -145,10 +145,11 @@ async fn one_result(
 
 async fn chunks(
     api: &Arc<Api>,
-    queryable: Arc<dyn Queryable>,
+    reader: &Reader,
     request: ReadRequest,
     place: OwnedSemaphorePermit,
 ) -> ApiResult<Response<Body>> {
+    let queryable = reader.queryable(api);
     let (sender, mut pieces) = mpsc::channel(READY_PIECES);
     let frame_bytes = api.remote_read.frame_bytes;
     api.pool.spawn(async move {

@@ -54,14 +54,17 @@ pub(crate) async fn tsdb(State(api): State<Arc<Api>>, reader: Reader, params: Pa
         },
     };
     let pool_api = api.clone();
-    let stats = api.compute(None, async move { Ok(pool_api.data.stats(&reader.0, limit)?) }).await?;
+    let stats = api
+        .compute(reader.who(), None, async move { Ok(pool_api.data.stats(&reader.scope, limit)?) })
+        .await?;
     Ok(Answer::new(Written(written(&stats))))
 }
 
 /// `GET /status/tsdb/blocks`: the local blocks, as their `meta.json` says.
 pub(crate) async fn blocks(State(api): State<Arc<Api>>, reader: Reader) -> ApiResult<Answer> {
     let pool_api = api.clone();
-    let metas = api.compute(None, async move { Ok(pool_api.data.blocks(&reader.0)) }).await?;
+    let metas =
+        api.compute(reader.who(), None, async move { Ok(pool_api.data.blocks(&reader.scope)) }).await?;
     let json = serde_json::to_vec(&metas).map_err(|e| ApiError::new(ErrorType::Internal, e.to_string()))?;
     Ok(Answer::new(Wrapped::new(br#"{"blocks":"#.to_vec(), Written(json), b"}".to_vec())))
 }

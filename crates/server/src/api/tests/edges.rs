@@ -142,6 +142,36 @@ fn trees_are_prometheus() {
 }
 
 #[test]
+fn plans_are_explained() {
+    let served = served();
+    let shown = [
+        "/query_explain?query=sum(rate(up{job=\"a\"}[5m]))&time=5&engine=thanos",
+        "/query_range_explain?query=up+>+1&start=0&end=10&step=5",
+        "/query_explain?query=sum(",
+        "/query_range_explain?query=up&start=0&end=10",
+        "/query_explain?query=up&engine=x",
+    ]
+    .map(|path| served.get(path).body);
+    expect![[r#"
+        {"status":"success","data":{"name":"[aggregate] sum by ()","children":[{"name":"[function] rate","children":[{"name":"[matrixSelector] {job=\"a\",__name__=\"up\"}[5m] for rate"}]}]}}
+        {"status":"success","data":{"name":"[binary] >","children":[{"name":"[vectorSelector] {__name__=\"up\"}"},{"name":"[number] 1"}]}}
+        {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis"}
+        {"status":"error","errorType":"bad_data","error":"invalid parameter \"step\": cannot parse \"\" to a valid duration"}
+        {"status":"error","errorType":"bad_data","error":"'x' bad engine"}"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn where_the_time_went_is_told() {
+    let served = served();
+    // The clock of tests stands still.
+    let asked = "/query?query=sum(up)%2Bcount(gone)&time=1700000015&analyze=true&stats=true";
+    expect![[r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000015,"2"]}],"stats":{"timings":{"evalTotalTime":0,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0,"execTotalTime":0},"samples":{"totalQueryableSamples":3,"samplesRead":3,"peakSamples":3}},"analysis":{"name":"query","executionTime":"0s","peakSamples":3,"totalSamples":3,"peakBytes":2008,"children":[{"name":"Flow({__name__=\"up\"}, 0 stages, fold)","executionTime":"0s","peakSamples":1,"totalSamples":2,"peakBytes":80},{"name":"Flow({__name__=\"gone\"}, 0 stages, fold)","executionTime":"0s","peakSamples":2,"totalSamples":1,"peakBytes":160},{"name":"VectorBinary","executionTime":"0s","peakSamples":1,"totalSamples":0,"peakBytes":80}]}}}"#]].assert_eq(&served.get(asked).body);
+    for plain in ["/query?query=up", "/query?query=up&analyze=no"] {
+        assert!(!served.get(plain).body.contains("analysis"), "{plain}");
+    }
+}
+
+#[test]
 fn trees_have_their_fields_sorted() {
     let features = QueryFeatures {
         experimental_functions: true,

@@ -20,6 +20,7 @@ use nilometer_wire::remote_write::encode::{SentHistogram, SentSeries, v1};
 use nilometer_wire::remote_write::{FloatSample, Limits, Message, WriteRequest};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,7 +179,7 @@ pub(super) fn serve(data: Arc<dyn Data>, options: &QueryOptions, clock: Arc<dyn 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let pool = QueryPool::new(runtime.handle().clone(), options.max_concurrent, options.timeout);
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "1.95" };
-    let api = Api::new(data, options, pool, clock, build);
+    let api = Api::new(data, options, pool, None, clock, build);
     Served { router: all(&Arc::new(api)), runtime }
 }
 
@@ -249,7 +250,11 @@ impl Served {
         let scope = request.extensions_mut().remove::<ReadScope>();
         let read_scope = scope.unwrap_or(ReadScope::All);
         let identity = Arc::new(Identity { name: "test".into(), tenant: None, scopes: Scopes::ALL });
-        request.extensions_mut().insert(Caller { identity, read_scope });
+        request.extensions_mut().insert(Caller {
+            identity,
+            read_scope,
+            client: IpAddr::from([127, 0, 0, 1]),
+        });
         self.unauthenticated(request).await
     }
 
