@@ -41,7 +41,7 @@ async fn answered(
     let sets = params.selectors()?;
     let now_ms = api.clock.wall_ms();
     let range = TimeRange::new(now_ms.saturating_sub(api.engine.options().lookback_ms), now_ms);
-    let mut newest = Newest { exposition, max_bytes: api.max_memory_bytes, ..Newest::new(exposition) };
+    let mut newest = Newest::new(exposition, api.max_memory_bytes);
     let (queryable, pool_api) = (reader.queryable(api), api.clone());
     let (newest, room) = api
         .compute(reader.who(), None, async move {
@@ -101,8 +101,8 @@ impl Newer {
 }
 
 impl Newest {
-    fn new(exposition: Exposition) -> Self {
-        Newest { exposition, samples: Vec::new(), written: 0, bytes: 0, max_bytes: 0 }
+    fn new(exposition: Exposition, max_bytes: usize) -> Self {
+        Newest { exposition, samples: Vec::new(), written: 0, bytes: 0, max_bytes }
     }
 
     /// Those of one set. What has no name, and what is stale, has no form there.

@@ -146,10 +146,7 @@ impl Asked {
             Ok((result, Timings { queued, computed }, room))
         });
         let evaluated = evaluated.await;
-        logged.end(match &evaluated {
-            Ok((result, timings, _)) => Ok(timings.json(&result.stats)),
-            Err(e) => Err(&e.message),
-        });
+        logged.end(&evaluated);
         let (result, timings, room) = evaluated?;
         Ok(self.written(result, timings).in_room(room))
     }
@@ -324,11 +321,13 @@ impl Logged {
         Logged(Some((api.clone(), entry)))
     }
 
-    fn end(mut self, result: Result<String, &String>) {
-        if let Some((_, entry)) = &mut self.0 {
-            entry.error = result.as_ref().err().map(|e| (*e).clone());
-            entry.stats = result.ok().and_then(|stats| serde_json::from_str(&stats).ok());
-        }
+    fn end<R>(mut self, ended: &ApiResult<(QueryResult, Timings, R)>) {
+        let Some((_, entry)) = &mut self.0 else { return };
+        entry.error = ended.as_ref().err().map(|e| e.message.clone());
+        entry.stats = ended
+            .as_ref()
+            .ok()
+            .and_then(|(result, timings, _)| serde_json::from_str(&timings.json(&result.stats)).ok());
     }
 }
 
