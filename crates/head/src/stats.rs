@@ -3,8 +3,10 @@
 use crate::append::Scratch;
 use crate::head::Head;
 use crate::series::Series;
-use nilometer_model::{Metadata, Tenant};
+use crate::tenant::TenantHead;
+use nilometer_model::{BlockMeta, Metadata, Tenant};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// Counts of one tenant's series in memory.
 #[derive(Clone, Debug, Default)]
@@ -61,6 +63,17 @@ impl Head {
             }
         }
         parts
+    }
+
+    /// What the local blocks of a tenant say of themselves.
+    pub fn blocks(&self, tenant: &Tenant) -> Vec<BlockMeta> {
+        let metas = |t: Arc<TenantHead>| t.lock().blocks.iter().map(|b| b.meta().clone()).collect();
+        self.find(tenant).map(metas).unwrap_or_default()
+    }
+
+    /// Damaged records and chunks that were met so far.
+    pub fn corruptions(&self) -> u64 {
+        self.metrics.corruptions.get()
     }
 
     /// What metric families of a tenant say of themselves, by name.

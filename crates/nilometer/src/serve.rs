@@ -10,8 +10,8 @@ use nilometer_access::{Access, Parts, TenantLimits};
 use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
 use nilometer_server::{
-    BuildInfo, Hub, HubParts, Listener, QueryPool, SelfMetrics, Server, TlsFiles, TlsKeys, main_routes,
-    write_routes,
+    BuildInfo, Hub, HubParts, Listener, QueryLog, QueryPool, SelfMetrics, Server, TlsFiles, TlsKeys,
+    main_routes, write_routes,
 };
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -123,7 +123,9 @@ fn assemble(
         clock,
         query: options.query.clone(),
         receive: options.receive.clone(),
+        web: options.web.clone(),
         patience: options.patience,
+        query_log: options.query_log.as_ref().map(QueryLog::open).transpose()?.map(Arc::new),
         query_pool: QueryPool::new(
             queries.handle().clone(),
             options.query.max_concurrent,

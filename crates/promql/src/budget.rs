@@ -65,6 +65,11 @@ impl Budget {
         self.bytes = self.bytes.saturating_sub(bytes);
     }
 
+    /// Samples and bytes that are held now.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        (self.samples, self.bytes)
+    }
+
     /// Whether so much more fits for a moment.
     pub(crate) fn check(&mut self, samples: usize, bytes: usize) -> Result<()> {
         let (samples, bytes) = (self.samples.saturating_add(samples), self.bytes.saturating_add(bytes));

@@ -5,7 +5,9 @@ use crate::ast::{Expr, ValueType};
 use crate::budget::{Budget, Interrupt, Limits};
 use crate::exec::grid::Grid;
 use crate::exec::{Context, Options, build, result};
+use crate::explain::{PlanNode, Stopwatch, explain};
 use crate::parse::{ParseOptions, parse_expr};
+use crate::plan::Node;
 use crate::plan::lower::{Times, lower};
 use crate::plan::{fold, hints, invariant, stats};
 use crate::value::{QueryResult, QueryStats, Value};
@@ -59,11 +61,13 @@ pub struct Source {
     pub lookback_ms: Option<i64>,
     /// Ends the query; dropping its future does so too.
     pub interrupt: Option<Arc<dyn Interrupt>>,
+    /// Measures each task, where that is wanted.
+    pub stopwatch: Option<Stopwatch>,
 }
 
 impl Source {
     pub fn new(queryable: Arc<dyn Queryable>) -> Self {
-        Source { queryable, lookback_ms: None, interrupt: None }
+        Source { queryable, lookback_ms: None, interrupt: None, stopwatch: None }
     }
 }
 
@@ -159,6 +163,16 @@ impl Engine {
             .await
     }
 
+    /// What would be computed for `range`, or with a step of 0 for its start.
+    ///
+    /// # Errors
+    /// `Invalid` where the query is wrong for these times.
+    pub fn explain(&self, expr: &Expr, range: Range) -> Result<PlanNode> {
+        let Range { start_ms, end_ms, step_ms } = range;
+        let subquery_step_ms = self.options.subquery_step_ms;
+        Ok(explain(&plan(expr, Times { start_ms, end_ms, step_ms, subquery_step_ms })?))
+    }
+
     async fn evaluate(
         &self,
         source: &Source,
@@ -176,13 +190,10 @@ impl Engine {
             notes: Annotations::default(),
             budget: Budget::new(self.options.limits, source.interrupt.clone()),
             stats: QueryStats::default(),
+            profile: source.stopwatch.clone().map(|watch| (watch, Vec::new())),
         };
         cx.budget.check_steps(grid.len)?;
-        let mut plan = lower(expr, times)?;
-        fold::fold(&mut plan);
-        invariant::mark(&mut plan);
-        hints::propagate(&mut plan);
-        stats::mark(&mut plan);
+        let plan = plan(expr, times)?;
         let program = build::build(&plan, grid, cx.options, self.options.limits)?;
         let output = program.run(source.queryable.clone(), &mut cx).await?;
         let value = answer(output, &cx)?;
@@ -193,6 +204,16 @@ impl Engine {
             warnings: cx.notes.texts(Level::Warning, query),
             infos: cx.notes.texts(Level::Info, query),
             stats: cx.stats,
+            profile: cx.profile.map(|(_, tasks)| tasks).unwrap_or_default(),
         })
     }
+}
+
+fn plan(expr: &Expr, times: Times) -> Result<Node> {
+    let mut plan = lower(expr, times)?;
+    fold::fold(&mut plan);
+    invariant::mark(&mut plan);
+    hints::propagate(&mut plan);
+    stats::mark(&mut plan);
+    Ok(plan)
 }

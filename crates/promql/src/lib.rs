@@ -17,6 +17,7 @@ mod budget;
 pub mod duration;
 mod engine;
 mod exec;
+mod explain;
 mod func;
 pub mod functions;
 #[doc(hidden)]
@@ -35,4 +36,5 @@ pub mod value;
 
 pub use budget::{Interrupt, Limits, Stop};
 pub use engine::{Engine, EngineOptions, Range, Source};
+pub use explain::{PlanNode, Stopwatch, TaskProfile};
 pub use value::{QueryResult, QueryStats, Value};

@@ -1,5 +1,6 @@
 //! What a query answers.
 
+use crate::explain::TaskProfile;
 use nilometer_model::{FloatHistogram, Labels, Sample};
 use std::sync::Arc;
 
@@ -11,6 +12,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
     pub stats: QueryStats,
+    /// One entry for each task in the order of computation, where a stopwatch was given.
+    pub profile: Vec<TaskProfile>,
 }
 
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! All routes, and what every request passes on its way to one.
 
-use crate::{Hub, admin, answer, api, auth, body, home, pages, receive};
+use crate::{Hub, admin, answer, api, auth, body, compress, home, origin, pages, receive, unread};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,8 +14,9 @@ use std::sync::Arc;
 /// What the HTTP address serves: everything, so that one port is enough.
 pub fn main_routes(hub: &Arc<Hub>) -> Router {
     let layer = || hub.clone();
-    let reads =
-        Router::new().nest("/api/v1", api::routes(hub).route_layer(from_fn_with_state(layer(), auth::reads)));
+    let reads = api::routes(hub).route_layer(from_fn_with_state(layer(), auth::reads));
+    let of_process = api::process_routes().route_layer(from_fn_with_state(layer(), auth::oversees));
+    let api = reads.merge(of_process).route_layer(from_fn_with_state(layer(), origin::cross_origin));
     let known =
         Router::new().route("/", get(home::home)).route_layer(from_fn_with_state(layer(), auth::known));
     let oversees = Router::new()
@@ -25,7 +26,7 @@ pub fn main_routes(hub: &Arc<Hub>) -> Router {
         .route("/-/reload", post(admin::reload).put(admin::reload))
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route_layer(from_fn_with_state(layer(), auth::administers));
-    let all = reads.merge(known).merge(oversees).merge(administers).merge(writes(hub)).merge(probes());
+    let all = api.merge(known).merge(oversees).merge(administers).merge(writes(hub)).merge(probes());
     finished(all, hub)
 }
 
@@ -52,11 +53,13 @@ fn finished(routes: Router<Arc<Hub>>, hub: &Arc<Hub>) -> Router {
         .layer(from_fn_with_state(hub.clone(), auth::known));
     routes
         .fallback_service(unknown.with_state(hub.clone()))
+        .layer(compress::layer())
         .layer(from_fn_with_state(hub.clone(), around))
         .with_state(hub.clone())
 }
 
-/// Measures each request, gives its body a deadline, and answers for a handler that panics.
+/// Measures each request, gives its body and that of its answer a deadline, and answers for a handler that
+/// panics.
 async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let (handler, method) = (handler_name(path), method_name(request.method()));
@@ -74,7 +77,7 @@ async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
     let status = response.status().as_u16();
     hub.metrics.answered(handler, method, status, took);
     tracing::debug!(handler, method, status, took_ms = took.as_millis(), "answered");
-    response
+    response.map(|body| unread::watched(body, patience, &hub.metrics.connections.unread))
 }
 
 /// By the names that Thanos' dashboards and alerts know.
@@ -89,6 +92,8 @@ fn handler_name(path: &str) -> &'static str {
         "/api/v1/label/{name}/values" => "label_values",
         "/api/v1/metadata" => "metadata",
         "/api/v1/admin/tsdb/snapshot" => "snapshot",
+        "/api/v1/read" => "remote_read",
+        "/federate" => "federate",
         "/metrics" => "metrics",
         "/-/healthy" => "healthy",
         "/-/ready" => "ready",

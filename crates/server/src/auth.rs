@@ -15,6 +15,8 @@ pub struct Caller {
     pub identity: Arc<Identity>,
     /// Which tenants a query of this request sees.
     pub read_scope: ReadScope,
+    /// Where it comes from, proxies that are trusted left out.
+    pub client: IpAddr,
 }
 
 /// The other end of a connection, put into the extensions of each request by `listen`.
@@ -73,12 +75,12 @@ fn reader(
     request: &Request,
 ) -> impl Future<Output = Result<(Caller, InFlight), Refusal>> + Send + use<> {
     let (hub, outcome) = (hub.clone(), authenticate(hub, request));
-    let header = tenant_header(&hub, request.headers());
+    let (header, client) = (tenant_header(&hub, request.headers()), peer(&hub, request));
     async move {
         let identity = outcome.await?;
         let read_scope = hub.access.resolve_read(&identity, header.as_deref(), hub.query.enforce_tenancy)?;
         let place = hub.access.enter(None)?;
-        Ok((Caller { identity, read_scope }, place))
+        Ok((Caller { identity, read_scope, client }, place))
     }
 }
 

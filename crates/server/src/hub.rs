@@ -5,13 +5,13 @@ use crate::census::{Census, CensusMetrics};
 use crate::metrics::Metrics;
 use crate::process::Process;
 use crate::receive::Decoders;
-use crate::{Patience, QueryOptions, QueryPool, ReceiveOptions, TlsKeys};
+use crate::{Patience, QueryLog, QueryOptions, QueryPool, ReceiveOptions, TlsKeys, WebOptions};
 use nilometer_access::{Access, ReadScope};
 use nilometer_env::{Clock, Random};
 use nilometer_head::Head;
 use nilometer_model::{Error, Result, Tenant};
 use nilometer_storage::{Merged, Queryable};
-use parking_lot::RwLock;
+use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
@@ -27,8 +27,11 @@ pub struct Hub {
     pub clock: Arc<dyn Clock>,
     pub query: QueryOptions,
     pub receive: ReceiveOptions,
+    pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
+    /// `--query.log-file`
+    pub query_log: Option<Arc<QueryLog>>,
     pub build: BuildInfo,
     /// All own metrics.
     pub registry: RwLock<Registry>,
@@ -42,7 +45,16 @@ pub struct Hub {
     pub(crate) census: Arc<Census>,
     tls: Vec<Arc<TlsKeys>>,
     ready: AtomicBool,
+    reloaded: Mutex<Reloaded>,
     open_files: Option<u64>,
+}
+
+/// How files were read the last time that somebody asked for it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reloaded {
+    pub(crate) ok: bool,
+    /// Of the last time that it went well.
+    pub(crate) at_ms: i64,
 }
 
 /// Where things lie on disk.
@@ -61,8 +73,11 @@ pub struct HubParts {
     pub clock: Arc<dyn Clock>,
     pub query: QueryOptions,
     pub receive: ReceiveOptions,
+    pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
+    /// `--query.log-file`
+    pub query_log: Option<Arc<QueryLog>>,
     pub build: BuildInfo,
     pub registry: Registry,
     pub random: Arc<dyn Random>,
@@ -106,7 +121,9 @@ impl Hub {
             clock,
             query: parts.query,
             query_pool: parts.query_pool,
+            query_log: parts.query_log,
             patience: parts.patience,
+            web: parts.web,
             build,
             registry: RwLock::new(registry),
             started_ms,
@@ -119,6 +136,7 @@ impl Hub {
             census,
             tls: parts.tls,
             ready: AtomicBool::new(false),
+            reloaded: Mutex::new(Reloaded { ok: true, at_ms: started_ms }),
             open_files: parts.open_files,
         });
         hub.warn_of_few_connections();
@@ -174,11 +192,12 @@ impl Hub {
         parts
     }
 
-    /// Reads the tenants file and the certificates again. What is wrong stays as it was; all mistakes are in
-    /// the error.
+    /// Reads the tenants file and the certificates again, and opens the query log anew. What is wrong stays as
+    /// it was; all mistakes are in the error.
     pub fn reload(&self) -> Result<()> {
         let mut wrong: Vec<String> =
             self.reload_certificates().err().into_iter().map(|e| e.to_string()).collect();
+        wrong.extend(self.query_log.iter().filter_map(|log| log.reopen().err()).map(|e| e.to_string()));
         match self.access.reload() {
             Ok(true) => {
                 tracing::info!("the tenants file was reloaded");
@@ -188,11 +207,17 @@ impl Hub {
             Err(e) => wrong.push(e.to_string()),
         }
         if wrong.is_empty() {
+            *self.reloaded.lock() = Reloaded { ok: true, at_ms: self.clock.wall_ms() };
             return Ok(());
         }
+        self.reloaded.lock().ok = false;
         let wrong = wrong.join("\n");
         tracing::error!(error = wrong, "a reload failed; what was in use stays in use");
         Err(Error::invalid(wrong))
+    }
+
+    pub(crate) fn last_reload(&self) -> Reloaded {
+        *self.reloaded.lock()
     }
 
     /// Reads the certificates again, as whoever renews them does not tell.

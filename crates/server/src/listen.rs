@@ -33,6 +33,8 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 100;
 /// Requests at a time on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 128;
+/// Of an answer over HTTP/2, what is taken from it before its client takes it.
+const MAX_SEND_BYTES: usize = 128 << 10;
 /// After an error of `accept` (no file descriptors left), wait for connections to end.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
@@ -203,6 +205,7 @@ fn builder() -> Builder<TokioExecutor> {
         .http2()
         .timer(TokioTimer::new())
         .max_concurrent_streams(MAX_STREAMS)
+        .max_send_buf_size(MAX_SEND_BYTES)
         .max_header_list_size(MAX_HEADER_BYTES as u32)
         .keep_alive_interval(Duration::from_secs(30))
         .keep_alive_timeout(Duration::from_secs(20));

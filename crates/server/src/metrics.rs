@@ -81,6 +81,8 @@ pub(crate) struct ConnectionMetrics {
     /// Closed for being too slow to send a request.
     pub(crate) timed_out: Counter,
     pub(crate) tls_failures: Counter,
+    /// Answers that were not read in time, and were given up.
+    pub(crate) unread: Counter,
 }
 
 pub(crate) struct ReceiveMetrics {
@@ -140,6 +142,8 @@ impl Metrics {
         r.register("nilometer_connections_refused", help, c.refused.clone());
         let help = "Connections closed because no whole request came in time";
         r.register("nilometer_connections_timed_out", help, c.timed_out.clone());
+        let help = "Answers given up because their client did not read them in time (--http.unread-timeout)";
+        r.register("nilometer_answers_unread", help, c.unread.clone());
         r.register("nilometer_tls_handshake_failures", "TLS handshakes that failed", c.tls_failures.clone());
         r.register("nilometer_ready", "1 while writes and queries are taken", m.ready.clone());
         let help = "Listeners that ask for no credentials and can be reached from elsewhere";

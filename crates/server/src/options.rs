@@ -1,6 +1,7 @@
 //! What a start decides, beyond the addresses: how much queries may take, and how writes find their tenant.
 
-use crate::TrustedProxies;
+use crate::{Origins, TrustedProxies};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 #[derive(Clone, Debug)]
@@ -17,7 +18,25 @@ pub struct QueryOptions {
     pub max_memory_bytes: usize,
     /// `--query.enforce-tenancy`
     pub enforce_tenancy: bool,
+    pub remote_read: RemoteReadOptions,
     pub features: QueryFeatures,
+}
+
+/// `--storage.remote.read-…`
+#[derive(Clone, Copy, Debug)]
+pub struct RemoteReadOptions {
+    /// Of one query of a request whose answer is not streamed; 0 is without limit.
+    pub max_samples: usize,
+    /// So many are answered at a time; others wait.
+    pub max_concurrent: usize,
+    /// About the size of one frame of a streamed answer.
+    pub frame_bytes: usize,
+}
+
+impl Default for RemoteReadOptions {
+    fn default() -> Self {
+        RemoteReadOptions { max_samples: 50_000_000, max_concurrent: 10, frame_bytes: 1 << 20 }
+    }
 }
 
 impl Default for QueryOptions {
@@ -29,6 +48,7 @@ impl Default for QueryOptions {
             max_samples: 50_000_000,
             max_memory_bytes: 1 << 30,
             enforce_tenancy: false,
+            remote_read: RemoteReadOptions::default(),
             features: QueryFeatures::default(),
         }
     }
@@ -73,7 +93,19 @@ impl Default for ReceiveOptions {
     }
 }
 
-/// How long a sender may take. Requests that take longer are given up, so that slow ones do not fill the hub.
+/// What there is to say to who asks over HTTP, beside data.
+#[derive(Clone, Debug, Default)]
+pub struct WebOptions {
+    /// `--web.cors.origin`
+    pub origins: Origins,
+    /// All flags by name, as `/api/v1/status/flags` shows them.
+    pub flags: BTreeMap<String, String>,
+    /// What of Prometheus' configuration file the flags say, as YAML: `/api/v1/status/config`.
+    pub config: String,
+}
+
+/// How long a peer may take. Requests and answers that take longer are given up, so that slow ones do not fill
+/// the hub.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
     /// From the connection to the end of the first request's head, TLS included.
@@ -82,6 +114,10 @@ pub struct Patience {
     pub body_pause: Duration,
     /// A whole body.
     pub body: Duration,
+    /// `--http.unread-timeout`: pauses in the taking of an answer.
+    pub answer_pause: Duration,
+    /// A whole answer.
+    pub answer: Duration,
 }
 
 impl Default for Patience {
@@ -90,6 +126,8 @@ impl Default for Patience {
             first_request: Duration::from_secs(10),
             body_pause: Duration::from_secs(30),
             body: Duration::from_secs(120),
+            answer_pause: Duration::from_secs(60),
+            answer: Duration::from_secs(900),
         }
     }
 }

@@ -1,41 +1,45 @@
 //! Where queries are computed: a runtime of its own, so that a heavy query never delays a write.
 
+use crate::gate::{Gate, Who};
 use nilometer_model::{Error, Result};
 use std::future::Future;
-use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::Semaphore;
 
 /// Runs at most so many queries at a time; the others wait, within the time that they have.
 #[derive(Clone)]
 pub struct QueryPool {
     handle: Handle,
-    places: Arc<Semaphore>,
+    gate: Gate,
     timeout: Duration,
 }
 
 impl QueryPool {
     /// `timeout` includes the time spent waiting.
     pub fn new(handle: Handle, max_concurrent: usize, timeout: Duration) -> Self {
-        QueryPool { handle, places: Arc::new(Semaphore::new(max_concurrent)), timeout }
+        QueryPool { handle, gate: Gate::new(max_concurrent), timeout }
     }
 
     pub fn timeout(&self) -> Duration {
         self.timeout
     }
 
+    /// Does on the pool's threads what ends by itself, beside the queries that have places.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.handle.spawn(work);
+    }
+
     /// Computes `query` on the pool. Dropping the future that this returns cancels it at its next await; one
     /// that takes longer than `timeout` (bounded by the pool's own) ends with `Canceled`.
-    pub async fn run<T, F>(&self, timeout: Option<Duration>, query: F) -> Result<T>
+    pub(crate) async fn run<T, F>(&self, who: Who, timeout: Option<Duration>, query: F) -> Result<T>
     where
         T: Send + 'static,
         F: Future<Output = Result<T>> + Send + 'static,
     {
         let timeout = timeout.map_or(self.timeout, |t| t.min(self.timeout));
-        let places = self.places.clone();
+        let gate = self.gate.clone();
         let placed = async move {
-            let _place = places.acquire_owned().await;
+            let _place = gate.enter(who).await;
             query.await
         };
         let task = AbortOnDrop(self.handle.spawn(tokio::time::timeout(timeout, placed)));

@@ -6,6 +6,7 @@ mod batch;
 mod external;
 mod memory;
 mod merge;
+mod plain;
 mod queryable;
 
 pub use batch::{Chunk, Series, SeriesBatch};

@@ -1,5 +1,6 @@
 //! What must hold of any bytes at all: for the fuzz target, and for a short run of it in the tests.
 
+use crate::remote_read::{MAX_MATCHERS, MAX_QUERIES, ReadRequest};
 use crate::remote_write::encode::{self, SentSeries};
 use crate::remote_write::{Identity, LabelIter, Limits, Message, Series, WriteRequest};
 use nilometer_model::Labels;
@@ -92,4 +93,20 @@ fn check_identity(series: &Series<'_>) {
         let found = again.series().next().expect("one was sent").identity();
         assert!(matches!(found, Identity::Key(other) if other == key), "{message:?} has another key");
     }
+}
+
+/// The first byte says whether the others are compressed.
+///
+/// # Panics
+/// If reading panics, or lets more through than the limits allow.
+pub fn remote_read(input: &[u8]) {
+    let Some((&first, body)) = input.split_first() else { return };
+    let read = match first & 1 {
+        0 => ReadRequest::read_plain(body),
+        _ => ReadRequest::read(body, TIGHT.max_decompressed_bytes),
+    };
+    let Ok(request) = read else { return };
+    assert!(request.queries.len() <= MAX_QUERIES);
+    assert!(request.queries.iter().map(|q| q.matchers.len()).sum::<usize>() <= MAX_MATCHERS);
+    let _ = request.response_type();
 }

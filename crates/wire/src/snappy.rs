@@ -75,9 +75,7 @@ pub fn decompress(body: &[u8], max_bytes: usize, out: &mut Buffer) -> Result<()>
 /// The length that `body` claims, once it is found small enough and possible.
 fn claimed_len(body: &[u8], max_bytes: usize) -> Result<usize> {
     if body.is_empty() {
-        return Err(Error::invalid(
-            "the body is empty; remote write sends a snappy-compressed protobuf message",
-        ));
+        return Err(Error::invalid("the body is empty; a snappy-compressed protobuf message is expected"));
     }
     let len = snap::raw::decompress_len(body).map_err(|_| {
         Error::invalid("the body does not begin with snappy's length (block format, not the framed one)")

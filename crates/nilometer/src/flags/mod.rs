@@ -14,7 +14,8 @@ pub(crate) use resolved::{Serve, resolve};
 pub(crate) use values::Millis;
 
 use crate::bench::BenchFlags;
-use clap::{ArgAction, Args, Error, FromArgMatches, Subcommand};
+use clap::{ArgAction, ArgMatches, Args, Error, FromArgMatches, Subcommand};
+use std::collections::BTreeMap;
 use std::ffi::OsString;
 
 pub(crate) enum Command {
@@ -33,8 +34,29 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     if name == "bench" {
         return Ok(Command::Bench(Box::new(BenchFlags::from_arg_matches(&found)?)));
     }
-    let flags = ServeFlags::from_arg_matches(&found)?;
+    let mut flags = ServeFlags::from_arg_matches(&found)?;
+    flags.by_name = by_name(&found);
     Ok(Command::Serve(Box::new(flags), ignored::given(&found)))
+}
+
+/// The values of all flags of `serve` as they are written, lists with commas between.
+fn by_name(found: &ArgMatches) -> BTreeMap<String, String> {
+    let flags = ServeFlags::augment_args(clap::Command::new("serve"));
+    let value = |arg: &clap::Arg| {
+        let long = arg.get_long()?;
+        let id = arg.get_id().as_str();
+        if matches!(arg.get_action(), ArgAction::SetTrue) {
+            let (name, set) = match long.strip_prefix("no-") {
+                Some(positive) => (positive, !found.get_flag(id)),
+                None => (long, found.get_flag(id)),
+            };
+            return Some((name.to_owned(), set.to_string()));
+        }
+        let values = found.get_raw(id).into_iter().flatten();
+        let values: Vec<_> = values.map(|v| v.to_string_lossy().into_owned()).collect();
+        Some((long.to_owned(), values.join(",")))
+    };
+    flags.get_arguments().filter_map(value).collect()
 }
 
 fn command() -> clap::Command {

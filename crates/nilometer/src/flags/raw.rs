@@ -3,6 +3,7 @@
 use super::values::{Bytes, LabelPair, Millis};
 use clap::{Args, ValueEnum};
 use nilometer_server::Network;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 // No `///` here: clap would show it in place of what the command is.
@@ -24,6 +25,15 @@ pub(crate) struct ServeFlags {
     /// Pauses within a body may last so long
     #[arg(long = "http.body-timeout", value_name = "DURATION", default_value = "30s", hide = true)]
     pub(crate) http_body_timeout: Millis,
+    /// An answer of which nothing is taken for so long is given up
+    #[arg(long = "http.unread-timeout", value_name = "DURATION", default_value = "1m", hide = true)]
+    pub(crate) http_unread_timeout: Millis,
+    /// Origins whose pages may read answers, as a regular expression
+    #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
+    pub(crate) web_cors_origin: String,
+    /// Pages of no other origin may read answers
+    #[arg(long = "web.disable-cors")]
+    pub(crate) web_disable_cors: bool,
     /// Address or network of a proxy in front: wrong passwords are counted against whom its X-Forwarded-For names;
     /// may be repeated
     #[arg(long = "http.trusted-proxy", value_name = "ADDRESS[/BITS]")]
@@ -163,6 +173,33 @@ pub(crate) struct ServeFlags {
     /// Memory that one query may hold at once
     #[arg(long = "query.max-memory", value_name = "SIZE", default_value = "1GiB", help_heading = "Queries")]
     pub(crate) query_max_memory: Bytes,
+    /// A line of JSON for each query is appended to this file, which is opened anew on SIGHUP
+    #[arg(long = "query.log-file", value_name = "FILE", help_heading = "Queries")]
+    pub(crate) query_log_file: Option<PathBuf>,
+    /// Samples of one query of a remote read that is not streamed; 0 is without limit
+    #[arg(
+        long = "storage.remote.read-sample-limit",
+        value_name = "N",
+        default_value_t = 50_000_000,
+        help_heading = "Queries"
+    )]
+    pub(crate) remote_read_sample_limit: usize,
+    /// So many remote reads are answered at a time; others wait
+    #[arg(
+        long = "storage.remote.read-concurrent-limit",
+        value_name = "N",
+        default_value_t = 10,
+        help_heading = "Queries"
+    )]
+    pub(crate) remote_read_concurrent_limit: usize,
+    /// About the size of a frame of a streamed remote read
+    #[arg(
+        long = "storage.remote.read-max-bytes-in-frame",
+        value_name = "SIZE",
+        default_value = "1048576",
+        hide = true
+    )]
+    pub(crate) remote_read_frame: Bytes,
     /// The tenant header says which tenant a query sees, of those that it may
     #[arg(long = "query.enforce-tenancy", help_heading = "Queries")]
     pub(crate) query_enforce_tenancy: bool,
@@ -184,6 +221,10 @@ pub(crate) struct ServeFlags {
     /// Connections that may be open, where no tenants file says
     #[arg(long, value_name = "N", default_value_t = 20_000, help_heading = "Itself")]
     pub(crate) max_connections: u64,
+
+    /// All flags by name, those left out with their defaults.
+    #[arg(skip)]
+    pub(crate) by_name: BTreeMap<String, String>,
 }
 
 /// The values of Prometheus' `storage.tsdb.chunk_encoding.floats`.

@@ -6,7 +6,10 @@ use anyhow::{Context, Result, bail, ensure};
 use nilometer_access::HubLimits;
 use nilometer_head::HeadOptions;
 use nilometer_model::{Labels, Tenant};
-use nilometer_server::{Dirs, Patience, QueryFeatures, QueryOptions, ReceiveOptions, TlsFiles};
+use nilometer_server::{
+    Dirs, Origins, Patience, QueryFeatures, QueryOptions, ReceiveOptions, RemoteReadOptions, TlsFiles,
+    WebOptions,
+};
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -24,7 +27,9 @@ pub(crate) struct Serve {
     pub(crate) dirs: Dirs,
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
+    pub(crate) query_log: Option<PathBuf>,
     pub(crate) receive: ReceiveOptions,
+    pub(crate) web: WebOptions,
     pub(crate) patience: Patience,
     pub(crate) log_level: LogLevel,
     pub(crate) log_format: LogFormat,
@@ -70,14 +75,25 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         head,
         flush_on_shutdown: flags.flush_on_shutdown,
         query: query(flags, &mut warnings)?,
+        query_log: flags.query_log_file.clone(),
         receive: ReceiveOptions {
             tenant_header,
             trusted_proxies: flags.http_trusted_proxy.iter().copied().collect(),
             ..ReceiveOptions::default()
         },
+        web: WebOptions {
+            origins: if flags.web_disable_cors {
+                Origins::none()
+            } else {
+                Origins::matching(&flags.web_cors_origin).context("--web.cors.origin")?
+            },
+            flags: flags.by_name.clone(),
+            config: config(flags),
+        },
         patience: Patience {
             first_request: flags.http_header_timeout.duration(),
             body_pause: flags.http_body_timeout.duration(),
+            answer_pause: duration("http.unread-timeout", flags.http_unread_timeout, Duration::from_secs(1))?,
             ..Patience::default()
         },
         log_level: flags.log_level,
@@ -85,6 +101,25 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         self_metrics_interval: (!flags.no_self_metrics).then_some(interval),
         warnings,
     })
+}
+
+/// What a `prometheus.yml` would say of it.
+fn config(flags: &ServeFlags) -> String {
+    let mut yaml = String::new();
+    if !flags.labels.is_empty() {
+        yaml += "global:\n  external_labels:\n";
+        for pair in &flags.labels {
+            // A text of JSON is one of YAML.
+            yaml += &format!("    {}: {}\n", pair.name, serde_json::Value::from(pair.value.as_str()));
+        }
+    }
+    let value = |name: &str| flags.by_name.get(name).map_or("", String::as_str);
+    yaml += &format!(
+        "storage:\n  tsdb:\n    out_of_order_time_window: {}\n    retention:\n      time: {}\n",
+        value("tsdb.out-of-order.time-window"),
+        value("tsdb.retention")
+    );
+    yaml
 }
 
 fn address(flag: &str, text: &str) -> Result<SocketAddr> {
@@ -169,6 +204,12 @@ fn query(flags: &ServeFlags, warnings: &mut Vec<String>) -> Result<QueryOptions>
         max_samples: flags.query_max_samples,
         max_memory_bytes: max_memory,
         enforce_tenancy: flags.query_enforce_tenancy,
+        remote_read: RemoteReadOptions {
+            max_samples: flags.remote_read_sample_limit,
+            max_concurrent: flags.remote_read_concurrent_limit,
+            frame_bytes: usize::try_from(flags.remote_read_frame.0)
+                .context("--storage.remote.read-max-bytes-in-frame")?,
+        },
         features: features(&flags.enable_feature, warnings),
     })
 }

@@ -99,6 +99,7 @@ fn mistakes() {
         (&["--http.trusted-proxy=host"], "10.0.0.0/8"),
         (&["--http-server-tls-cert=x"], "--http-server-tls-key"),
         (&["--self-metrics-interval=1ms"], "at least 1000 ms"),
+        (&["--web.cors.origin=("], "--web.cors.origin"),
     ] {
         let refusal = refused(args);
         assert!(refusal.contains(says), "{args:?}: {refusal}");
@@ -112,6 +113,27 @@ fn features_by_prometheus_names() {
     assert!(options.query.features.duration_expressions && options.query.features.start_timestamps);
     assert!(!options.query.features.experimental_functions);
     assert_eq!(options.warnings, ["--enable-feature=x: there is no such feature here"]);
+}
+
+#[test]
+fn flags_are_shown_by_name() {
+    let options =
+        resolved(&["--label=a=\"x\\\"y\"", "--label=b=\"2\"", "--enable-feature=x", "--tsdb.retention=3d"]);
+    let flags = &options.web.flags;
+    for (name, value) in [
+        ("tsdb.retention", "3d"),
+        ("label", "a=\"x\\\"y\",b=\"2\""),
+        ("query.timeout", "2m"),
+        ("tsdb.path", ""),
+        ("self-metrics", "true"),
+        ("insecure-no-auth", "false"),
+    ] {
+        assert_eq!(flags.get(name).map(String::as_str), Some(value), "{name}");
+    }
+    assert!(!flags.contains_key("no-self-metrics") && !flags.contains_key("no-insecure-no-auth"));
+    let config = "global:\n  external_labels:\n    a: \"x\\\"y\"\n    b: \"2\"\nstorage:\n  tsdb:\n    \
+                  out_of_order_time_window: 10m\n    retention:\n      time: 3d\n";
+    assert_eq!(options.web.config, config);
 }
 
 #[test]

@@ -1,6 +1,6 @@
 //! Many connections at a time.
 
-use crate::common::{Connection, Dir, Hub, V1, eventually, float, get, now_ms};
+use crate::common::{Connection, Dir, Hub, V1, body, eventually, float, get, now_ms, series};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::process::Command;
 
@@ -70,4 +70,25 @@ fn beyond_the_limit_the_others_go_on() {
     });
     eventually("it was counted", || hub.metric("nilometer_connections_refused_total") >= 1.0);
     assert_eq!(get(hub.http, "/-/healthy", &[]).status, 200);
+}
+
+#[test]
+fn what_nobody_reads_is_let_go_of() {
+    let dir = Dir::new();
+    let hub = Hub::start(dir.path(), &["--http.unread-timeout=1s"]);
+    let t = now_ms();
+    let many: Vec<_> =
+        (0..100).map(|n| series(&[("__name__", "m"), ("n", &n.to_string())], &[(t, 1.0)])).collect();
+    assert_eq!(hub.push(&body(&many)).status, 204);
+    // More than the buffers of both sockets hold: 1.1 million points.
+    let (start, end) = (t as f64 / 1e3, t as f64 / 1e3 + 110.0);
+    let path = format!("/api/v1/query_range?query=m&start={start}&end={end}&step=0.01");
+    let mut deaf = Connection::open(hub.http).unwrap();
+    deaf.send(format!("GET {path} HTTP/1.1\r\nHost: hub\r\n\r\n").as_bytes()).unwrap();
+    eventually("it is given up", || hub.metric("nilometer_answers_unread_total") == 1.0);
+    // What it reads now ends before all is there.
+    let rest = deaf.rest().unwrap_or_default();
+    assert!(rest.len() < 20_000_000 && !rest.ends_with(b"0\r\n\r\n"), "{} bytes", rest.len());
+    let whole = get(hub.http, &path, &[]);
+    assert!(whole.body.len() > 20_000_000 && whole.body.ends_with("]}]}}"), "{} bytes", whole.body.len());
 }

@@ -66,6 +66,32 @@ fn it_says_what_it_was_built_from() {
 }
 
 #[test]
+fn queries_are_logged() {
+    let dir = Dir::new();
+    let (log, moved) = (dir.path().join("queries.log"), dir.path().join("queries.1"));
+    let hub = Hub::start(dir.path(), &[&format!("--query.log-file={}", log.display())]);
+    get(hub.http, "/api/v1/query?query=up&time=5", &[]);
+    get(hub.http, "/api/v1/query_range?query=sum(&start=1&end=4&step=3", &[]);
+    let text = std::fs::read_to_string(&log).unwrap();
+    let lines: Vec<serde_json::Value> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    let [first, second] = lines.as_slice() else { panic!("{text}") };
+    assert_eq!(first["params"]["query"], "up");
+    assert_eq!(first["params"]["start"], "1970-01-01T00:00:05.000Z");
+    assert_eq!(first["httpRequest"]["path"], "/api/v1/query");
+    assert_eq!(first["httpRequest"]["clientIP"], "127.0.0.1");
+    assert_eq!(first["identity"], "anyone");
+    assert!(first["stats"]["timings"]["execTotalTime"].is_number() && first.get("error").is_none());
+    assert_eq!(second["params"]["step"], 3);
+    assert!(second["error"].as_str().is_some_and(|e| e.contains("unclosed left parenthesis")), "{text}");
+    std::fs::rename(&log, &moved).unwrap();
+    hub.signal(Signal::HUP);
+    eventually("it goes on in a new file", || {
+        get(hub.http, "/api/v1/query?query=1", &[]);
+        std::fs::read_to_string(&log).is_ok_and(|text| !text.is_empty())
+    });
+}
+
+#[test]
 fn remote_write_2() {
     let dir = Dir::new();
     let hub = Hub::start(dir.path(), &[]);

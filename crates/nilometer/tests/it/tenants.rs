@@ -77,6 +77,54 @@ fn everybody_is_asked_who_they_are() {
 }
 
 #[test]
+fn peers_read_what_their_scope_allows() {
+    let dir = Dir::new();
+    let file = dir.file("tenants.yaml", FILE);
+    let hub = Hub::start(dir.path(), &[&format!("--tenants.config-file={file}")]);
+    let t = now_ms();
+    assert_eq!(post(hub.write, "/api/v1/receive", &[V1, &[ALICE]].concat(), &float("m", t, 1.0)).status, 204);
+    let (reader, operator) = (bearer("a"), bearer(OPERATOR));
+    let series = r#"m{cluster="wc-1",tenant_id="wc-1",instance=""} 1 "#;
+    for (who, status) in [(None, 401), (Some(ALICE.1), 403), (Some(&*reader), 200), (Some(&*operator), 200)] {
+        let headers: Vec<_> = who.map(|who| ("Authorization", who)).into_iter().collect();
+        let reply = get(hub.http, "/federate?match[]=m", &headers);
+        assert_eq!((reply.status, reply.body.contains(series)), (status, status == 200), "{reply:?}");
+        for path in ["/api/v1/query_exemplars?query=m", "/api/v1/features", "/api/v1/status/tsdb/blocks"] {
+            assert_eq!(get(hub.http, path, &headers).status, status, "{path}");
+        }
+        // The body is looked at only when who sends it may read.
+        let reply = post(hub.http, "/api/v1/read", &headers, b"");
+        assert_eq!(reply.status, if status == 200 { 400 } else { status }, "{reply:?}");
+    }
+    for path in ["/api/v1/status/flags", "/api/v1/status/config", "/api/v1/status/runtimeinfo"] {
+        assert_eq!(get(hub.http, path, &[]).status, 401, "{path}");
+        assert_eq!(get(hub.http, path, &[("Authorization", &reader)]).status, 403, "{path}");
+        assert_eq!(get(hub.http, path, &[("Authorization", &operator)]).status, 200, "{path}");
+    }
+}
+
+#[test]
+fn browsers_are_told_what_pages_may_ask() {
+    let dir = Dir::new();
+    let file = dir.file("tenants.yaml", FILE);
+    let origins = "--web.cors.origin=https://(a|b)\\.example";
+    let hub = Hub::start(dir.path(), &[&format!("--tenants.config-file={file}"), origins]);
+    let asked = |method: &str, path: &str, origin: &str| {
+        let mut connection = crate::common::Connection::open(hub.http).unwrap();
+        let reply = connection.ask(method, path, &[("Origin", origin)], b"").unwrap();
+        let allowed = reply.header("access-control-allow-origin").map(str::to_owned);
+        (reply.status, allowed)
+    };
+    let page = "https://a.example";
+    // Without a credential: browsers send none with this question, and pages may learn that they need one.
+    assert_eq!(asked("OPTIONS", "/api/v1/query", page), (204, Some(page.to_owned())));
+    assert_eq!(asked("GET", "/api/v1/query?query=1", page), (401, Some(page.to_owned())));
+    assert_eq!(asked("OPTIONS", "/api/v1/query", "https://c.example"), (204, None));
+    assert_eq!(asked("GET", "/metrics", page), (401, None), "no page may ask for that");
+    assert_eq!(asked("OPTIONS", "/api/v1/receive", page).1, None);
+}
+
+#[test]
 fn the_file_reloads() {
     let dir = Dir::new();
     let file = dir.file("tenants.yaml", FILE);

@@ -18,6 +18,25 @@ pub(crate) struct Flow {
 }
 
 impl Flow {
+    pub(crate) fn name(&self) -> String {
+        let source = match &self.source {
+            Source::Select { select, .. } => {
+                let matchers: Vec<String> = select.matchers.iter().map(ToString::to_string).collect();
+                format!("{{{}}}", matchers.join(","))
+            }
+            Source::Slot(_) => "slot".to_owned(),
+            Source::Subquery { .. } => "subquery".to_owned(),
+        };
+        let sink = match &self.sink {
+            SinkSpec::Collect(_) => "collect",
+            SinkSpec::Fold(_) => "fold",
+            SinkSpec::Quantile(_) => "quantile",
+            SinkSpec::CountValues(_) => "count_values",
+            SinkSpec::Select(_) => "select",
+        };
+        format!("Flow({source}, {} stages, {sink})", self.stages.len())
+    }
+
     pub(crate) async fn run(
         self,
         queryable: &dyn Queryable,

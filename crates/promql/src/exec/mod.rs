@@ -34,10 +34,12 @@ mod tests;
 
 use crate::annotations::Annotations;
 use crate::budget::Budget;
+use crate::explain::{Stopwatch, TaskProfile};
 use crate::value::QueryStats;
 use nilometer_model::{Error, Result};
 use nilometer_storage::Queryable;
 use std::sync::Arc;
+use std::time::Duration;
 use table::{Scalars, StepSeries};
 
 /// What a task leaves behind.
@@ -56,6 +58,12 @@ pub(crate) struct SlotId(usize);
 /// A computation over whole vectors.
 pub(crate) trait Operator: Send + Sync {
     fn run(&self, slots: &mut Slots, cx: &mut Context) -> Result<Output>;
+
+    /// For whoever looks where the time went.
+    fn name(&self) -> &'static str {
+        let whole = std::any::type_name::<Self>();
+        whole.rsplit("::").next().unwrap_or(whole)
+    }
 }
 
 pub(crate) enum Task {
@@ -65,12 +73,46 @@ pub(crate) enum Task {
     Op(Box<dyn Operator>),
 }
 
+impl Task {
+    fn name(&self) -> String {
+        match self {
+            Task::Flow(flow) => flow.name(),
+            Task::Info(_) => "Info".to_owned(),
+            Task::Matrix(_) => "MatrixScan".to_owned(),
+            Task::Op(op) => op.name().to_owned(),
+        }
+    }
+}
+
 /// Everything an evaluation carries along.
 pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) notes: Annotations,
     pub(crate) budget: Budget,
     pub(crate) stats: QueryStats,
+    /// What measures tasks, and what it measured.
+    pub(crate) profile: Option<(Stopwatch, Vec<TaskProfile>)>,
+}
+
+impl Context {
+    /// When and with what a task begins, where that is wanted.
+    fn begin(&self, task: &Task) -> Option<(String, Duration, u64)> {
+        let (watch, _) = self.profile.as_ref()?;
+        Some((task.name(), watch(), self.stats.total_samples))
+    }
+
+    fn end(&mut self, begun: Option<(String, Duration, u64)>) {
+        let (held_samples, held_bytes) = self.budget.held();
+        let total_samples = self.stats.total_samples;
+        let (Some((watch, tasks)), Some((name, began, before))) = (&mut self.profile, begun) else { return };
+        tasks.push(TaskProfile {
+            name,
+            took: watch().saturating_sub(began),
+            total_samples: total_samples - before,
+            held_samples: held_samples as u64,
+            held_bytes: held_bytes as u64,
+        });
+    }
 }
 
 /// What changes results, from the engine's options and the query's.
@@ -163,6 +205,7 @@ impl Program {
         let mut slots = Slots::default();
         for task in self.tasks {
             cx.budget.check_interrupt()?;
+            let begun = cx.begin(&task);
             let output = match task {
                 Task::Flow(flow) => flow.run(&*queryable, &mut slots, cx).await?,
                 Task::Info(info) => info.run(&*queryable, &mut slots, cx).await?,
@@ -170,6 +213,7 @@ impl Program {
                 Task::Op(op) => op.run(&mut slots, cx)?,
             };
             slots.put(output, cx)?;
+            cx.end(begun);
         }
         slots.take(self.root).ok_or_else(|| bug("the result"))
     }

@@ -6,7 +6,7 @@
 use super::json::{self, Escape};
 use super::unsent::Room;
 use axum::body::Body;
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderValue, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures::stream;
@@ -23,22 +23,27 @@ const RUN: usize = 64;
 const MAX_NOTES: usize = 10;
 
 /// The data of an answer, written bit by bit.
-pub(crate) trait WriteJson: Send + 'static {
+pub(crate) trait WriteSome: Send + 'static {
     /// Writes some more, up to a few KiB; `false` once all is written.
     fn write_some(&mut self, out: &mut Vec<u8>) -> bool;
 }
 
 /// `{"status":"success","data":…}`
 pub(crate) struct Answer {
-    data: Box<dyn WriteJson>,
+    data: Box<dyn WriteSome>,
     pub(crate) warnings: Vec<String>,
     pub(crate) infos: Vec<String>,
     room: Room,
 }
 
 impl Answer {
-    pub(crate) fn new(data: impl WriteJson) -> Self {
+    pub(crate) fn new(data: impl WriteSome) -> Self {
         Answer { data: Box::new(data), warnings: Vec::new(), infos: Vec::new(), room: None }
+    }
+
+    /// Something that is always the same.
+    pub(crate) fn fixed(json: &'static [u8]) -> Self {
+        Answer::new(Written(json.to_vec()))
     }
 
     /// Gives the room back once all is sent.
@@ -55,21 +60,18 @@ impl Answer {
 
 impl IntoResponse for Answer {
     fn into_response(self) -> Response<Body> {
-        let mut pieces = Pieces {
+        let pieces = Pieces {
             next: b"{\"status\":\"success\",\"data\":".to_vec(),
             tail: tail(&self.warnings, &self.infos),
             data: Some((self.data, self.room)),
         };
-        let first = pieces.next().unwrap_or_default();
-        let body = match pieces.data {
-            None => Body::from(first),
-            Some(_) => {
-                let all = std::iter::once(first).chain(pieces);
-                Body::from_stream(stream::iter(all.map(Ok::<_, Infallible>)))
-            }
-        };
-        (StatusCode::OK, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        pieces.into_response(HeaderValue::from_static("application/json"))
     }
+}
+
+/// An answer that is only data, in a form of its own.
+pub(crate) fn plain(kind: HeaderValue, data: impl WriteSome, room: Room) -> Response<Body> {
+    Pieces { next: Vec::new(), tail: Vec::new(), data: Some((Box::new(data), room)) }.into_response(kind)
 }
 
 /// What follows the data.
@@ -94,7 +96,21 @@ struct Pieces {
     next: Vec<u8>,
     tail: Vec<u8>,
     /// `None` once the tail is written.
-    data: Option<(Box<dyn WriteJson>, Room)>,
+    data: Option<(Box<dyn WriteSome>, Room)>,
+}
+
+impl Pieces {
+    fn into_response(mut self, kind: HeaderValue) -> Response<Body> {
+        let first = self.next().unwrap_or_default();
+        let body = match self.data {
+            None => Body::from(first),
+            Some(_) => {
+                let all = std::iter::once(first).chain(self);
+                Body::from_stream(stream::iter(all.map(Ok::<_, Infallible>)))
+            }
+        };
+        (StatusCode::OK, [(header::CONTENT_TYPE, kind)], body).into_response()
+    }
 }
 
 impl Iterator for Pieces {
@@ -116,7 +132,7 @@ impl Iterator for Pieces {
 /// Something small, whole.
 pub(crate) struct Written(pub(crate) Vec<u8>);
 
-impl WriteJson for Written {
+impl WriteSome for Written {
     fn write_some(&mut self, out: &mut Vec<u8>) -> bool {
         out.append(&mut self.0);
         false
@@ -136,7 +152,7 @@ impl<T, F: FnMut(&mut Vec<u8>, &T)> List<T, F> {
     }
 }
 
-impl<T: Send + 'static, F: FnMut(&mut Vec<u8>, &T) + Send + 'static> WriteJson for List<T, F> {
+impl<T: Send + 'static, F: FnMut(&mut Vec<u8>, &T) + Send + 'static> WriteSome for List<T, F> {
     fn write_some(&mut self, out: &mut Vec<u8>) -> bool {
         let first = !std::mem::replace(&mut self.begun, true);
         if first {
@@ -155,17 +171,17 @@ impl<T: Send + 'static, F: FnMut(&mut Vec<u8>, &T) + Send + 'static> WriteJson f
 }
 
 /// `["a","b"]`
-pub(crate) fn texts(items: Vec<String>) -> impl WriteJson {
+pub(crate) fn texts(items: Vec<String>) -> impl WriteSome {
     List::new(items, |out, text: &String| json::push_text(out, text, Escape::Html))
 }
 
 /// `[{"__name__":"up"}]`
-pub(crate) fn label_sets(items: Vec<Labels>) -> impl WriteJson {
+pub(crate) fn label_sets(items: Vec<Labels>) -> impl WriteSome {
     List::new(items, json::push_labels)
 }
 
 /// `[{"metric":{…},"value":[…]}]`
-pub(crate) fn vector(items: Vec<VectorSample>) -> impl WriteJson {
+pub(crate) fn vector(items: Vec<VectorSample>) -> impl WriteSome {
     List::new(items, |out, sample: &VectorSample| {
         out.extend_from_slice(b"{\"metric\":");
         json::push_labels(out, &sample.labels);
@@ -227,7 +243,7 @@ impl Matrix {
     }
 }
 
-impl WriteJson for Matrix {
+impl WriteSome for Matrix {
     fn write_some(&mut self, out: &mut Vec<u8>) -> bool {
         let Some(points) = &mut self.current else { return self.begin(out) };
         if !points.write_some(out) {
@@ -277,13 +293,13 @@ pub(crate) struct Wrapped<W> {
     after: Vec<u8>,
 }
 
-impl<W: WriteJson> Wrapped<W> {
+impl<W: WriteSome> Wrapped<W> {
     pub(crate) fn new(before: Vec<u8>, inner: W, after: Vec<u8>) -> Self {
         Wrapped { before, inner, after }
     }
 }
 
-impl<W: WriteJson> WriteJson for Wrapped<W> {
+impl<W: WriteSome> WriteSome for Wrapped<W> {
     fn write_some(&mut self, out: &mut Vec<u8>) -> bool {
         out.append(&mut self.before);
         let more = self.inner.write_some(out);
@@ -300,7 +316,7 @@ mod tests {
     use nilometer_model::FloatHistogram;
     use std::sync::Arc;
 
-    fn written(mut data: impl WriteJson) -> String {
+    fn written(mut data: impl WriteSome) -> String {
         let mut out = Vec::new();
         while data.write_some(&mut out) {}
         String::from_utf8(out).unwrap()

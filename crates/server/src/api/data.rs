@@ -3,7 +3,7 @@
 use crate::Hub;
 use nilometer_access::ReadScope;
 use nilometer_model::labels::METRIC_NAME;
-use nilometer_model::{Metadata, Result};
+use nilometer_model::{BlockMeta, Metadata, Result};
 use nilometer_storage::Queryable;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -14,6 +14,9 @@ pub(crate) trait Data: Send + Sync + 'static {
 
     /// What metric families say of themselves; only that of `family` where it is given.
     fn metadata(&self, scope: &ReadScope, family: Option<&str>) -> Result<BTreeMap<String, Vec<Metadata>>>;
+
+    /// The local blocks.
+    fn blocks(&self, scope: &ReadScope) -> Vec<BlockMeta>;
 
     /// What is in memory, with the `limit` largest of each list.
     fn stats(&self, scope: &ReadScope, limit: usize) -> Result<HeadStats>;
@@ -93,6 +96,10 @@ impl Data for Hub {
     fn metadata(&self, scope: &ReadScope, family: Option<&str>) -> Result<BTreeMap<String, Vec<Metadata>>> {
         let tenants = self.visible_tenants(scope);
         Ok(metadata_of(tenants.iter().map(|tenant| self.head.metadata(tenant)), family))
+    }
+
+    fn blocks(&self, scope: &ReadScope) -> Vec<BlockMeta> {
+        self.visible_tenants(scope).iter().flat_map(|tenant| self.head.blocks(tenant)).collect()
     }
 
     fn stats(&self, scope: &ReadScope, limit: usize) -> Result<HeadStats> {

@@ -33,7 +33,7 @@ impl ErrorType {
         }
     }
 
-    fn status(self) -> StatusCode {
+    pub(crate) fn status(self) -> StatusCode {
         match self {
             ErrorType::BadData => StatusCode::BAD_REQUEST,
             ErrorType::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,

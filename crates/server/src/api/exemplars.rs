@@ -27,7 +27,7 @@ pub(crate) async fn exemplars(
     let range = TimeRange::new(start.ms(), end.ms());
     let (queryable, query) = (reader.queryable(&api), params.get("query").to_owned());
     let engine = api.engine.clone();
-    let found = api.compute(None, async move {
+    let found = api.compute(reader.who(), None, async move {
         let expr = engine.parse(&query).map_err(|e| ApiError::bad_data(e.to_string()))?;
         let selectors: Vec<Vec<Matcher>> = expr.selectors().into_iter().map(<[Matcher]>::to_vec).collect();
         if selectors.is_empty() {

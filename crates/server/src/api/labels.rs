@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(crate) async fn names(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
     let asked = Asked::read(&params)?;
     let queryable = reader.queryable(&api);
-    asked.answer(&api, move |query| queryable.label_names(query)).await
+    asked.answer((&api, &reader), move |query| queryable.label_names(query)).await
 }
 
 /// `GET /label/<name>/values`: all values of one label.
@@ -33,7 +33,7 @@ pub(crate) async fn values(
     }
     let asked = Asked::read(&params)?;
     let queryable = reader.queryable(&api);
-    asked.answer(&api, move |query| queryable.label_values(&name, query)).await
+    asked.answer((&api, &reader), move |query| queryable.label_values(&name, query)).await
 }
 
 struct Asked {
@@ -54,12 +54,12 @@ impl Asked {
 
     async fn answer(
         self,
-        api: &Arc<Api>,
+        (api, reader): (&Arc<Api>, &Reader),
         ask: impl FnOnce(LabelQuery) -> BoxFuture<nilometer_model::Result<Names>> + Send + 'static,
     ) -> ApiResult<Answer> {
         let Asked { query, limit, mut warnings } = self;
         let pool_api = api.clone();
-        let found = api.compute(None, async move {
+        let found = api.compute(reader.who(), None, async move {
             let found = ask(query).await?;
             let bytes = found.names.iter().map(|name| name.len() + size_of::<String>()).sum();
             Ok((found, pool_api.unsent.room_for(bytes).await))

@@ -19,8 +19,8 @@ pub(crate) async fn metadata(
     let per_family = number(&params, "limit_per_metric")?.filter(|limit| *limit > 0).unwrap_or(usize::MAX);
     let metric = Some(params.get("metric")).filter(|name| !name.is_empty()).map(str::to_owned);
     let pool_api = api.clone();
-    let written = api.compute(None, async move {
-        let found = pool_api.data.metadata(&reader.0, metric.as_deref())?;
+    let written = api.compute(reader.who(), None, async move {
+        let found = pool_api.data.metadata(&reader.scope, metric.as_deref())?;
         let mut out = b"{".to_vec();
         for (i, (family, said)) in found.iter().take(families).enumerate() {
             if i > 0 {

@@ -12,11 +12,18 @@ mod answer;
 mod data;
 mod error;
 mod exemplars;
+mod explain;
+mod features;
+mod federate;
 mod json;
 mod labels;
 mod metadata;
 mod params;
+mod process;
 mod query;
+mod remote_read;
+mod rules;
+mod scraping;
 mod series;
 mod status;
 mod syntax;
@@ -28,19 +35,19 @@ pub(crate) use data::Data;
 
 use self::error::{ApiError, ApiResult, ErrorType};
 use self::unsent::Unsent;
-use crate::{BuildInfo, Caller, Hub, QueryOptions, QueryPool};
+use crate::gate::Who;
+use crate::{BuildInfo, Caller, Hub, QueryLog, QueryOptions, QueryPool, RemoteReadOptions};
 use axum::Router;
-use axum::body::Body;
-use axum::extract::{FromRequestParts, Request};
-use axum::http::{HeaderValue, Response, StatusCode, header, request};
-use axum::middleware::{Next, from_fn};
+use axum::extract::{FromRequestParts, MatchedPath};
+use axum::http::{Method, StatusCode, request};
 use axum::response::IntoResponse;
-use axum::routing::get;
-use nilometer_access::ReadScope;
+use axum::routing::{get, post};
+use nilometer_access::{Identity, ReadScope, Scopes};
 use nilometer_env::Clock;
 use nilometer_promql::parse::ParseOptions;
 use nilometer_promql::{Engine, EngineOptions, Limits};
 use nilometer_storage::Queryable;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -52,35 +59,67 @@ pub(crate) struct Api {
     data: Arc<dyn Data>,
     engine: Engine,
     pool: QueryPool,
+    query_log: Option<Arc<QueryLog>>,
     clock: Arc<dyn Clock>,
     build: BuildInfo,
     unsent: Unsent,
     max_memory_bytes: usize,
+    remote_read: RemoteReadOptions,
+    read_places: remote_read::Places,
 }
 
-/// The routes under `/api/v1` that read.
+/// All routes that read.
 pub(crate) fn routes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
-    let api = Api::new(hub.clone(), &hub.query, hub.query_pool.clone(), hub.clock.clone(), hub.build.clone());
-    router(Arc::new(api))
+    let (pool, log, clock) = (hub.query_pool.clone(), hub.query_log.clone(), hub.clock.clone());
+    let api = Api::new(hub.clone(), &hub.query, pool, log, clock, hub.build.clone());
+    all(&Arc::new(api))
 }
 
-/// The routes over any data.
-fn router<S>(api: Arc<Api>) -> Router<S> {
+/// The same over any data.
+fn all<S: Clone + Send + Sync + 'static>(api: &Arc<Api>) -> Router<S> {
+    let federate = Router::new().route("/federate", get(federate::federate)).with_state(api.clone());
+    Router::new().nest("/api/v1", under_v1(api)).merge(federate)
+}
+
+/// Those that tell of the process.
+pub(crate) fn process_routes() -> Router<Arc<Hub>> {
+    Router::new()
+        .route("/api/v1/status/config", get(process::config))
+        .route("/api/v1/status/flags", get(process::flags))
+        .route("/api/v1/status/runtimeinfo", get(process::runtime))
+}
+
+fn under_v1<S>(api: &Arc<Api>) -> Router<S> {
     Router::<Arc<Api>>::new()
         .route("/query", get(query::instant).post(query::instant))
         .route("/query_range", get(query::range).post(query::range))
+        .route("/query_explain", get(explain::instant).post(explain::instant))
+        .route("/query_range_explain", get(explain::range).post(explain::range))
         .route("/query_exemplars", get(exemplars::exemplars).post(exemplars::exemplars))
         .route("/format_query", get(syntax::format).post(syntax::format))
         .route("/parse_query", get(syntax::tree).post(syntax::tree))
         .route("/series", get(series::series).post(series::series))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))
+        .route("/read", post(remote_read::read))
         .route("/metadata", get(metadata::metadata))
+        .route("/targets", get(scraping::targets))
+        .route("/targets/metadata", get(scraping::metadata))
+        .route("/targets/relabel_steps", get(scraping::relabel_steps))
+        .route("/scrape_pools", get(scraping::pools))
+        .route("/scrape_pools/config", get(scraping::pool_config))
+        .route("/rules", get(rules::rules))
+        .route("/alerts", get(rules::alerts))
+        .route("/alertmanagers", get(rules::alertmanagers))
+        .route("/notifications", get(rules::notifications))
+        .route("/notifications/live", get(rules::live_notifications))
+        .route("/features", get(features::features))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/tsdb", get(status::tsdb))
+        .route("/status/tsdb/blocks", get(status::blocks))
+        .route("/status/walreplay", get(status::log_replay))
         .method_not_allowed_fallback(method_not_allowed)
-        .layer(from_fn(cross_origin))
-        .with_state(api)
+        .with_state(api.clone())
 }
 
 impl Api {
@@ -88,6 +127,7 @@ impl Api {
         data: Arc<dyn Data>,
         options: &QueryOptions,
         pool: QueryPool,
+        query_log: Option<Arc<QueryLog>>,
         clock: Arc<dyn Clock>,
         build: BuildInfo,
     ) -> Self {
@@ -111,25 +151,54 @@ impl Api {
             ..EngineOptions::default()
         });
         let max_memory_bytes = options.max_memory_bytes;
-        Api { data, engine, pool, clock, build, unsent: Unsent::new(max_memory_bytes), max_memory_bytes }
+        let remote_read = options.remote_read;
+        Api {
+            data,
+            engine,
+            pool,
+            query_log,
+            clock,
+            build,
+            unsent: Unsent::new(max_memory_bytes),
+            max_memory_bytes,
+            remote_read,
+            read_places: remote_read::Places::new(remote_read),
+        }
     }
 
-    /// Does `work` on the query pool.
+    /// Does `work` on the query pool, at a place of `who`.
     async fn compute<T: Send + 'static>(
         &self,
+        who: Who,
         timeout: Option<Duration>,
         work: impl Future<Output = ApiResult<T>> + Send + 'static,
     ) -> ApiResult<T> {
-        self.pool.run(timeout, async { Ok(work.await) }).await?
+        self.pool.run(who, timeout, async { Ok(work.await) }).await?
     }
 }
 
-/// Which tenants the caller sees.
-struct Reader(ReadScope);
+/// Who asks, and which tenants it sees.
+struct Reader {
+    scope: ReadScope,
+    identity: Arc<Identity>,
+    client: IpAddr,
+    method: Method,
+    /// As the route is written.
+    path: String,
+}
 
 impl Reader {
+    /// By whom places are shared out: its tenant, or its own name where it sees all.
+    fn who(&self) -> Who {
+        match &self.scope {
+            ReadScope::Only(tenant) => Some(tenant.as_str().into()),
+            ReadScope::All if self.identity.scopes == Scopes::ALL => None,
+            ReadScope::All => Some(self.identity.name.as_str().into()),
+        }
+    }
+
     fn queryable(&self, api: &Api) -> Arc<dyn Queryable> {
-        api.data.queryable(&self.0)
+        api.data.queryable(&self.scope)
     }
 }
 
@@ -137,28 +206,19 @@ impl FromRequestParts<Arc<Api>> for Reader {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut request::Parts, _api: &Arc<Api>) -> ApiResult<Self> {
-        let caller = parts.extensions.get::<Caller>();
-        let scope = caller.map(|c| c.read_scope.clone());
         let nobody = "the request came here without being authenticated: please report this";
-        scope.map(Reader).ok_or_else(|| ApiError::new(ErrorType::Internal, nobody))
+        let Some(caller) = parts.extensions.get::<Caller>() else {
+            return Err(ApiError::new(ErrorType::Internal, nobody));
+        };
+        let path = parts.extensions.get::<MatchedPath>().map_or("", MatchedPath::as_str);
+        Ok(Reader {
+            scope: caller.read_scope.clone(),
+            identity: caller.identity.clone(),
+            client: caller.client,
+            method: parts.method.clone(),
+            path: path.to_owned(),
+        })
     }
-}
-
-/// Lets pages of other origins read answers, as Thanos does.
-async fn cross_origin(request: Request, next: Next) -> Response<Body> {
-    let mut response = match *request.method() {
-        axum::http::Method::OPTIONS => StatusCode::NO_CONTENT.into_response(),
-        _ => next.run(request).await,
-    };
-    for (name, value) in [
-        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
-        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, POST, OPTIONS"),
-        (header::ACCESS_CONTROL_ALLOW_HEADERS, "Accept, Authorization, Content-Type, Origin"),
-        (header::ACCESS_CONTROL_EXPOSE_HEADERS, "Date"),
-    ] {
-        response.headers_mut().insert(name, HeaderValue::from_static(value));
-    }
-    response
 }
 
 async fn method_not_allowed() -> impl IntoResponse {

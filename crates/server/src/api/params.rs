@@ -9,6 +9,8 @@ use axum::extract::{FromRequest, Request};
 use axum::http::{Method, header};
 use nilometer_model::{Matcher, TimeRange};
 use nilometer_promql::parse::{MAX_REGEXES, parse_selector};
+use std::num::{IntErrorKind, ParseIntError};
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -141,13 +143,19 @@ impl Params {
 
     /// The sets of matchers in `match[]`: a series is meant that all of one set match.
     pub(crate) fn matcher_sets(&self) -> ApiResult<Vec<Vec<Matcher>>> {
+        let sets = self.selectors()?;
+        if sets.iter().any(|set| set.iter().all(Matcher::matches_empty)) {
+            return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
+        }
+        Ok(sets)
+    }
+
+    /// As [`matcher_sets`](Self::matcher_sets), where all series may be asked for.
+    pub(crate) fn selectors(&self) -> ApiResult<Vec<Vec<Matcher>>> {
         let mut sets = Vec::new();
         let mut matchers = 0;
         for selector in self.all("match[]") {
             let set = parse_selector(selector).map_err(|e| ApiError::bad_data(e.to_string()))?;
-            if set.iter().all(Matcher::matches_empty) {
-                return Err(ApiError::bad_data("match[] must contain at least one non-empty matcher"));
-            }
             matchers += set.len();
             if matchers > MAX_REGEXES {
                 return Err(ApiError::bad_data(format!(
@@ -163,48 +171,89 @@ impl Params {
     /// there and does not here.
     pub(crate) fn thanos(&self) -> ApiResult<Vec<String>> {
         for name in ["dedup", "partial_response"] {
-            if !matches!(
-                self.get(name),
-                "" | "1"
-                    | "t"
-                    | "T"
-                    | "TRUE"
-                    | "true"
-                    | "True"
-                    | "0"
-                    | "f"
-                    | "F"
-                    | "FALSE"
-                    | "false"
-                    | "False"
-            ) {
-                let text = quoted(self.get(name));
-                return Err(ApiError::bad_data(format!(
-                    "'{name}' parameter: strconv.ParseBool: parsing {text}: invalid syntax"
-                )));
-            }
+            parse_bool(self.get(name))
+                .map_err(|what| ApiError::bad_data(format!("'{name}' parameter: {what}")))?;
         }
-        let resolution = self.get("max_source_resolution");
-        if !matches!(resolution, "" | "auto") {
-            duration_ns(resolution)
-                .map_err(|what| ApiError::bad_data(format!("'max_source_resolution' parameter: {what}")))?;
+        let engine = self.get("engine");
+        if !matches!(engine, "" | "prometheus" | "thanos") {
+            return Err(ApiError::bad_data(format!("'{engine}' bad engine")));
         }
+        self.resolution()?;
+        for selector in self.all("storeMatch[]") {
+            parse_selector(selector).map_err(|e| ApiError::bad_data(e.to_string()))?;
+        }
+        self.shard()?;
         let ignored =
             ["replicaLabels[]", "storeMatch[]"].into_iter().filter(|name| !self.get(name).is_empty());
         Ok(ignored.map(|name| format!("parameter {name} is not supported and was ignored")).collect())
+    }
+
+    /// `max_source_resolution`: there are only raw samples, which any of them allows.
+    fn resolution(&self) -> ApiResult<()> {
+        const NAME: &str = "max_source_resolution";
+        match self.get(NAME) {
+            "" | "auto" => Ok(()),
+            text => match duration_ns(text) {
+                Ok(..0) => Err(ApiError::bad_data(format!(
+                    "negative '{NAME}' is not accepted. Try a positive integer"
+                ))),
+                Ok(_) => Ok(()),
+                Err(what) => Err(ApiError::bad_data(format!("'{NAME}' parameter: {what}"))),
+            },
+        }
+    }
+
+    /// `shard_info`: a query frontend of Thanos adds the answers to all shards up, so that to answer one with
+    /// all series would multiply them.
+    fn shard(&self) -> ApiResult<()> {
+        let text = self.get("shard_info");
+        if text.is_empty() {
+            return Ok(());
+        }
+        let shard: serde_json::Value = serde_json::from_str(text)
+            .map_err(|e| ApiError::bad_data(format!("could not unmarshal parameter shard_info: {e}")))?;
+        match shard.get("total_shards").and_then(serde_json::Value::as_i64) {
+            None | Some(..=1) => Ok(()),
+            Some(_) => Err(ApiError::bad_data(
+                "shards are not supported: turn them off with --query-frontend.vertical-shards=0",
+            )),
+        }
+    }
+
+    /// `analyze`: whether the answer tells where the time went.
+    pub(crate) fn analyze(&self) -> bool {
+        matches!(self.get("analyze"), "true" | "1")
     }
 }
 
 /// Go's `strconv.Atoi`, errors included.
 pub(crate) fn atoi(text: &str) -> Result<i64, String> {
-    use std::num::IntErrorKind::{NegOverflow, PosOverflow};
-    text.parse::<i64>().map_err(|e| {
+    parse_int(text, "Atoi")
+}
+
+/// Go's `strconv.ParseInt` of 32 bits, errors included.
+pub(crate) fn parse_int32(text: &str) -> Result<i32, String> {
+    parse_int(text, "ParseInt")
+}
+
+fn parse_int<T: FromStr<Err = ParseIntError>>(text: &str, func: &str) -> Result<T, String> {
+    text.parse().map_err(|e: ParseIntError| {
         let what = match e.kind() {
-            PosOverflow | NegOverflow => "value out of range",
+            IntErrorKind::PosOverflow | IntErrorKind::NegOverflow => "value out of range",
             _ => "invalid syntax",
         };
-        format!("strconv.Atoi: parsing {}: {what}", quoted(text))
+        format!("strconv.{func}: parsing {}: {what}", quoted(text))
     })
+}
+
+/// Go's `strconv.ParseBool`, errors included; `None` where there is nothing.
+pub(crate) fn parse_bool(text: &str) -> Result<Option<bool>, String> {
+    match text {
+        "" => Ok(None),
+        "1" | "t" | "T" | "TRUE" | "true" | "True" => Ok(Some(true)),
+        "0" | "f" | "F" | "FALSE" | "false" | "False" => Ok(Some(false)),
+        _ => Err(format!("strconv.ParseBool: parsing {}: invalid syntax", quoted(text))),
+    }
 }
 
 /// Undoes `%41` and `+`.
@@ -287,7 +336,19 @@ mod tests {
             params("dedup=maybe").unwrap().thanos().unwrap_err().message,
             "'dedup' parameter: strconv.ParseBool: parsing \"maybe\": invalid syntax"
         );
-        assert!(params("max_source_resolution=often").unwrap().thanos().is_err());
+        for (form, says) in [
+            ("max_source_resolution=often", "'max_source_resolution' parameter: cannot parse \"often\""),
+            ("max_source_resolution=-5", "negative 'max_source_resolution' is not accepted"),
+            ("engine=other", "'other' bad engine"),
+            ("partial_response=2", "'partial_response' parameter: strconv.ParseBool"),
+            ("storeMatch[]=a&storeMatch[]={", "parse error"),
+            ("shard_info={", "could not unmarshal parameter shard_info"),
+            ("shard_info={\"shard_index\":1,\"total_shards\":2}", "--query-frontend.vertical-shards"),
+        ] {
+            let error = params(form).unwrap().thanos().unwrap_err().message;
+            assert!(error.contains(says), "{form}: {error}");
+        }
+        assert!(params("shard_info={\"total_shards\":1}").unwrap().thanos().is_ok());
     }
 
     #[test]

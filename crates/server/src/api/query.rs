@@ -1,19 +1,21 @@
 //! `query` and `query_range`.
 
-use super::answer::{self, Answer, Matrix, Wrapped, WriteJson, Written};
+use super::answer::{self, Answer, Matrix, Wrapped, WriteSome, Written};
 use super::error::{ApiError, ApiResult, ErrorType};
+use super::explain::Analysis;
 use super::json::{self, Escape};
 use super::params::Params;
 use super::text::quoted;
 use super::time::{Timestamp, duration_ns};
 use super::{Api, Reader};
+use crate::query_log::Entry;
 use axum::extract::State;
+use nilometer_access::ReadScope;
 use nilometer_env::Clock;
 use nilometer_model::{FloatHistogram, Labels};
 use nilometer_promql::ast::{Expr, ValueType};
 use nilometer_promql::value::{QueryResult, QueryStats, SampleValue, Value};
-use nilometer_promql::{Interrupt, Range, Source, Stop};
-use std::io::Write;
+use nilometer_promql::{Interrupt, Range, Source, Stop, Stopwatch};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -28,13 +30,24 @@ pub(crate) async fn instant(
     params: Params,
 ) -> ApiResult<Answer> {
     let limit = params.limit()?;
-    let time = params.time_or("time", Timestamp::from_ms(api.clock.wall_ms()))?;
-    Asked::read(&params, limit)?.answer(&api, &reader, Times::At(time.ms())).await
+    let t_ms = at(&api, &params)?;
+    Asked::read(&params, limit)?.answer(&api, &reader, Times::At(t_ms)).await
 }
 
 /// `GET` and `POST /query_range`: the values at each step.
 pub(crate) async fn range(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
     let limit = params.limit()?;
+    let range = steps(&params)?;
+    Asked::read(&params, limit)?.answer(&api, &reader, Times::Steps(range)).await
+}
+
+/// The time of an instant query.
+pub(crate) fn at(api: &Api, params: &Params) -> ApiResult<i64> {
+    Ok(params.time_or("time", Timestamp::from_ms(api.clock.wall_ms()))?.ms())
+}
+
+/// The times of a range query.
+pub(crate) fn steps(params: &Params) -> ApiResult<Range> {
     let (start, end) = (params.time("start")?, params.time("end")?);
     if end < start {
         return Err(ApiError::parameter("end", "end timestamp must not be before start time"));
@@ -53,8 +66,7 @@ pub(crate) async fn range(State(api): State<Arc<Api>>, reader: Reader, params: P
              (?step=XX)",
         ));
     }
-    let range = Range { start_ms: start.ms(), end_ms: end.ms(), step_ms: step_ns / 1_000_000 };
-    Asked::read(&params, limit)?.answer(&api, &reader, Times::Steps(range)).await
+    Ok(Range { start_ms: start.ms(), end_ms: end.ms(), step_ms: step_ns / 1_000_000 })
 }
 
 #[derive(Clone, Copy)]
@@ -70,6 +82,7 @@ struct Asked {
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
     stats: bool,
+    analyze: bool,
     warnings: Vec<String>,
 }
 
@@ -96,7 +109,8 @@ impl Asked {
             ));
         }
         let query = params.get("query").to_owned();
-        Ok(Asked { query, limit, timeout, lookback_ms, stats: !stats.is_empty(), warnings })
+        let (stats, analyze) = (!stats.is_empty(), params.analyze());
+        Ok(Asked { query, limit, timeout, lookback_ms, stats, analyze, warnings })
     }
 
     async fn answer(self, api: &Arc<Api>, reader: &Reader, times: Times) -> ApiResult<Answer> {
@@ -108,13 +122,18 @@ impl Asked {
             left: AtomicBool::new(false),
         });
         let _leaves = LeavesOnDrop(watch.clone());
+        let logged = Logged::new(api, reader, &self.query, times);
         let source = Source {
             queryable: reader.queryable(api),
             lookback_ms: self.lookback_ms,
             interrupt: Some(watch.clone()),
+            stopwatch: self.analyze.then(|| {
+                let clock = api.clock.clone();
+                Arc::new(move || clock.monotonic()) as Stopwatch
+            }),
         };
         let (pool_api, query) = (api.clone(), self.query.clone());
-        let evaluated = api.compute(Some(timeout), async move {
+        let evaluated = api.compute(reader.who(), Some(timeout), async move {
             let started = pool_api.clock.monotonic();
             if watch.interrupted().is_some() {
                 return Err(ApiError::new(ErrorType::Timeout, "query timed out in query queue"));
@@ -126,7 +145,9 @@ impl Asked {
             let computed = ended.saturating_sub(started);
             Ok((result, Timings { queued, computed }, room))
         });
-        let (result, timings, room) = evaluated.await?;
+        let evaluated = evaluated.await;
+        logged.end(&evaluated);
+        let (result, timings, room) = evaluated?;
         Ok(self.written(result, timings).in_room(room))
     }
 
@@ -139,6 +160,9 @@ impl Asked {
         let mut after = Vec::new();
         if self.stats {
             timings.write(&mut after, &result.stats);
+        }
+        if self.analyze {
+            Analysis::of(&mut result).write(&mut after, timings.computed);
         }
         after.push(b'}');
         let mut answer = match result.value {
@@ -221,8 +245,8 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// `{"resultType":…,"result":…,"stats":…}`
-fn data(kind: &str, result: impl WriteJson, after: Vec<u8>) -> Answer {
+/// `{"resultType":…,"result":…,"stats":…,"analysis":…}`
+fn data(kind: &str, result: impl WriteSome, after: Vec<u8>) -> Answer {
     let before = format!("{{\"resultType\":\"{kind}\",\"result\":");
     Answer::new(Wrapped::new(before.into_bytes(), result, after))
 }
@@ -244,20 +268,77 @@ struct Timings {
 }
 
 impl Timings {
-    /// `,"stats":{…}` with Prometheus' names. Its parts of an evaluation are not told apart here.
+    /// `,"stats":{…}`
     fn write(self, out: &mut Vec<u8>, stats: &QueryStats) {
+        out.extend_from_slice(b",\"stats\":");
+        out.extend_from_slice(self.json(stats).as_bytes());
+    }
+
+    /// With Prometheus' names. Its parts of an evaluation are not told apart here.
+    fn json(self, stats: &QueryStats) -> String {
         let (queued, computed) = (self.queued.as_secs_f64(), self.computed.as_secs_f64());
-        let _ = write!(
-            out,
-            ",\"stats\":{{\"timings\":{{\"evalTotalTime\":{computed},\"resultSortTime\":0,\
-             \"queryPreparationTime\":0,\"innerEvalTime\":{computed},\"execQueueTime\":{queued},\
-             \"execTotalTime\":{}}},\"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\
-             \"peakSamples\":{}}}}}",
+        format!(
+            "{{\"timings\":{{\"evalTotalTime\":{computed},\"resultSortTime\":0,\"queryPreparationTime\":0,\
+             \"innerEvalTime\":{computed},\"execQueueTime\":{queued},\"execTotalTime\":{}}},\
+             \"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
             queued + computed,
             stats.total_samples,
             stats.samples_read,
             stats.peak_samples
-        );
+        )
+    }
+}
+
+/// Writes a query to the log when it ends, also where its client leaves before.
+struct Logged(Option<(Arc<Api>, Entry)>);
+
+impl Logged {
+    fn new(api: &Arc<Api>, reader: &Reader, query: &str, times: Times) -> Self {
+        if api.query_log.is_none() {
+            return Logged(None);
+        }
+        let (start_ms, end_ms, step_ms) = match times {
+            Times::At(t_ms) => (t_ms, t_ms, 0),
+            Times::Steps(range) => (range.start_ms, range.end_ms, range.step_ms),
+        };
+        let entry = Entry {
+            t_ms: 0,
+            query: query.to_owned(),
+            start_ms,
+            end_ms,
+            step_ms,
+            error: Some("query was canceled: its client has left".to_owned()),
+            stats: None,
+            identity: reader.identity.name.clone(),
+            tenant: match &reader.scope {
+                ReadScope::All => None,
+                ReadScope::Only(tenant) => Some(tenant.to_string()),
+            },
+            client: reader.client.to_string(),
+            method: reader.method.to_string(),
+            path: reader.path.clone(),
+        };
+        Logged(Some((api.clone(), entry)))
+    }
+
+    fn end<R>(mut self, ended: &ApiResult<(QueryResult, Timings, R)>) {
+        let Some((_, entry)) = &mut self.0 else { return };
+        entry.error = ended.as_ref().err().map(|e| e.message.clone());
+        entry.stats = ended
+            .as_ref()
+            .ok()
+            .and_then(|(result, timings, _)| serde_json::from_str(&timings.json(&result.stats)).ok());
+    }
+}
+
+impl Drop for Logged {
+    fn drop(&mut self) {
+        if let Some((api, mut entry)) = self.0.take()
+            && let Some(log) = &api.query_log
+        {
+            entry.t_ms = api.clock.wall_ms();
+            log.write(&entry);
+        }
     }
 }
 

@@ -21,7 +21,7 @@ pub(crate) async fn series(State(api): State<Arc<Api>>, reader: Reader, params: 
     let mut warnings = params.thanos()?;
     let mut found = Found { limit, max_bytes: api.max_memory_bytes, ..Found::default() };
     let (queryable, pool_api) = (reader.queryable(&api), api.clone());
-    let found = api.compute(None, async move {
+    let found = api.compute(reader.who(), None, async move {
         for set in sets {
             found.add(&*queryable, set, range).await?;
         }

@@ -1,8 +1,8 @@
 //! `status/…`: what this is, and what is in memory.
 
-use super::answer::{Answer, Written};
+use super::answer::{Answer, Wrapped, Written};
 use super::data::HeadStats;
-use super::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult, ErrorType};
 use super::json::{Escape, push_text};
 use super::params::{Params, atoi};
 use super::{Api, Reader};
@@ -54,8 +54,24 @@ pub(crate) async fn tsdb(State(api): State<Arc<Api>>, reader: Reader, params: Pa
         },
     };
     let pool_api = api.clone();
-    let stats = api.compute(None, async move { Ok(pool_api.data.stats(&reader.0, limit)?) }).await?;
+    let stats = api
+        .compute(reader.who(), None, async move { Ok(pool_api.data.stats(&reader.scope, limit)?) })
+        .await?;
     Ok(Answer::new(Written(written(&stats))))
+}
+
+/// `GET /status/tsdb/blocks`: the local blocks, as their `meta.json` says.
+pub(crate) async fn blocks(State(api): State<Arc<Api>>, reader: Reader) -> ApiResult<Answer> {
+    let pool_api = api.clone();
+    let metas =
+        api.compute(reader.who(), None, async move { Ok(pool_api.data.blocks(&reader.scope)) }).await?;
+    let json = serde_json::to_vec(&metas).map_err(|e| ApiError::new(ErrorType::Internal, e.to_string()))?;
+    Ok(Answer::new(Wrapped::new(br#"{"blocks":"#.to_vec(), Written(json), b"}".to_vec())))
+}
+
+/// `GET /status/walreplay`: the log was read again before anybody could ask.
+pub(crate) async fn log_replay(State(_): State<Arc<Api>>) -> Answer {
+    Answer::fixed(br#"{"min":0,"max":0,"current":0}"#)
 }
 
 fn written(stats: &HeadStats) -> Vec<u8> {

@@ -3,11 +3,11 @@
 //! The tree is the one that Prometheus' own pages draw. It is written straight from the parsed query, fields in
 //! the order of their names: as deep as a query may be, every level is visited once.
 
-use super::Api;
 use super::answer::{Answer, Written};
 use super::error::{ApiError, ApiResult};
 use super::json::{Escape, push_number, push_scalar, push_text, push_texts};
 use super::params::Params;
+use super::{Api, Reader};
 use axum::extract::State;
 use nilometer_model::Matcher;
 use nilometer_promql::ast::{
@@ -18,8 +18,8 @@ use nilometer_promql::functions::Variadic;
 use std::sync::Arc;
 
 /// `GET` and `POST /format_query`.
-pub(crate) async fn format(State(api): State<Arc<Api>>, params: Params) -> ApiResult<Answer> {
-    written(&api, params, |out, expr| {
+pub(crate) async fn format(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
+    written(&api, &reader, params, |out, expr| {
         push_text(out, &expr.pretty()?, Escape::Html);
         Ok(())
     })
@@ -27,8 +27,8 @@ pub(crate) async fn format(State(api): State<Arc<Api>>, params: Params) -> ApiRe
 }
 
 /// `GET` and `POST /parse_query`.
-pub(crate) async fn tree(State(api): State<Arc<Api>>, params: Params) -> ApiResult<Answer> {
-    written(&api, params, |out, expr| {
+pub(crate) async fn tree(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
+    written(&api, &reader, params, |out, expr| {
         push_node(out, expr);
         Ok(())
     })
@@ -37,6 +37,7 @@ pub(crate) async fn tree(State(api): State<Arc<Api>>, params: Params) -> ApiResu
 
 async fn written(
     api: &Arc<Api>,
+    reader: &Reader,
     params: Params,
     write: impl FnOnce(&mut Vec<u8>, &Expr) -> ApiResult<()> + Send + 'static,
 ) -> ApiResult<Answer> {
@@ -47,7 +48,7 @@ async fn written(
         write(&mut out, &expr)?;
         Ok(out)
     };
-    Ok(Answer::new(Written(api.compute(None, work).await?)))
+    Ok(Answer::new(Written(api.compute(reader.who(), None, work).await?)))
 }
 
 fn push_node(out: &mut Vec<u8>, expr: &Expr) {

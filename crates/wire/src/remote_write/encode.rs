@@ -76,7 +76,7 @@ pub fn put_key<'a>(out: &mut Vec<u8>, labels: impl IntoIterator<Item = (&'a str,
     *out = message.into_bytes();
 }
 
-fn put_labels<'a>(message: &mut Writer, labels: impl Iterator<Item = (&'a str, &'a str)>) {
+pub(crate) fn put_labels<'a>(message: &mut Writer, labels: impl Iterator<Item = (&'a str, &'a str)>) {
     for (name, value) in labels {
         message.nested(1, |label| {
             label.text(1, name);
@@ -150,7 +150,7 @@ impl Symbols {
     }
 }
 
-fn put_sample(message: &mut Writer, v: f64, t_ms: i64) {
+pub(crate) fn put_sample(message: &mut Writer, v: f64, t_ms: i64) {
     message.double(1, v);
     message.int64(2, t_ms);
 }
@@ -160,7 +160,7 @@ fn put_exemplar(message: &mut Writer, exemplar: &Exemplar) {
     message.int64(3, exemplar.t_ms);
 }
 
-fn put_histogram(series: &mut Writer, field: u32, sent: &SentHistogram, start_ms: i64) {
+pub(crate) fn put_histogram(series: &mut Writer, field: u32, sent: &SentHistogram, start_ms: i64) {
     match &sent.value {
         Value::Float(_) => {}
         Value::Int(histogram) => series.nested(field, |m| {

@@ -1,19 +1,13 @@
-//! What a Prometheus cannot be asked for: limits, broken storage, clients that leave, other origins.
+//! What a Prometheus cannot be asked for: limits, broken storage, other ways to ask.
 
-use super::world::{Got, Served, World, patient, request, serve};
-use crate::api::data::{Data, HeadStats};
+use super::world::{Got, Served, World, patient, request};
 use crate::{QueryFeatures, QueryOptions};
 use axum::body::Body;
 use axum::http::header;
 use expect_test::expect;
-use futures::{future, stream};
+use futures::stream;
 use nilometer_access::ReadScope;
-use nilometer_env::sim::SimClock;
-use nilometer_model::{Error, Metadata, Result, Tenant};
-use nilometer_storage::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesStream};
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::time::Duration;
+use nilometer_model::Tenant;
 
 fn served() -> Served {
     World::new().served(&patient())
@@ -21,21 +15,6 @@ fn served() -> Served {
 
 fn header_of(got: &Got, name: header::HeaderName) -> &str {
     got.headers.get(name).map_or("", |v| v.to_str().unwrap())
-}
-
-#[test]
-fn pages_of_other_origins_may_read() {
-    let served = served();
-    for (method, path, status) in [
-        ("GET", "/labels", 200),
-        ("GET", "/query", 400),
-        ("OPTIONS", "/query", 204),
-        ("DELETE", "/query", 405),
-    ] {
-        let got = served.send(request(method, path, None));
-        assert_eq!(got.status, status, "{method} {path}");
-        assert_eq!(header_of(&got, header::ACCESS_CONTROL_ALLOW_ORIGIN), "*", "{method} {path}");
-    }
 }
 
 #[test]
@@ -163,6 +142,36 @@ fn trees_are_prometheus() {
 }
 
 #[test]
+fn plans_are_explained() {
+    let served = served();
+    let shown = [
+        "/query_explain?query=sum(rate(up{job=\"a\"}[5m]))&time=5&engine=thanos",
+        "/query_range_explain?query=up+>+1&start=0&end=10&step=5",
+        "/query_explain?query=sum(",
+        "/query_range_explain?query=up&start=0&end=10",
+        "/query_explain?query=up&engine=x",
+    ]
+    .map(|path| served.get(path).body);
+    expect![[r#"
+        {"status":"success","data":{"name":"[aggregate] sum by ()","children":[{"name":"[function] rate","children":[{"name":"[matrixSelector] {job=\"a\",__name__=\"up\"}[5m] for rate"}]}]}}
+        {"status":"success","data":{"name":"[binary] >","children":[{"name":"[vectorSelector] {__name__=\"up\"}"},{"name":"[number] 1"}]}}
+        {"status":"error","errorType":"bad_data","error":"invalid parameter \"query\": 1:5: parse error: unclosed left parenthesis"}
+        {"status":"error","errorType":"bad_data","error":"invalid parameter \"step\": cannot parse \"\" to a valid duration"}
+        {"status":"error","errorType":"bad_data","error":"'x' bad engine"}"#]].assert_eq(&shown.join("\n"));
+}
+
+#[test]
+fn where_the_time_went_is_told() {
+    let served = served();
+    // The clock of tests stands still.
+    let asked = "/query?query=sum(up)%2Bcount(gone)&time=1700000015&analyze=true&stats=true";
+    expect![[r#"{"status":"success","data":{"resultType":"vector","result":[{"metric":{},"value":[1700000015,"2"]}],"stats":{"timings":{"evalTotalTime":0,"resultSortTime":0,"queryPreparationTime":0,"innerEvalTime":0,"execQueueTime":0,"execTotalTime":0},"samples":{"totalQueryableSamples":3,"samplesRead":3,"peakSamples":3}},"analysis":{"name":"query","executionTime":"0s","peakSamples":3,"totalSamples":3,"peakBytes":2008,"children":[{"name":"Flow({__name__=\"up\"}, 0 stages, fold)","executionTime":"0s","peakSamples":1,"totalSamples":2,"peakBytes":80},{"name":"Flow({__name__=\"gone\"}, 0 stages, fold)","executionTime":"0s","peakSamples":2,"totalSamples":1,"peakBytes":160},{"name":"VectorBinary","executionTime":"0s","peakSamples":1,"totalSamples":0,"peakBytes":80}]}}}"#]].assert_eq(&served.get(asked).body);
+    for plain in ["/query?query=up", "/query?query=up&analyze=no"] {
+        assert!(!served.get(plain).body.contains("analysis"), "{plain}");
+    }
+}
+
+#[test]
 fn trees_have_their_fields_sorted() {
     let features = QueryFeatures {
         experimental_functions: true,
@@ -272,166 +281,11 @@ fn large_answers_wait_for_those_before_them() {
     assert_eq!(served.get(large).status, 200, "there is room again");
 }
 
-/// Storage that answers with an error, or never.
-#[derive(Clone)]
-struct Broken {
-    error: Option<Error>,
-    /// Held by each stream: tells whether any is left.
-    held: Arc<()>,
-}
-
-impl Broken {
-    fn with(error: Error) -> Self {
-        Broken { error: Some(error), held: Arc::new(()) }
-    }
-
-    fn silent() -> Self {
-        Broken { error: None, held: Arc::new(()) }
-    }
-
-    fn served(&self, options: &QueryOptions) -> Served {
-        serve(Arc::new(self.clone()), options, Arc::new(SimClock::new(1_700_000_000_000)))
-    }
-
-    fn answer<T: Send + 'static>(&self) -> BoxFuture<Result<T>> {
-        let held = self.held.clone();
-        match self.error.clone() {
-            Some(error) => Box::pin(future::ready(Err(error))),
-            None => Box::pin(async move {
-                let _held = held;
-                future::pending().await
-            }),
-        }
-    }
-}
-
-impl Queryable for Broken {
-    fn select(&self, _: Select) -> SeriesStream {
-        Box::pin(stream::once(self.answer()))
-    }
-
-    fn label_names(&self, _: LabelQuery) -> BoxFuture<Result<Names>> {
-        self.answer()
-    }
-
-    fn label_values(&self, _: &str, _: LabelQuery) -> BoxFuture<Result<Names>> {
-        self.answer()
-    }
-}
-
-impl Data for Broken {
-    fn queryable(&self, _: &ReadScope) -> Arc<dyn Queryable> {
-        Arc::new(self.clone())
-    }
-
-    fn metadata(&self, _: &ReadScope, _: Option<&str>) -> Result<BTreeMap<String, Vec<Metadata>>> {
-        self.error.clone().map_or(Ok(BTreeMap::new()), Err)
-    }
-
-    fn stats(&self, _: &ReadScope, _: usize) -> Result<HeadStats> {
-        self.error.clone().map_or(Ok(HeadStats::default()), Err)
-    }
-}
-
-const ALL: [&str; 5] = [
-    "/query?query=up",
-    "/query_range?query=up&start=1&end=2&step=1",
-    "/series?match[]=up",
-    "/labels",
-    "/label/a/values",
-];
-
-#[test]
-fn errors_of_storage_have_their_statuses() {
-    for (error, status, kind) in [
-        (Error::unavailable("later"), 503, "unavailable"),
-        (Error::corrupt("file", 1, "bad"), 500, "internal"),
-        (Error::not_found("gone"), 404, "not_found"),
-        (Error::limit("some", 3, "too much"), 422, "execution"),
-        (Error::canceled("gave up"), 503, "canceled"),
-    ] {
-        let served = Broken::with(error).served(&patient());
-        for path in ALL {
-            let got = served.get(path);
-            assert_eq!(got.status, status, "{path}: {}", got.body);
-            assert!(got.body.contains(&format!("\"errorType\":\"{kind}\"")), "{path}: {}", got.body);
-        }
-    }
-}
-
-#[test]
-fn what_takes_too_long_is_ended() {
-    let options = QueryOptions { timeout: Duration::from_millis(20), ..QueryOptions::default() };
-    let served = Broken::silent().served(&options);
-    for path in ALL {
-        let got = served.get(path);
-        assert_eq!(
-            (got.status, got.body.contains("\"errorType\":\"timeout\"")),
-            (503, true),
-            "{path}: {}",
-            got.body
-        );
-    }
-    let served = Broken::silent().served(&patient());
-    for path in ["/query?query=up&timeout=20ms", "/query?query=1&timeout=0", "/query?query=1&timeout=-1"] {
-        let got = served.get(path);
-        assert_eq!(
-            (got.status, got.body.contains("\"errorType\":\"timeout\"")),
-            (503, true),
-            "{path}: {}",
-            got.body
-        );
-    }
-}
-
-#[test]
-fn who_waits_for_a_place_is_ended_too() {
-    let silent = Broken::silent();
-    let served = silent.served(&QueryOptions { max_concurrent: 1, ..patient() });
-    served.runtime().block_on(async {
-        let first = served.respond(request("GET", "/query?query=up", None));
-        let second = served.respond(request("GET", "/query?query=1&timeout=20ms", None));
-        let mut first = std::pin::pin!(first);
-        // The first holds the only place: its stream was opened.
-        let opened = async {
-            while Arc::strong_count(&silent.held) < 4 {
-                tokio::task::yield_now().await;
-            }
-        };
-        tokio::select! { _ = &mut first => panic!("answered"), () = opened => {} }
-        tokio::select! {
-            _ = &mut first => panic!("answered"),
-            got = second => assert_eq!(got.status(), 503),
-        }
-    });
-}
-
-#[test]
-fn who_leaves_ends_the_query() {
-    let silent = Broken::silent();
-    let served = silent.served(&patient());
-    for path in ALL {
-        served.runtime().block_on(async {
-            let asked = served.respond(request("GET", path, None));
-            let opened = async {
-                while Arc::strong_count(&silent.held) < 3 {
-                    tokio::task::yield_now().await;
-                }
-            };
-            tokio::select! { _ = asked => panic!("answered"), () = opened => {} }
-            // Nothing is left but what the API and this test hold.
-            while Arc::strong_count(&silent.held) > 2 {
-                tokio::task::yield_now().await;
-            }
-        });
-    }
-}
-
 #[test]
 fn a_form_that_breaks_off_is_refused() {
     let served = served();
     let pieces = [Ok(bytes::Bytes::from("query=")), Err(std::io::Error::other("connection reset"))];
-    let asked = axum::http::Request::post("/query")
+    let asked = axum::http::Request::post("/api/v1/query")
         .header("Content-Type", "application/x-www-form-urlencoded")
         .body(Body::from_stream(stream::iter(pieces)))
         .unwrap();

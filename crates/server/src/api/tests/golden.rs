@@ -12,7 +12,7 @@ use super::world::{Served, World, patient, request};
 use std::fs;
 use std::path::PathBuf;
 
-pub(super) const FILES: [&str; 5] = ["query", "query_range", "labels", "series", "other"];
+pub(super) const FILES: [&str; 6] = ["query", "query_range", "labels", "series", "other", "none"];
 
 pub(super) fn path(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdata/api").join(format!("{name}.txt"))
@@ -104,4 +104,9 @@ fn series() {
 #[test]
 fn other() {
     check("other");
+}
+
+#[test]
+fn none() {
+    check("none");
 }

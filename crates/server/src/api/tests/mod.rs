@@ -3,7 +3,9 @@
 //! `testdata/api/*.txt` holds requests and what a real Prometheus answers them over the same data; see
 //! `golden`.
 
+mod broken;
 mod capture;
 mod edges;
 mod golden;
+mod peers;
 mod world;

@@ -1,7 +1,7 @@
 //! The data that both we and Prometheus are asked about, and the API over it.
 
 use crate::api::data::{Data, HeadStats, metadata_of};
-use crate::api::{Api, router};
+use crate::api::{Api, all};
 use crate::{BuildInfo, Caller, QueryOptions, QueryPool};
 use axum::Router;
 use axum::body::Body;
@@ -13,13 +13,14 @@ use nilometer_env::sim::{SimClock, SimFs, SimRandom};
 use nilometer_env::{Clock, Fs};
 use nilometer_head::{Env, Head, HeadOptions, SeriesLimits, SeriesPolicy};
 use nilometer_model::{
-    Error, Exemplar, IntHistogram, Labels, Metadata, Result, STALE_NAN_BITS, Span, Tenant, Value,
+    BlockMeta, Error, Exemplar, IntHistogram, Labels, Metadata, Result, STALE_NAN_BITS, Span, Tenant, Value,
 };
 use nilometer_storage::{Merged, Queryable};
 use nilometer_wire::remote_write::encode::{SentHistogram, SentSeries, v1};
 use nilometer_wire::remote_write::{FloatSample, Limits, Message, WriteRequest};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -178,8 +179,8 @@ pub(super) fn serve(data: Arc<dyn Data>, options: &QueryOptions, clock: Arc<dyn 
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let pool = QueryPool::new(runtime.handle().clone(), options.max_concurrent, options.timeout);
     let build = BuildInfo { version: "1.2.3", revision: "abc", rustc: "1.95" };
-    let api = Api::new(data, options, pool, clock, build);
-    Served { router: router(Arc::new(api)), runtime }
+    let api = Api::new(data, options, pool, None, clock, build);
+    Served { router: all(&Arc::new(api)), runtime }
 }
 
 struct Stored(Arc<Head>);
@@ -200,6 +201,10 @@ impl Data for Stored {
         let tenants =
             [said("a_total", "An <a>."), said("a_total", "Another one."), said("b", ""), said("c", "C")];
         Ok(metadata_of(tenants, family))
+    }
+
+    fn blocks(&self, _: &ReadScope) -> Vec<BlockMeta> {
+        self.0.blocks(&Tenant::new(TENANT).unwrap())
     }
 
     fn stats(&self, _: &ReadScope, limit: usize) -> Result<HeadStats> {
@@ -245,7 +250,11 @@ impl Served {
         let scope = request.extensions_mut().remove::<ReadScope>();
         let read_scope = scope.unwrap_or(ReadScope::All);
         let identity = Arc::new(Identity { name: "test".into(), tenant: None, scopes: Scopes::ALL });
-        request.extensions_mut().insert(Caller { identity, read_scope });
+        request.extensions_mut().insert(Caller {
+            identity,
+            read_scope,
+            client: IpAddr::from([127, 0, 0, 1]),
+        });
         self.unauthenticated(request).await
     }
 
@@ -264,8 +273,10 @@ pub(super) fn escaped(path: &str) -> String {
     path.bytes().map(|b| if may(b) { char::from(b).to_string() } else { format!("%{b:02X}") }).collect()
 }
 
+/// `path` is one under `/api/v1`, but for `/federate`.
 pub(super) fn request(method: &str, path: &str, form: Option<&str>) -> Request<Body> {
-    let builder = Request::builder().method(method).uri(escaped(path));
+    let root = if path.starts_with("/federate") { "" } else { "/api/v1" };
+    let builder = Request::builder().method(method).uri(escaped(&format!("{root}{path}")));
     match form {
         Some(form) => builder
             .header("Content-Type", "application/x-www-form-urlencoded")
