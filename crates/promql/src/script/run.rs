@@ -50,13 +50,8 @@ pub fn script_options() -> EngineOptions {
 /// # Errors
 /// Only where the script itself cannot be read.
 pub fn run(text: &str) -> Result<Report> {
-    run_with(text, script_options())
-}
-
-/// As [`run`], with other options.
-pub fn run_with(text: &str, options: EngineOptions) -> Result<Report> {
     let script = Script::parse(text)?;
-    let engine = Engine::new(options);
+    let engine = Engine::new(script_options());
     let mut held = MemoryQueryable::default();
     let mut source: Option<Source> = None;
     let mut report = Report::default();
