@@ -33,6 +33,7 @@ cargo xtask <command>
   bench [--help]                the same load for the hub and its peers, as a table in bench/results
   steady [--help]               the hub under a long load with churn and cuts, as a page in bench/results
   promqltest DIR                run a folder of Prometheus' test scripts over the query engine
+  promqlfuzz [--help]           random queries, to our engine and to another server
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   torture [--help]              the long runs: seeds, kills and fuzzing, with a summary in bench/results
   loc                           files and functions longer than the style guide's sizes
@@ -60,6 +61,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest),
         ["steady", rest @ ..] => bench::steady::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["promqlfuzz", rest @ ..] => promql::fuzz(rest),
         ["promqltest", rest @ ..] => promql::test(rest),
         ["loc"] => loc::run(),
         ["torture", rest @ ..] => torture::run(rest),
