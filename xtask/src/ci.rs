@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 
-use crate::{deps, fuzz, links, shell, tiers, tools};
+use crate::{deps, fuzz, links, promql, shell, tiers, tools};
 
 type Step = (&'static str, fn() -> Result<()>);
 
@@ -20,6 +20,7 @@ const STEPS: &[Step] = &[
     ("tools", tools::run),
     ("clippy", clippy),
     ("test", test),
+    ("promqlfuzz", promql::smoke),
     ("doc", doc),
 ];
 

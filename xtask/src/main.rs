@@ -11,6 +11,7 @@ mod links;
 mod loc;
 mod metadata;
 mod process;
+mod promql;
 mod shell;
 mod spdx;
 mod tiers;
@@ -31,6 +32,8 @@ cargo xtask <command>
   demo                          the hub and two real Prometheus servers that push to it
   bench [--help]                the same load for the hub and its peers, as a table in bench/results
   steady [--help]               the hub under a long load with churn and cuts, as a page in bench/results
+  promqltest DIR                run a folder of Prometheus' test scripts over the query engine
+  promqlfuzz [--help]           random queries, to our engine and to another server
   fuzz [TARGET] [--seconds N]   run one fuzz target, or each of them, for N seconds (60)
   torture [--help]              the long runs: seeds, kills and fuzzing, with a summary in bench/results
   loc                           files and functions longer than the style guide's sizes
@@ -58,6 +61,8 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["bench", rest @ ..] => bench::run(rest),
         ["steady", rest @ ..] => bench::steady::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
+        ["promqlfuzz", rest @ ..] => promql::fuzz(rest),
+        ["promqltest", rest @ ..] => promql::test(rest),
         ["loc"] => loc::run(),
         ["torture", rest @ ..] => torture::run(rest),
         [] | ["help" | "-h" | "--help", ..] => {

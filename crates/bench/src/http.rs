@@ -46,37 +46,38 @@ impl Endpoint {
 }
 
 #[derive(Debug)]
-pub(crate) struct Answer {
-    pub(crate) status: u16,
-    pub(crate) retry_after: Option<Duration>,
-    pub(crate) body: Vec<u8>,
+/// What a server says.
+pub struct Answer {
+    pub status: u16,
+    pub retry_after: Option<Duration>,
+    pub body: Vec<u8>,
 }
 
 impl Answer {
-    pub(crate) fn is_success(&self) -> bool {
+    pub fn is_success(&self) -> bool {
         (200..300).contains(&self.status)
     }
 
     /// What it says, short enough for a line.
-    pub(crate) fn text(&self) -> String {
+    pub fn text(&self) -> String {
         let text: String = String::from_utf8_lossy(&self.body).trim().chars().take(300).collect();
         format!("{}: {text}", self.status)
     }
 }
 
 /// One connection, opened when it is needed.
-pub(crate) struct Client<'a> {
+pub struct Client<'a> {
     endpoint: &'a Endpoint,
     stream: Option<BufReader<TcpStream>>,
 }
 
 impl<'a> Client<'a> {
-    pub(crate) fn new(endpoint: &'a Endpoint) -> Self {
+    pub fn new(endpoint: &'a Endpoint) -> Self {
         Client { endpoint, stream: None }
     }
 
     /// `headers`: whole lines, beside the endpoint's own.
-    pub(crate) fn post(&mut self, headers: &str, body: &[u8]) -> io::Result<Answer> {
+    pub fn post(&mut self, headers: &str, body: &[u8]) -> io::Result<Answer> {
         let Endpoint { host, path, headers: own } = self.endpoint;
         let path = if path.is_empty() { "/" } else { path };
         let len = body.len();
@@ -86,7 +87,7 @@ impl<'a> Client<'a> {
     }
 
     /// `path` stands behind the endpoint's own.
-    pub(crate) fn get(&mut self, path: &str) -> io::Result<Answer> {
+    pub fn get(&mut self, path: &str) -> io::Result<Answer> {
         let Endpoint { host, path: base, headers } = self.endpoint;
         self.ask(&format!("GET {base}{path} HTTP/1.1\r\nHost: {host}\r\n{headers}\r\n"), &[])
     }
@@ -189,7 +190,7 @@ fn line(stream: &mut BufReader<TcpStream>) -> io::Result<String> {
 }
 
 /// A text within a URL's query.
-pub(crate) fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let escape = |b: u8| match b {
         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'_' | b'.' => char::from(b).to_string(),
         _ => format!("%{b:02X}"),

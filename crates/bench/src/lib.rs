@@ -23,7 +23,7 @@ mod target;
 mod value;
 mod verify;
 
-pub use http::Endpoint;
+pub use http::{Answer, Client, Endpoint, escaped};
 pub use journal::Journal;
 pub use latency::Spread;
 pub use load::{LoadOptions, LoadReport, Second, load};

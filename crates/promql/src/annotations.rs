@@ -1,6 +1,7 @@
 //! What a query says beside its answer: warnings and hints, in Prometheus' words.
 //!
-//! Annotations with the same text are one, whatever position they have; the last one's position shows.
+//! Annotations with the same text are one, whatever position they have; the last one's position shows, or the first
+//! one's where they are counted.
 
 use crate::ast::PosRange;
 use crate::number::{shortest, two_digits};
@@ -264,7 +265,9 @@ impl Annotations {
         let pos = (!matches!(note, Note::Storage(_))).then_some(pos);
         if let Some(at) = self.by_text.get(&text) {
             let said = &mut self.said[*at];
-            said.pos = pos;
+            if matches!(said.detail, Detail::None) {
+                said.pos = pos;
+            }
             said.detail.grow(note);
             return;
         }

@@ -8,6 +8,7 @@ mod disk_full;
 mod fsync;
 mod kills;
 mod prometheus;
+mod scripts;
 mod senders;
 mod smoke;
 mod tenants;

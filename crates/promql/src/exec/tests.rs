@@ -212,14 +212,28 @@ fn the_deepest_queries_fit_the_stack() {
         format!("{}m{}", "label_join(".repeat(deep), ", \"a\", \",\", \"b\")".repeat(deep)),
         format!("{}m{}", "(m or ".repeat(deep / 2), ")".repeat(deep / 2)),
         format!("{}m{}", "max_over_time(".repeat(deep / 2), "[1m:1m])".repeat(deep / 2)),
+        format!("{}m{}", "(".repeat(deep), ")".repeat(deep)),
+        format!("{}m", "-".repeat(deep)),
+        format!("{}m", "m ^ ".repeat(deep)),
+        format!("m{}", " == bool m unless m".repeat(deep / 2)),
+        format!("{}m{}", "m * on () group_left () (".repeat(deep / 2), ")".repeat(deep / 2)),
+        format!("vector({}1)", "1 + ".repeat(deep - 2)),
+        format!("count_over_time(m[{}5m{}])", "(".repeat(deep - 4), ")".repeat(deep - 4)),
+        format!("count_over_time(m[{}1s])", "1s + ".repeat(deep - 4)),
+        format!("m offset {}step()", "-".repeat(deep - 4)),
+        format!("m offset ({}1s{})", "max_of(1s, ".repeat(deep - 4), ")".repeat(deep - 4)),
     ];
     let run = move || {
-        let engine = Engine::new(EngineOptions::default());
+        let parse = crate::parse::ParseOptions::ALL;
+        let engine = Engine::new(EngineOptions { parse, ..EngineOptions::default() });
         let mut memory = MemoryQueryable::default();
         memory.push_floats(Labels::from_pairs([("__name__", "m")]), &[(0, 1.0)]);
         let source = Source::new(Arc::new(memory));
         for query in queries {
             let result = block_on(engine.instant(&source, &query, 0));
+            assert!(result.is_ok(), "{}: {:?}", &query[..30], result.err());
+            let range = Range { start_ms: 0, end_ms: 1, step_ms: 1 };
+            let result = block_on(engine.range(&source, &query, range));
             assert!(result.is_ok(), "{}: {:?}", &query[..30], result.err());
         }
     };

@@ -1,6 +1,6 @@
 //! Functions of one float.
 
-use std::f64::consts::PI;
+use std::f64::consts::{LN_2, PI};
 
 /// The function by its PromQL name.
 pub(crate) fn by_name(name: &str) -> Option<fn(f64) -> f64> {
@@ -22,8 +22,8 @@ pub(crate) fn by_name(name: &str) -> Option<fn(f64) -> f64> {
         "sinh" => f64::sinh,
         "cosh" => f64::cosh,
         "tanh" => f64::tanh,
-        "asinh" => f64::asinh,
-        "acosh" => f64::acosh,
+        "asinh" => asinh,
+        "acosh" => acosh,
         "atanh" => f64::atanh,
         "rad" => |v| v * PI / 180.0,
         "deg" => |v| v * 180.0 / PI,
@@ -34,6 +34,17 @@ pub(crate) fn by_name(name: &str) -> Option<fn(f64) -> f64> {
         },
         _ => return None,
     })
+}
+
+/// Above, 1 is nothing beside the square, which may be infinite.
+const LARGE: f64 = (1u64 << 28) as f64;
+
+fn asinh(v: f64) -> f64 {
+    if v.abs() > LARGE { (v.abs().ln() + LN_2).copysign(v) } else { v.asinh() }
+}
+
+fn acosh(v: f64) -> f64 {
+    if v > LARGE { v.ln() + LN_2 } else { v.acosh() }
 }
 
 /// Of equal value with a NaN anywhere: NaN. Where `max` is below `min` the caller drops the sample.

@@ -14,5 +14,5 @@ mod series;
 mod variants;
 
 pub use parse::{Command, Eval, EvalTimes, Expect, ExpectKind, Load, Script};
-pub use run::{Failure, Report, run, run_with, script_options};
-pub use series::{Described, Point, describe_series};
+pub use run::{Failure, Report, judge, run, script_options};
+pub use series::{Described, Point, Stored, describe_series};

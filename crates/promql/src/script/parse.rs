@@ -5,6 +5,7 @@ use crate::duration::parse_duration;
 use crate::quote::unquote;
 use nilometer_model::{Error, Labels, Result};
 use regex_automata::meta::Regex;
+use std::fmt;
 
 /// A parsed script.
 #[derive(Clone, Debug)]
@@ -62,11 +63,22 @@ pub enum ExpectKind {
 }
 
 /// What a message must be.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub enum Expect {
     Any,
     Message(String),
-    Matching(Box<Regex>),
+    /// The pattern, and what it was compiled to.
+    Matching(String, Box<Regex>),
+}
+
+impl fmt::Debug for Expect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Expect::Any => f.write_str("any"),
+            Expect::Message(text) => write!(f, "{text:?}"),
+            Expect::Matching(pattern, _) => write!(f, "like {pattern:?}"),
+        }
+    }
 }
 
 impl Expect {
@@ -74,7 +86,7 @@ impl Expect {
         match self {
             Expect::Any => true,
             Expect::Message(expected) => expected == message,
-            Expect::Matching(regex) => regex.is_match(message),
+            Expect::Matching(_, regex) => regex.is_match(message),
         }
     }
 }
@@ -295,5 +307,5 @@ fn expect(eval: &mut Eval, text: &str) -> Result<()> {
 fn regex(pattern: &str) -> Result<Expect> {
     let pattern = pattern.trim();
     let regex = Regex::new(pattern).map_err(|e| Error::invalid(format!("invalid regex {pattern}: {e}")))?;
-    Ok(Expect::Matching(Box::new(regex)))
+    Ok(Expect::Matching(pattern.to_owned(), Box::new(regex)))
 }

@@ -2,7 +2,7 @@
 
 use super::compare::compare;
 use super::parse::{Command, Eval, EvalTimes, Expect, ExpectKind, Load, Script};
-use super::series::Point;
+use super::series::{Point, Stored};
 use super::{nhcb, variants};
 use crate::engine::{Engine, EngineOptions, Range, Source};
 use crate::parse::ParseOptions;
@@ -50,13 +50,8 @@ pub fn script_options() -> EngineOptions {
 /// # Errors
 /// Only where the script itself cannot be read.
 pub fn run(text: &str) -> Result<Report> {
-    run_with(text, script_options())
-}
-
-/// As [`run`], with other options.
-pub fn run_with(text: &str, options: EngineOptions) -> Result<Report> {
     let script = Script::parse(text)?;
-    let engine = Engine::new(options);
+    let engine = Engine::new(script_options());
     let mut held = MemoryQueryable::default();
     let mut source: Option<Source> = None;
     let mut report = Report::default();
@@ -85,45 +80,68 @@ pub fn run_with(text: &str, options: EngineOptions) -> Result<Report> {
 }
 
 fn add(load: &Load, held: &mut MemoryQueryable) -> Result<()> {
-    for (at, (series, starts)) in load.series.iter().zip(&load.starts).enumerate() {
-        // Of a series that is named twice the last counts.
-        if load.series[at + 1..].iter().any(|later| later.labels == series.labels) {
-            continue;
-        }
-        let mut samples = Vec::new();
-        for (step, point) in series.points.iter().enumerate() {
-            let t_ms = (step as i64).saturating_mul(load.step_ms);
-            let start = starts.as_ref().and_then(|s| s[step]);
-            let value = match point {
-                Point::Omitted => continue,
-                Point::Float(v) => Sample::Float(*v),
-                Point::Histogram { h, .. } => {
-                    h.validate()?;
-                    Sample::FloatHistogram(h.clone())
-                }
-            };
-            samples
-                .push((Stamp { t_ms, start_ms: start.map_or(0, |start| t_ms.saturating_add(start)) }, value));
-        }
-        held.push(series.labels.clone(), &samples);
-    }
-    if load.with_nhcb {
-        for (labels, steps) in nhcb::convert(load)? {
-            let sample = |(step, h): (usize, _)| {
-                (Stamp::at((step as i64).saturating_mul(load.step_ms)), Sample::FloatHistogram(Arc::new(h)))
-            };
-            held.push(labels, &steps.into_iter().map(sample).collect::<Vec<_>>());
-        }
+    for Stored { labels, samples } in load.samples()? {
+        held.push(labels, &samples);
     }
     Ok(())
+}
+
+impl Load {
+    /// The samples of each series, in order of time.
+    ///
+    /// # Errors
+    /// `Invalid` where a histogram is none.
+    pub fn samples(&self) -> Result<Vec<Stored>> {
+        let mut all = Vec::new();
+        for (at, (series, starts)) in self.series.iter().zip(&self.starts).enumerate() {
+            // Of a series that is named twice the last counts.
+            if self.series[at + 1..].iter().any(|later| later.labels == series.labels) {
+                continue;
+            }
+            let mut samples = Vec::new();
+            for (step, point) in series.points.iter().enumerate() {
+                let t_ms = (step as i64).saturating_mul(self.step_ms);
+                let start = starts.as_ref().and_then(|s| s[step]);
+                let value = match point {
+                    Point::Omitted => continue,
+                    Point::Float(v) => Sample::Float(*v),
+                    Point::Histogram { h, .. } => {
+                        h.validate()?;
+                        Sample::FloatHistogram(h.clone())
+                    }
+                };
+                let start_ms = start.map_or(0, |start| t_ms.saturating_add(start));
+                samples.push((Stamp { t_ms, start_ms }, value));
+            }
+            all.push(Stored { labels: series.labels.clone(), samples });
+        }
+        if self.with_nhcb {
+            for (labels, steps) in nhcb::convert(self)? {
+                let sample = |(step, h): (usize, _)| {
+                    let t_ms = (step as i64).saturating_mul(self.step_ms);
+                    (Stamp::at(t_ms), Sample::FloatHistogram(Arc::new(h)))
+                };
+                all.push(Stored { labels, samples: steps.into_iter().map(sample).collect() });
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What is wrong with the answer to an `eval`, if anything is. Of a refusal only the message counts.
+pub fn judge(eval: &Eval, result: Result<QueryResult>) -> Result<(), String> {
+    let times = match eval.times {
+        EvalTimes::Range { start_ms, end_ms, step_ms } => (start_ms, end_ms, step_ms),
+        EvalTimes::Instant(t_ms) => eval.matrix_times.unwrap_or((t_ms, t_ms, 1)),
+    };
+    check(eval, result, times).map(|_| ())
 }
 
 fn evaluate(eval: &Eval, engine: &Engine, source: &Source) -> Result<(), String> {
     match eval.times {
         EvalTimes::Range { start_ms, end_ms, step_ms } => {
             let range = Range { start_ms, end_ms, step_ms };
-            let result = block_on(engine.range(source, &eval.query, range));
-            check(eval, result, (start_ms, end_ms, step_ms)).map(|_| ())
+            judge(eval, block_on(engine.range(source, &eval.query, range)))
         }
         EvalTimes::Instant(t_ms) => {
             instant(eval, engine, source, (&eval.query, t_ms))?;

@@ -3,7 +3,8 @@
 use super::histogram::literal;
 use crate::histogram::{add, subtract};
 use crate::parse::parse_selector;
-use nilometer_model::{Error, FloatHistogram, Labels, MatchKind, Result, STALE_NAN_BITS};
+use nilometer_chunk::Stamp;
+use nilometer_model::{Error, FloatHistogram, Labels, MatchKind, Result, STALE_NAN_BITS, Value};
 use std::sync::Arc;
 
 /// A series and its points, one for each step.
@@ -11,6 +12,13 @@ use std::sync::Arc;
 pub struct Described {
     pub labels: Labels,
     pub points: Vec<Point>,
+}
+
+/// A series and its samples in order of time.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    pub labels: Labels,
+    pub samples: Vec<(Stamp, Value)>,
 }
 
 #[derive(Clone, Debug)]

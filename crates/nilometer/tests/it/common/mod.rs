@@ -4,7 +4,7 @@ mod http;
 mod samples;
 
 pub(crate) use http::{Connection, Reply, get, post};
-pub(crate) use samples::{V1, body, float, matrix, now_ms, query, series};
+pub(crate) use samples::{V1, body, encoded, float, matrix, now_ms, query, series};
 
 use rustix::process::{Pid, Signal, kill_process};
 use std::io::{BufRead, BufReader};

@@ -71,7 +71,12 @@ impl<C: FoldCell> Fold<C> {
             let Cell::Histogram(h) = series.cell(step) else { continue };
             match self.spec.op {
                 AggregateOp::Sum | AggregateOp::Avg => {
-                    self.histograms.add((group, step), h, series.labels.metric_name(), cx);
+                    let key = (group, step);
+                    if !self.histograms.has(key) && !is_absent(self.cells[group][step].result()) {
+                        self.histograms.add_behind_float(key);
+                    } else {
+                        self.histograms.add(key, h, series.labels.metric_name(), cx);
+                    }
                 }
                 AggregateOp::Count | AggregateOp::Group => self.cells[group][step].add(1.0),
                 op => cx.notes.add(&Note::HistogramIgnored { aggregation: op.as_str() }, self.spec.pos),

@@ -41,6 +41,17 @@ impl Histograms {
         self.bytes
     }
 
+    /// Whether a histogram was there already.
+    pub(super) fn has(&self, key: (usize, usize)) -> bool {
+        self.states.contains_key(&key)
+    }
+
+    /// There is a float already: there will be no result, and what else comes is not looked at.
+    pub(super) fn add_behind_float(&mut self, key: (usize, usize)) {
+        let sum = Total::Sum(Box::new(Wide::new(&FloatHistogram::default())));
+        self.states.insert(key, State { sum, reset: false, not_reset: false, incompatible: true });
+    }
+
     pub(super) fn add(&mut self, key: (usize, usize), h: &FloatHistogram, name: &str, cx: &mut Context) {
         let Some(state) = self.states.get_mut(&key) else {
             let sum = match self.op {

@@ -64,10 +64,8 @@ impl Sink for Quantile {
     fn finish(mut self: Box<Self>, cx: &mut Context) -> Result<Output> {
         self.held.release(cx);
         let q_at = |step| self.spec.q.at(step);
-        if !self.values.is_empty() {
-            let all = (0..self.steps).map(q_at);
-            note_invalid(all, self.spec.q_pos, cx);
-        }
+        // Also where there is nothing to aggregate.
+        note_invalid((0..self.steps).map(q_at), self.spec.q_pos, cx);
         let mut series = self.groups.into_series(self.steps);
         for (out, columns) in series.iter_mut().zip(&mut self.values) {
             for (step, values) in columns.iter_mut().enumerate().filter(|(_, v)| !v.is_empty()) {

@@ -35,13 +35,18 @@ fn prometheus_and_we_accept_the_same() {
 }
 
 #[test]
-fn dashboards_parse() {
+fn dashboards_parse_and_run() {
     let Some(text) = conformance("dashboard-queries.txt") else { return };
     let mut wrong = Vec::new();
     for line in text.lines().filter(|l| !l.trim().is_empty()) {
         let query = without_variables(line);
         match parse_expr(&query, ParseOptions::default()) {
-            Ok(expr) => assert_prints_back(&query, &expr),
+            Ok(expr) => {
+                assert_prints_back(&query, &expr);
+                if !crate::fuzz::evaluate(&query) {
+                    wrong.push(format!("{line}\n  {query}\n  is not answered"));
+                }
+            }
             Err(e) => wrong.push(format!("{line}\n  {query}\n  {e}")),
         }
     }

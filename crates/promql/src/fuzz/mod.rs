@@ -1,5 +1,18 @@
-//! For fuzzing: whatever the text, nothing panics, and an instant query answers as a range of one step does.
+//! For fuzzing: whatever the text, nothing panics, and an instant query answers as a range of one step does; and
+//! random queries answer as another server's do.
 
+pub mod answer;
+pub mod compare;
+pub mod data;
+pub mod generate;
+pub mod judge;
+mod known;
+mod native;
+pub mod random;
+pub mod shrink;
+
+use self::answer::{Answer, Outcome};
+use self::judge::Side;
 use crate::budget::{Limits, Stop};
 use crate::engine::{Engine, EngineOptions, Range, Source};
 use crate::parse::ParseOptions;
@@ -12,6 +25,55 @@ use nilometer_storage::MemoryQueryable;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+
+/// Whose language, and whose data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Dialect {
+    /// Prometheus 2.42: floats.
+    V2,
+    /// Prometheus 3 with everything experimental.
+    V3,
+}
+
+/// A query and when it is evaluated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Asked {
+    pub text: String,
+    pub times: Times,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Times {
+    At(i64),
+    Steps { start_ms: i64, end_ms: i64, step_ms: i64 },
+}
+
+/// Our engine over the fuzzer's data.
+pub struct Ours {
+    engine: Engine,
+    source: Source,
+}
+
+impl Ours {
+    pub fn new(dialect: Dialect, delayed_name_removal: bool) -> Ours {
+        let parse = if dialect == Dialect::V3 { ParseOptions::ALL } else { ParseOptions::default() };
+        let engine = Engine::new(EngineOptions { parse, delayed_name_removal, ..EngineOptions::default() });
+        let held = data::queryable(&data::series(dialect));
+        Ours { engine, source: Source::new(Arc::new(held)) }
+    }
+}
+
+impl Side for Ours {
+    fn ask(&mut self, asked: &Asked) -> Outcome {
+        let result = match asked.times {
+            Times::At(t_ms) => block_on(self.engine.instant(&self.source, &asked.text, t_ms)),
+            Times::Steps { start_ms, end_ms, step_ms } => {
+                block_on(self.engine.range(&self.source, &asked.text, Range { start_ms, end_ms, step_ms }))
+            }
+        };
+        result.map(Answer::from).map_err(|e| e.message().to_owned())
+    }
+}
 
 /// Evaluates `query` over a few series of every sort. Whether it was answered, and not refused.
 pub fn evaluate(query: &str) -> bool {

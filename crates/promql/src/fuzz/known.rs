@@ -1,0 +1,165 @@
+//! The differences that are meant, each with its reason.
+//!
+//! Where versions of Prometheus differ, the newest one's test scripts say what is right.
+
+use super::compare::Difference;
+use super::{Dialect, Times};
+use crate::ast::{AggregateOp, BinaryOp, Expr, ValueType};
+use nilometer_model::{MatchKind, Matcher};
+
+/// Why `expr`, which has the same inputs on both sides, may answer otherwise.
+pub(super) fn known(
+    dialect: Dialect,
+    expr: &Expr,
+    times: Times,
+    difference: &Difference,
+) -> Option<&'static str> {
+    let of_any = of_any(expr, times, difference);
+    of_any.or_else(|| if dialect == Dialect::V2 { of_2_42(expr, difference) } else { None })
+}
+
+fn of_any(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static str> {
+    of_functions(expr, difference).or_else(|| of_annotations(expr, times, difference)).or_else(|| {
+        let text = expr.to_string();
+        let by_chance = matches!(times, Times::Steps { .. })
+            || ["count_values", "info(", "limit_ratio", "histogram_"].iter().any(|source| text.contains(source));
+        if difference.mentions("ours fails: vector cannot contain") {
+            Some("a float and a histogram of the same labels at the same time: two samples of one series there")
+        } else if by_chance
+            && difference.mentions("only ")
+            && ["topk", "bottomk", "limitk"].iter().any(|op| text.contains(op))
+        {
+            Some("topk, bottomk, limitk: what comes first of equal ones is chance there, where no order is kept")
+        } else {
+            None
+        }
+    })
+}
+
+fn of_functions(expr: &Expr, difference: &Difference) -> Option<&'static str> {
+    let Expr::Call(call) = expr else { return None };
+    let theirs = match difference {
+        Difference::Value { theirs, .. } => theirs.numbers(),
+        Difference::Shape { .. } => Vec::new(),
+    };
+    match call.func.name {
+        "sinh" | "cosh" => (theirs.iter().any(|v| v.is_infinite()))
+            .then_some("sinh, cosh: Go's are infinite where twice the value is"),
+        "ln" | "log10" => (theirs.iter().any(|v| *v < -307.0))
+            .then_some("ln, log10: Go's assembler for amd64 does not know numbers below 2.2e-308"),
+        "histogram_quantiles" => (!theirs.is_empty())
+            .then_some("histogram_quantiles: there the second one sees buckets that the first one joined"),
+        "absent" | "absent_over_time" => {
+            let both = call.args.iter().flat_map(Expr::selectors).any(equal_and_otherwise);
+            both.then_some(
+                "absent: of a label with = and another matcher, what the index looks at first counts there",
+            )
+        }
+        _ => None,
+    }
+}
+
+fn of_annotations(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static str> {
+    if !difference.mentions("infos are ") && !difference.mentions("warnings are ") {
+        return None;
+    }
+    let text = expr.to_string();
+    let (mut subquery, mut statistic) = (false, false);
+    expr.walk(|e| match e {
+        Expr::Subquery(_) => subquery = true,
+        Expr::Call(call) => {
+            statistic |= matches!(call.func.name, "histogram_count" | "histogram_sum" | "histogram_avg")
+        }
+        _ => {}
+    });
+    if difference.mentions("ineffective") && text.contains("sort") {
+        Some("sort: a range of one step is sorted, and not warned about")
+    } else if difference.mentions("incompatible sample types") {
+        Some("binary operators: of the hints at one step, there only the last is said")
+    } else if subquery {
+        Some("a subquery is computed at the steps that are looked at, and says nothing of others")
+    } else if statistic
+        && matches!(times, Times::Steps { .. })
+        && difference.mentions("conflicting counter resets")
+    {
+        Some("histogram_count, _sum, _avg: there what was read before decides what a reset is")
+    } else {
+        None
+    }
+}
+
+const DOT: &str = "the dot of a regular expression: 3 lets it be a line feed";
+
+fn of_2_42(expr: &Expr, difference: &Difference) -> Option<&'static str> {
+    let is_value = matches!(difference, Difference::Value { .. });
+    if difference.mentions("theirs fails: vector cannot contain") {
+        return Some("2.42 refuses series that become one, also where they are at different times");
+    }
+    if depends_on_step_of_at(expr) {
+        return Some(
+            "2.42 reads a range with @ at the first step only, where the function depends on the step",
+        );
+    }
+    let text = expr.to_string();
+    if difference.mentions("only ") && (text.contains("topk") || text.contains("bottomk")) {
+        return Some("topk: of equal ones, 2.42 takes others");
+    }
+    match expr {
+        Expr::Call(call) => match call.func.name {
+            "rate" | "increase" if is_value => {
+                Some("rate: 3 lets a counter begin at zero before it judges gaps")
+            }
+            "predict_linear" | "deriv" if is_value => Some("deriv: 2.42 is not as careful with infinities"),
+            "stddev_over_time" | "stdvar_over_time" if is_value => {
+                Some("stddev_over_time: 2.42 is not as careful with infinities")
+            }
+            "label_replace" if text.contains(".*") => Some(DOT),
+            "histogram_quantile" => Some("histogram_quantile: 3 forgives tiny differences between buckets"),
+            _ => None,
+        },
+        Expr::Aggregate(e) => match e.op {
+            AggregateOp::Stddev | AggregateOp::Stdvar => Some("stddev: of one NaN or infinity, 2.42 says 0"),
+            AggregateOp::Topk | AggregateOp::Bottomk if difference.mentions("overflow") => {
+                Some("topk: 2.42 refuses a parameter that no int64 holds")
+            }
+            _ => None,
+        },
+        Expr::Binary(e) if e.op.is_comparison() && difference.mentions("must be explicit") => {
+            Some("a comparison: 2.42 filters before it looks for what matches twice")
+        }
+        Expr::Binary(e) if e.op == BinaryOp::Atan2 => Some("atan2: 2.42 keeps the metric's name"),
+        Expr::Vector(_) | Expr::Matrix(_) => text.contains(".*").then_some(DOT),
+        _ => None,
+    }
+}
+
+fn depends_on_step_of_at(expr: &Expr) -> bool {
+    let mut found = false;
+    expr.walk(|e| {
+        if let Expr::Call(call) = e {
+            found |= matches!(call.func.name, "predict_linear" | "quantile_over_time") && has_at(e);
+        }
+    });
+    found
+}
+
+/// Whether a label has both sorts of matchers.
+fn equal_and_otherwise(matchers: &[Matcher]) -> bool {
+    let otherwise = |m: &Matcher| matchers.iter().any(|n| n.name == m.name && n.kind != MatchKind::Equal);
+    matchers.iter().any(|m| m.kind == MatchKind::Equal && otherwise(m))
+}
+
+/// Whether a range in the arguments has `@`.
+fn has_at(expr: &Expr) -> bool {
+    expr.children().any(|child| match child {
+        Expr::Matrix(e) => e.selector.at.is_some(),
+        Expr::Subquery(e) => e.at.is_some(),
+        _ => child.value_type() == ValueType::Matrix && has_at(child),
+    })
+}
+
+impl Difference {
+    fn mentions(&self, text: &str) -> bool {
+        matches!(self, Difference::Shape { what, .. } if what.contains(text))
+    }
+}
