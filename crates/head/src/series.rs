@@ -145,7 +145,11 @@ fn closed_chunks<'f>(
             ))),
         });
         match &closed {
-            Ok(closed) => (pos, before_ms) = (closed.previous, closed.packed.range.min_ms),
+            Ok(closed) => {
+                before_ms = closed.packed.range.min_ms;
+                // What is before it is all out of the range.
+                pos = if before_ms <= range.min_ms { ChunkPos::NONE } else { closed.previous };
+            }
             Err(e) if e.is_passing() => pos = ChunkPos::NONE,
             Err(_) if searched.is_none() => match search(files, id, before_ms) {
                 Ok(found) => searched = Some(found.into_iter()),

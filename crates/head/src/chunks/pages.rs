@@ -6,6 +6,8 @@ use crate::frame::FRAME_HEAD_BYTES;
 use std::collections::VecDeque;
 
 const PAGE_BYTES: u64 = 64 << 10;
+/// Who reads every so many bytes needs a good part of a page.
+const NEAR_BYTES: u64 = 2 << 10;
 /// So much more is read, so that most frames that begin in a page also end in what is read of it.
 const MORE_BYTES: u64 = 2 << 10;
 const MAX_PAGES: usize = 8;
@@ -43,9 +45,11 @@ impl Pages {
         Ok(self.find(number, offset))
     }
 
-    /// Whether somebody was near.
+    /// Whether somebody was just before it: then what stands behind is likely wanted too.
     fn visit(&mut self, number: u32, offset: u64) -> bool {
-        let is_near = |place: &(u32, u64)| place.0 == number && place.1.abs_diff(offset) < PAGE_BYTES;
+        let is_near = |place: &(u32, u64)| {
+            place.0 == number && offset.checked_sub(place.1).is_some_and(|bytes| bytes < NEAR_BYTES)
+        };
         let before = self.places.iter().position(is_near).and_then(|at| self.places.remove(at));
         self.places.truncate(MAX_PAGES - 1);
         self.places.push_front((number, offset));
