@@ -166,13 +166,16 @@ fn annotations(kind: &str, ours: &[String], theirs: &[String]) -> Option<String>
         notes
     };
     // Of many, which ones are said is left to chance there.
-    let said = if theirs.len() > MAX_NOTES {
-        let omitted = theirs[MAX_NOTES].split(' ').next().and_then(|n| n.parse::<usize>().ok());
-        omitted.is_some_and(|n| n + MAX_NOTES == ours.len())
-    } else {
-        sorted(ours) == sorted(theirs)
-    };
+    let said =
+        if theirs.len() > MAX_NOTES { count(ours) == count(theirs) } else { sorted(ours) == sorted(theirs) };
     (!said).then(|| format!("{kind} are {ours:?}, theirs {theirs:?}"))
+}
+
+/// Those that are left out included.
+fn count(notes: &[String]) -> usize {
+    let omitted = notes.get(MAX_NOTES).and_then(|last| last.strip_suffix(" annotations omitted"));
+    let more = omitted.and_then(|last| last.split(' ').next()?.parse::<usize>().ok());
+    more.map_or(notes.len(), |more| more + MAX_NOTES)
 }
 
 /// How many samples needed to be fixed is counted again at each later step there.

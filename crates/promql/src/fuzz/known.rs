@@ -21,8 +21,9 @@ pub(super) fn known(
 fn of_any(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static str> {
     of_functions(expr, difference).or_else(|| of_annotations(expr, times, difference)).or_else(|| {
         let text = expr.to_string();
+        // A subquery is a range, too.
         let by_chance = matches!(times, Times::Steps { .. })
-            || ["count_values", "info(", "limit_ratio", "histogram_"].iter().any(|source| text.contains(source));
+            || ["count_values", "info(", "limit_ratio", "histogram_", ":"].iter().any(|source| text.contains(source));
         if difference.mentions("ours fails: vector cannot contain") {
             Some("a float and a histogram of the same labels at the same time: two samples of one series there")
         } else if by_chance
