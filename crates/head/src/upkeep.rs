@@ -13,11 +13,12 @@ use std::time::Duration;
 #[derive(Default)]
 pub(crate) struct Upkeep {
     snapshot_at_bytes: u64,
-    measured: Duration,
+    /// When files of blocks were last closed.
+    closed: Duration,
 }
 
-/// Memory is measured, and files of blocks that nobody reads are closed, this often.
-const SLOW_UPKEEP: Duration = Duration::from_secs(15);
+/// Files of blocks that nobody reads are closed this often.
+const CLOSE_EVERY: Duration = Duration::from_secs(15);
 
 impl Head {
     /// Keeps house: called about every second. Cuts what is due, lets go of what is cut, deletes what is past
@@ -32,8 +33,8 @@ impl Head {
             }
         }
         let now = self.env.clock.monotonic();
-        if now.saturating_sub(upkeep.measured) >= SLOW_UPKEEP {
-            upkeep.measured = now;
+        if now.saturating_sub(upkeep.closed) >= CLOSE_EVERY {
+            upkeep.closed = now;
             for tenant in self.all() {
                 tenant.lock().blocks.iter().for_each(Block::close_if_unused);
             }

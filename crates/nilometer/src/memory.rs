@@ -1,7 +1,7 @@
 //! Where the memory of the process goes: what the hub counts, what the allocator takes for itself, and the program's
 //! own text. What is left over is named `other`, so that the parts add up to the resident memory.
 
-use nilometer_server::Hub;
+use nilometer_server::{Hub, status_bytes};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
@@ -27,36 +27,16 @@ impl Memory {
     pub(crate) fn measure(&self, hub: &Hub) {
         let mut known: Vec<(&'static str, i64)> =
             hub.memory().into_iter().map(|(part, bytes)| (part, bytes as i64)).collect();
-        let resident = Resident::read();
+        let resident = |field| status_bytes(field).unwrap_or_default() as i64;
+        let (anonymous, file) = (resident("RssAnon:"), resident("RssFile:"));
         if let Some(allocated) = allocated_bytes() {
-            known.push(("allocator", resident.anonymous - allocated));
+            known.push(("allocator", anonymous - allocated));
         }
-        known.push(("code", resident.file));
+        known.push(("code", file));
         let sum: i64 = known.iter().map(|(_, bytes)| bytes).sum();
-        known.push(("other", resident.anonymous + resident.file - sum));
+        known.push(("other", anonymous + file - sum));
         for (part, bytes) in known {
             self.parts.get_or_create(&Part { part }).set(bytes.max(0));
-        }
-    }
-}
-
-/// Resident memory, in bytes.
-#[derive(Default)]
-struct Resident {
-    anonymous: i64,
-    file: i64,
-}
-
-impl Resident {
-    fn read() -> Resident {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-        let bytes = |field: &str| {
-            let line = status.lines().find_map(|line| line.strip_prefix(field))?;
-            line.trim().strip_suffix("kB")?.trim().parse::<i64>().ok().map(|kib| kib * 1_024)
-        };
-        Resident {
-            anonymous: bytes("RssAnon:").unwrap_or_default(),
-            file: bytes("RssFile:").unwrap_or_default(),
         }
     }
 }

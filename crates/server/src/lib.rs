@@ -42,6 +42,7 @@ pub use hub::{BuildInfo, Dirs, Hub, HubParts};
 pub use listen::{Listener, Server};
 pub use options::{Patience, QueryFeatures, QueryOptions, ReceiveOptions, RemoteReadOptions, WebOptions};
 pub use origin::Origins;
+pub use process::status_bytes;
 pub use proxies::{Network, TrustedProxies};
 pub use query_log::QueryLog;
 pub use query_pool::QueryPool;

@@ -34,7 +34,8 @@ impl Collector for Process {
     }
 }
 
-fn status_bytes(field: &str) -> Option<f64> {
+/// A figure of the kernel's about this process, such as `VmRSS:`, in bytes.
+pub fn status_bytes(field: &str) -> Option<f64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     let kib: f64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
