@@ -123,7 +123,7 @@ fn read(block: &Block, laps: &mut Laps) {
         while let Some(batch) = block_on(stream.next()) {
             for s in batch.unwrap().series {
                 series += 1;
-                bytes += s.chunks.iter().map(|c| c.data.len()).sum::<usize>();
+                bytes += s.chunks.read(&mut Vec::new()).iter().map(|c| c.data.len()).sum::<usize>();
             }
         }
         laps.lap(&format!("{what}: {series} series, {bytes} bytes"));

@@ -33,9 +33,10 @@ use nilometer_chunk::Encoding;
 
 pub use block::Block;
 pub use dir::BlockDir;
+pub use nilometer_storage::ChunkRef;
 pub use tombstones::{Deleted, Tombstones};
 pub use verify::{Report, verify};
-pub use writer::{BlockWriter, ChunkRef};
+pub use writer::BlockWriter;
 
 #[cfg(test)]
 mod tests;

@@ -10,7 +10,7 @@ use crate::tombstones::Deleted;
 use bytes::Bytes;
 use futures::Stream;
 use nilometer_model::{Error, Labels, Matcher, Result};
-use nilometer_storage::{Chunk, Select, Series, SeriesBatch};
+use nilometer_storage::{Chunk, Chunks, Select, Series, SeriesBatch};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -114,7 +114,6 @@ impl Selection {
             self.next += 1;
             match self.read_series(&open, reference, &plan.filter) {
                 Ok(Some(series)) => {
-                    self.batch_bytes += series.chunks.iter().map(|c| c.data.len()).sum::<usize>();
                     self.left -= 1;
                     self.batch.series.push(series);
                 }
@@ -161,10 +160,11 @@ impl Selection {
         }
         self.last = Some(labels.clone());
         if self.select.hints.labels_only {
-            return Ok(Some(Series { labels, chunks: Vec::new() }));
+            return Ok(Some(Series { labels, chunks: Chunks::default() }));
         }
         let chunks = self.read_chunks(open, deleted)?;
-        Ok((!chunks.is_empty()).then_some(Series { labels, chunks }))
+        self.batch_bytes += chunks.iter().map(|c| c.data.len()).sum::<usize>();
+        Ok((!chunks.is_empty()).then(|| Series { labels, chunks: chunks.into() }))
     }
 
     /// The chunks of the entry that was read, those that are damaged left out. They share one allocation.
@@ -194,11 +194,7 @@ impl Selection {
         }
         let data = Bytes::from(data);
         let chunk = |(range, encoding, place)| Chunk { range, encoding, data: data.slice(place) };
-        let mut chunks: Vec<_> = places.into_iter().map(chunk).collect();
-        if !chunks.is_sorted_by_key(|c| c.range.min_ms) {
-            chunks.sort_by_key(|c| c.range.min_ms);
-        }
-        Ok(chunks)
+        Ok(places.into_iter().map(chunk).collect())
     }
 }
 

@@ -14,8 +14,10 @@
 mod file;
 mod pages;
 mod sync;
+mod written;
 
 pub(crate) use pages::Pages;
+pub(crate) use written::Written;
 
 use crate::frame::{Found, Frames, Framing};
 use crate::open::Packed;
@@ -62,6 +64,23 @@ impl ChunkPos {
 
     pub(crate) fn is_none(self) -> bool {
         self == ChunkPos::NONE
+    }
+}
+
+/// A chunk as it lies in what was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body<'a> {
+    pub(crate) series: u64,
+    pub(crate) previous: ChunkPos,
+    pub(crate) range: TimeRange,
+    pub(crate) encoding: Encoding,
+    pub(crate) data: &'a [u8],
+}
+
+impl Body<'_> {
+    fn closed(self) -> ClosedChunk {
+        let Body { series, previous, range, encoding, data } = self;
+        ClosedChunk { series, previous, packed: Packed { range, encoding, data: data.to_vec() } }
     }
 }
 
@@ -226,15 +245,6 @@ impl ChunkFiles {
         self.parse(file, pos, &bytes)
     }
 
-    /// The same for who reads many, one behind the other.
-    pub(crate) fn get_near(&self, pos: ChunkPos, pages: &mut Pages) -> Result<ClosedChunk> {
-        let file = self.file(pos)?;
-        match pages.frame(pos.file(), file, pos.offset()).map_err(cannot_read)? {
-            Some(bytes) => self.parse(file, pos, bytes),
-            None => self.get(pos),
-        }
-    }
-
     fn file(&self, pos: ChunkPos) -> Result<&ChunkFile> {
         let gone = || match self.damaged.get(&pos.file()) {
             Some(&start_ms) => {
@@ -257,7 +267,7 @@ impl ChunkFiles {
         };
         let body =
             file.framing.body_at(bytes, pos.offset()).ok_or_else(|| corrupt("a closed chunk is damaged"))?;
-        parse_body(body).ok_or_else(|| corrupt("a closed chunk is none"))
+        parse_body(body).map(Body::closed).ok_or_else(|| corrupt("a closed chunk is none"))
     }
 
     pub(crate) fn lengths(&self) -> FileLengths {
@@ -308,8 +318,8 @@ impl ChunkFiles {
                 .map_err(|e| Error::io(format!("reading closed chunks in {}", self.dir.display()), e))?;
             for frame in Frames::new(file.framing, &bytes) {
                 let Found::Body { offset, body } = frame else { continue };
-                if let Some(closed) = parse_body(body).filter(|c| wanted(c.series)) {
-                    found.push((closed.series, closed.packed.range, ChunkPos::new(*number, offset)));
+                if let Some(body) = parse_body(body).filter(|b| wanted(b.series)) {
+                    found.push((body.series, body.range, ChunkPos::new(*number, offset)));
                 }
             }
         }
@@ -345,13 +355,12 @@ fn cannot_read(e: std::io::Error) -> Error {
     Error::io("reading a closed chunk", e)
 }
 
-fn parse_body(body: &[u8]) -> Option<ClosedChunk> {
+fn parse_body(body: &[u8]) -> Option<Body<'_>> {
     let (head, data) = body.split_at_checked(BODY_HEAD_BYTES)?;
     let number = |from: usize| Some(u64::from_le_bytes(*head[from..].first_chunk()?));
     let range = TimeRange::new(number(16)? as i64, number(24)? as i64);
     let encoding = Encoding::from_byte(head[32]).ok()?;
-    let packed = Packed { range, encoding, data: data.to_vec() };
-    Some(ClosedChunk { series: number(0)?, previous: ChunkPos(number(8)?), packed })
+    Some(Body { series: number(0)?, previous: ChunkPos(number(8)?), range, encoding, data })
 }
 
 #[cfg(test)]

@@ -27,6 +27,8 @@ pub(crate) struct Index {
     rows: Rows,
     /// Slots in the order of their labels; those newer than its length are not yet in it.
     order: Vec<Slot>,
+    /// How often it was built again: symbols and pairs have other numbers since.
+    generation: u64,
 }
 
 impl Index {
@@ -101,8 +103,21 @@ impl Index {
         self.symbols.get(symbol)
     }
 
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub(crate) fn find_symbol(&self, text: &str) -> Option<u32> {
+        self.symbols.find(text)
+    }
+
+    /// Some pairs as labels; they are in the order of a row.
+    pub(crate) fn labels_of(&self, pairs: &[u32]) -> Labels {
+        Labels::from_sorted(pairs.iter().map(|&pair| self.texts_of(pair)))
+    }
+
     pub(crate) fn labels(&self, slot: Slot) -> Labels {
-        Labels::from_sorted(self.rows.get(slot).iter().map(|&pair| self.texts_of(pair)))
+        self.labels_of(self.rows.get(slot))
     }
 
     fn texts_of(&self, pair: u32) -> (&str, &str) {
@@ -160,7 +175,7 @@ impl Index {
 
     /// The index of only the slots that `keep` says, their order kept: the n-th kept slot becomes slot n.
     pub(crate) fn rebuilt(&self, keep: impl Fn(Slot) -> bool) -> Index {
-        let mut index = Index::default();
+        let mut index = Index { generation: self.generation + 1, ..Index::default() };
         // Each pair of old is one of new, or not yet.
         let mut new = vec![None; self.pairs.len()];
         let mut row = Vec::new();

@@ -96,6 +96,11 @@ impl OpenChunk {
         }
     }
 
+    /// The newest sample in order, where it is in memory, and a plain float.
+    pub(crate) fn last_float(&self) -> Option<(i64, f64)> {
+        if let State::Float(state) = &self.state { Some(state.last()) } else { None }
+    }
+
     /// Reads what an append will, without need for the result.
     #[inline]
     pub(crate) fn touch(&self) -> u8 {

@@ -1,21 +1,26 @@
 //! A tenant's series in memory as a `Queryable`.
 
-use crate::chunks::Pages;
+mod projected;
+
+use crate::chunks::{ChunkPos, Pages, Written};
+use crate::late::Late;
 use crate::open::Packed;
 use crate::series::Series;
 use crate::state::{Cut, State};
 use crate::tenant::TenantHead;
 use futures::{future, stream};
-use nilometer_model::{Matcher, Result, TimeRange};
+use nilometer_chunk::{Encoding, encode_floats};
+use nilometer_model::{Error, Matcher, Result, TimeRange};
 use nilometer_storage::{
-    BoxFuture, Chunk, ExemplarSeries, Exemplars, LabelQuery, Names, Queryable, Select, SeriesBatch,
-    SeriesStream,
+    BoxFuture, Chunk, ChunkHolder, Chunks, ExemplarSeries, Exemplars, LabelQuery, Names, Queryable,
+    ReadChunks, Select, SeriesBatch, SeriesStream,
 };
-use std::cell::RefCell;
+use parking_lot::Mutex;
+use projected::Projected;
 use std::sync::Arc;
 
 /// Series of one batch: the lock is held while one is put together.
-const BATCH_SERIES: usize = 128;
+const BATCH_SERIES: usize = 64;
 
 /// One reader's view of a head. As long as it lives, nothing that it may read leaves memory or disk.
 pub(crate) struct HeadView {
@@ -45,12 +50,13 @@ impl Queryable for HeadView {
         drop(inner);
         let walk = Walk {
             tenant: self.tenant.clone(),
-            _reader: self.reader.clone(),
+            reader: self.reader.clone(),
             skip: self.skip.clone(),
             range: select.range,
             labels_only: select.hints.labels_only,
+            newest: select.hints.newest,
+            projected: select.hints.projection.map(Projected::new),
             ids: ids.into_iter(),
-            pages: RefCell::default(),
         };
         Box::pin(stream::iter(walk))
     }
@@ -108,12 +114,13 @@ fn slots_of(state: &State, query: &LabelQuery) -> Option<Vec<u32>> {
 
 struct Walk {
     tenant: Arc<TenantHead>,
-    _reader: Arc<()>,
+    reader: Arc<()>,
     skip: Arc<[Cut]>,
     range: TimeRange,
     labels_only: bool,
+    newest: bool,
+    projected: Option<Projected>,
     ids: std::vec::IntoIter<(u64, u32)>,
-    pages: RefCell<Pages>,
 }
 
 impl Iterator for Walk {
@@ -125,21 +132,9 @@ impl Iterator for Walk {
             if self.ids.as_slice().is_empty() {
                 return None;
             }
-            let tenant = self.tenant.clone();
-            let inner = tenant.lock();
-            let some: Vec<(u64, u32)> = self.ids.by_ref().take(BATCH_SERIES).collect();
-            for (id, hint) in some {
-                let Some(slot) = inner.state.slot_of(id, hint as usize) else { continue };
-                let mut chunks = Vec::new();
-                self.gather(&inner.state, &inner.state.series[slot], &mut chunks, &mut batch.warnings);
-                if chunks.is_empty() {
-                    continue;
-                }
-                if self.labels_only {
-                    chunks.clear();
-                }
-                let labels = inner.state.index.labels(slot as u32);
-                batch.series.push(nilometer_storage::Series { labels, chunks });
+            self.fill(&mut batch);
+            if self.labels_only {
+                leave_labels(&mut batch);
             }
         }
         Some(Ok(batch))
@@ -147,37 +142,155 @@ impl Iterator for Walk {
 }
 
 impl Walk {
-    /// The chunks of one series in the range, by time. A damaged one costs a warning, not the query.
-    fn gather(&self, state: &State, series: &Series, chunks: &mut Vec<Chunk>, warnings: &mut Vec<String>) {
+    /// Adds the next few series that may have something in the range.
+    fn fill(&mut self, batch: &mut SeriesBatch) {
+        let some: Vec<(u64, u32)> = self.ids.by_ref().take(BATCH_SERIES).collect();
+        let inner = self.tenant.lock();
         let ended_ms = self.skip.iter().map(|cut| cut.end_ms).max().unwrap_or(i64::MIN);
-        let skipped_ms = ended_ms.max(state.dropped_through_ms);
-        let files = &state.files;
-        let open = series.open.range().filter(|r| r.overlaps(&self.range) && r.max_ms >= skipped_ms);
+        let closed = Arc::new(Closed {
+            tenant: self.tenant.clone(),
+            _reader: self.reader.clone(),
+            written: inner.state.files.written(),
+            range: self.range,
+            skipped_ms: ended_ms.max(inner.state.dropped_through_ms),
+            pages: Mutex::default(),
+        });
+        if let Some(projected) = &mut self.projected {
+            projected.refresh(&inner.state.index);
+        }
+        for (id, hint) in some {
+            let Some(slot) = inner.state.slot_of(id, hint as usize) else { continue };
+            let chunks = self.gather(&inner.state.series[slot], &inner.state, &closed, &mut batch.warnings);
+            if !chunks.is_empty() {
+                let labels = match &mut self.projected {
+                    Some(projected) => projected.labels(&inner.state.index, slot as u32),
+                    None => inner.state.index.labels(slot as u32),
+                };
+                batch.series.push(nilometer_storage::Series { labels, chunks });
+            }
+        }
+    }
+
+    /// The chunks of one series in the range. A damaged one costs a warning, not the query.
+    fn gather(
+        &self,
+        series: &Series,
+        state: &State,
+        closed: &Arc<Closed>,
+        warnings: &mut Vec<String>,
+    ) -> Chunks {
+        let mut chunks = Chunks::default();
+        if self.newest
+            && series.late.is_none()
+            && let Some((t_ms, v)) = series.open.last_float().filter(|(t_ms, _)| *t_ms <= self.range.max_ms)
+        {
+            if t_ms >= self.range.min_ms.max(closed.skipped_ms) {
+                let (range, data) = (TimeRange::new(t_ms, t_ms), encode_floats([(t_ms, v)]).into());
+                chunks.push(Chunk { range, encoding: Encoding::Xor, data });
+            }
+            return chunks;
+        }
+        let (open, since_ms) = (series.open.range(), closed.skipped_ms.max(self.range.min_ms));
+        // What came in order is all before the open chunk.
+        let has_closed = !closed.written.is_gone(series.chain);
+        if has_closed && open.is_none_or(|open| open.min_ms > since_ms) {
+            chunks.push_unread(closed.clone(), series.id, series.chain.to_bits());
+        }
+        let open = open.filter(|r| r.overlaps(&self.range) && r.max_ms >= closed.skipped_ms);
         if let Some(packed) = open.and_then(|_| series.open.packed()) {
             chunks.push(chunk(packed));
         }
-        let near = |pos| files.get_near(pos, &mut self.pages.borrow_mut());
-        for closed in series.closed_by(self.range, skipped_ms, files, near) {
-            match closed {
-                Ok(closed) => chunks.push(chunk(closed.packed)),
-                Err(e) => warnings.push(format!("a part of a series is damaged: {e}")),
+        if let Some(late) = &series.late {
+            for chunk in self.late(late, state, warnings) {
+                chunks.push(chunk);
             }
         }
-        let Some(late) = &series.late else {
-            chunks.reverse();
-            return;
-        };
-        let wanted = |id: u64| !self.skip.iter().any(|cut| cut.id == id);
-        for sealed in late.sealed.iter().filter(|s| s.range.overlaps(&self.range) && wanted(s.cut)) {
-            match files.get(sealed.pos) {
-                Ok(closed) => chunks.push(chunk(closed.packed)),
-                Err(e) => warnings.push(format!("a part of a series is damaged: {e}")),
-            }
-        }
-        chunks.extend(crate::open::pack(late.samples.iter().cloned()).into_iter().map(chunk));
-        chunks.retain(|c| c.range.overlaps(&self.range));
-        chunks.sort_by_key(|c| c.range.min_ms);
+        chunks
     }
+
+    fn late(&self, late: &Late, state: &State, warnings: &mut Vec<String>) -> Vec<Chunk> {
+        let wanted = |id: u64| !self.skip.iter().any(|cut| cut.id == id);
+        let mut chunks = Vec::new();
+        for sealed in late.sealed.iter().filter(|s| s.range.overlaps(&self.range) && wanted(s.cut)) {
+            match state.files.get(sealed.pos) {
+                Ok(closed) => chunks.push(chunk(closed.packed)),
+                Err(e) => warnings.push(damaged(&e)),
+            }
+        }
+        let waiting = crate::open::pack(late.samples.iter().cloned()).into_iter().map(chunk);
+        chunks.extend(waiting.filter(|c| c.range.overlaps(&self.range)));
+        chunks
+    }
+}
+
+/// Where only labels are wanted: leaves the series that have anything.
+fn leave_labels(batch: &mut SeriesBatch) {
+    let SeriesBatch { series, warnings } = batch;
+    let mut read = ReadChunks::default();
+    series.retain_mut(|series| {
+        read.load(&std::mem::take(&mut series.chunks));
+        warnings.append(&mut read.warnings);
+        read.iter().next().is_some()
+    });
+}
+
+/// Closed chunks of the series of one batch, read without the tenant's lock.
+struct Closed {
+    tenant: Arc<TenantHead>,
+    _reader: Arc<()>,
+    written: Written,
+    range: TimeRange,
+    /// What is before is cut.
+    skipped_ms: i64,
+    pages: Mutex<Pages>,
+}
+
+impl ChunkHolder for Closed {
+    fn read(&self, series: u64, place: u64, out: &mut ReadChunks) {
+        let mark = out.mark();
+        if self.read_chain(series, ChunkPos::from_bits(place), out).is_none() {
+            out.back_to(mark);
+            self.read_locked(series, out);
+        }
+    }
+}
+
+impl Closed {
+    /// Reads a series' chunks, newest first; `None` where one cannot be read, or is not written yet.
+    fn read_chain(&self, series: u64, mut pos: ChunkPos, out: &mut ReadChunks) -> Option<()> {
+        let range = TimeRange::new(self.range.min_ms.max(self.skipped_ms), self.range.max_ms);
+        // Two threads at one batch are rare; the second does without.
+        let (mut shared, mut own) = (self.pages.try_lock(), Pages::default());
+        let pages = shared.as_deref_mut().unwrap_or(&mut own);
+        while !self.written.is_gone(pos) {
+            let body = self.written.get(pos, pages).filter(|body| body.series == series)?;
+            if body.range.max_ms < range.min_ms {
+                break;
+            }
+            if body.range.overlaps(&range) {
+                out.push(body.range, body.encoding, body.data);
+            }
+            // What is before it is all out of the range.
+            pos = if body.range.min_ms <= range.min_ms { ChunkPos::NONE } else { body.previous };
+        }
+        Some(())
+    }
+
+    /// The same with the lock, which also finds what is not written yet, and goes around damage.
+    fn read_locked(&self, series: u64, out: &mut ReadChunks) {
+        let inner = self.tenant.lock();
+        let Some(slot) = inner.state.slot_of(series, usize::MAX) else { return };
+        for closed in inner.state.series[slot].closed(self.range, self.skipped_ms, &inner.state.files) {
+            match closed {
+                Ok(closed) => out.push(closed.packed.range, closed.packed.encoding, &closed.packed.data),
+                Err(e) => out.warnings.push(damaged(&e)),
+            }
+        }
+    }
+}
+
+fn damaged(e: &Error) -> String {
+    format!("a part of a series is damaged: {e}")
 }
 
 fn chunk(packed: Packed) -> Chunk {

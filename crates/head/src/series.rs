@@ -68,23 +68,12 @@ impl Series {
         since_ms: i64,
         files: &'f ChunkFiles,
     ) -> ClosedIter<'f> {
-        self.closed_by(range, since_ms, files, |pos| files.get(pos))
-    }
-
-    /// The same, each chunk brought by `get`.
-    pub(crate) fn closed_by<'f>(
-        &self,
-        range: TimeRange,
-        since_ms: i64,
-        files: &'f ChunkFiles,
-        get: impl FnMut(ChunkPos) -> Result<ClosedChunk> + 'f,
-    ) -> ClosedIter<'f> {
         let range = TimeRange::new(range.min_ms.max(since_ms), range.max_ms);
         // What came in order is all before the open chunk.
         if self.open.range().is_some_and(|open| open.min_ms <= range.min_ms) {
             return Box::new(std::iter::empty());
         }
-        closed_chunks(self, range, files, get)
+        closed_chunks(self, range, files)
     }
 
     /// The value at a time, wherever it is in the head.
@@ -120,12 +109,7 @@ pub(crate) type ClosedIter<'a> = Box<dyn Iterator<Item = Result<ClosedChunk>> + 
 
 /// The chunks of a series that overlap `range`, newest first. A damaged one is an error among them; those
 /// before it are then found by reading the files.
-fn closed_chunks<'f>(
-    series: &Series,
-    range: TimeRange,
-    files: &'f ChunkFiles,
-    mut get: impl FnMut(ChunkPos) -> Result<ClosedChunk> + 'f,
-) -> ClosedIter<'f> {
+fn closed_chunks<'f>(series: &Series, range: TimeRange, files: &'f ChunkFiles) -> ClosedIter<'f> {
     let (mut pos, id) = (series.chain, series.id);
     let mut searched: Option<std::vec::IntoIter<ChunkPos>> = None;
     let mut before_ms = i64::MAX;
@@ -137,7 +121,7 @@ fn closed_chunks<'f>(
         if pos.is_none() || (files.range_start_ms(pos).is_none() && !files.is_damaged(pos)) {
             return None;
         }
-        let closed = get(pos).and_then(|closed| match closed.series == id {
+        let closed = files.get(pos).and_then(|closed| match closed.series == id {
             true => Ok(closed),
             false => Err(Error::invalid(format!(
                 "a closed chunk of series {} stands where one of {id} should",

@@ -169,8 +169,8 @@ pub(crate) fn value_in_blocks(blocks: &[Block], labels: &Labels, t_ms: i64) -> R
         let mut batches = block.select(Select::new(matchers.clone(), at));
         // A block's stream is ready at once: it reads as it is polled.
         while let Some(batch) = futures::executor::block_on(batches.next()) {
-            for series in batch?.series.iter().filter(|s| s.labels == *labels) {
-                for chunk in &series.chunks {
+            for series in batch?.series.into_iter().filter(|s| s.labels == *labels) {
+                for chunk in series.chunks.read(&mut Vec::new()) {
                     if let Some(found) = value_at(&chunk.data, chunk.encoding, t_ms)? {
                         return Ok(Some(found));
                     }

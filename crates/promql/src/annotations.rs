@@ -275,6 +275,22 @@ impl Annotations {
         self.said.push(Said { level: note.level(), text, pos, detail: Detail::of(note) });
     }
 
+    /// Adds those of a later part.
+    pub(crate) fn extend(&mut self, later: Annotations) {
+        for new in later.said {
+            let Some(at) = self.by_text.get(&new.text) else {
+                self.by_text.insert(new.text.clone(), self.said.len());
+                self.said.push(new);
+                continue;
+            };
+            let said = &mut self.said[*at];
+            if matches!(said.detail, Detail::None) {
+                said.pos = new.pos;
+            }
+            said.detail.add(&new.detail);
+        }
+    }
+
     /// The texts of one level, with positions in `query`.
     pub(crate) fn texts(&self, level: Level, query: &str) -> Vec<String> {
         self.said.iter().filter(|s| s.level == level).map(|s| s.render(query)).collect()
@@ -311,6 +327,31 @@ impl Detail {
                 *count += 1;
             }
             (Detail::Overlaps(count), Note::StartTimeOverlap { .. }) => *count += 1,
+            _ => {}
+        }
+    }
+
+    fn add(&mut self, later: &Detail) {
+        match (self, later) {
+            (
+                Detail::Monotonicity { from_ms, to_ms, min_bucket, max_bucket, max_diff, count },
+                Detail::Monotonicity {
+                    from_ms: from,
+                    to_ms: to,
+                    min_bucket: min,
+                    max_bucket: max,
+                    max_diff: diff,
+                    count: more,
+                },
+            ) => {
+                *from_ms = (*from).min(*from_ms);
+                *to_ms = (*to).max(*to_ms);
+                *min_bucket = min_bucket.min(*min);
+                *max_bucket = max_bucket.max(*max);
+                *max_diff = max_diff.max(*diff);
+                *count += more;
+            }
+            (Detail::Overlaps(count), Detail::Overlaps(more)) => *count += more,
             _ => {}
         }
     }

@@ -39,6 +39,7 @@ impl<F: Fn() -> Option<Stop> + Send + Sync> Interrupt for F {
 }
 
 /// What a query holds now and held at most.
+#[derive(Clone)]
 pub(crate) struct Budget {
     limits: Limits,
     interrupt: Option<Arc<dyn Interrupt>>,
@@ -51,6 +52,11 @@ pub(crate) struct Budget {
 impl Budget {
     pub(crate) fn new(limits: Limits, interrupt: Option<Arc<dyn Interrupt>>) -> Self {
         Budget { limits, interrupt, samples: 0, bytes: 0, peak_samples: 0, peak_bytes: 0 }
+    }
+
+    /// That of a part, which holds nothing yet: what it takes at most is checked again when it is added.
+    pub(crate) fn of_part(&self) -> Self {
+        Budget::new(self.limits, self.interrupt.clone())
     }
 
     /// Counts what is now held. To be given back with [`release`](Budget::release).

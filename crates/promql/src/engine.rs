@@ -11,6 +11,7 @@ use crate::plan::Node;
 use crate::plan::lower::{Times, lower};
 use crate::plan::{fold, hints, invariant, stats};
 use crate::value::{QueryResult, QueryStats, Value};
+use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
 use nilometer_storage::Queryable;
 use std::sync::Arc;
@@ -63,11 +64,13 @@ pub struct Source {
     pub interrupt: Option<Arc<dyn Interrupt>>,
     /// Measures each task, where that is wanted.
     pub stopwatch: Option<Stopwatch>,
+    /// Other threads that may help. Results do not depend on them.
+    pub pool: Option<Arc<dyn CpuPool>>,
 }
 
 impl Source {
     pub fn new(queryable: Arc<dyn Queryable>) -> Self {
-        Source { queryable, lookback_ms: None, interrupt: None, stopwatch: None }
+        Source { queryable, lookback_ms: None, interrupt: None, stopwatch: None, pool: None }
     }
 }
 
@@ -191,6 +194,7 @@ impl Engine {
             budget: Budget::new(self.options.limits, source.interrupt.clone()),
             stats: QueryStats::default(),
             profile: source.stopwatch.clone().map(|watch| (watch, Vec::new())),
+            pool: source.pool.clone(),
         };
         cx.budget.check_steps(grid.len)?;
         let plan = plan(expr, times)?;

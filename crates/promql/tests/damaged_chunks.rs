@@ -100,7 +100,7 @@ fn damaged_chunks() {
             chunks.push(Chunk { range: TimeRange::new(0, 450_000), encoding, data: data.into() });
         }
         let labels = Labels::from_pairs([("__name__", "m")]);
-        let source = Source::new(Arc::new(Holder(vec![Series { labels, chunks }])));
+        let source = Source::new(Arc::new(Holder(vec![Series { labels, chunks: chunks.into() }])));
         let query = QUERIES[round % QUERIES.len()];
         let range = Range { start_ms: 0, end_ms: 600_000, step_ms: 30_000 };
         answered += usize::from(block_on(engine.range(&source, query, range)).is_ok());

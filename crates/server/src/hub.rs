@@ -240,7 +240,7 @@ impl Hub {
         let mut sources: Vec<_> = tenants.iter().filter_map(|tenant| self.head.queryable(tenant)).collect();
         match sources.len() {
             1 => sources.swap_remove(0),
-            _ => Arc::new(Merged::new(sources)),
+            _ => Arc::new(Merged::of_disjoint(sources)),
         }
     }
 }

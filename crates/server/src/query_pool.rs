@@ -1,10 +1,14 @@
 //! Where queries are computed: a runtime of its own, so that a heavy query never delays a write.
 
 use crate::gate::{Gate, Who};
+use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
 use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
 
 /// Runs at most so many queries at a time; the others wait, within the time that they have.
 #[derive(Clone)]
@@ -12,12 +16,19 @@ pub struct QueryPool {
     handle: Handle,
     gate: Gate,
     timeout: Duration,
+    helpers: Arc<Helpers>,
 }
 
 impl QueryPool {
     /// `timeout` includes the time spent waiting.
     pub fn new(handle: Handle, max_concurrent: usize, timeout: Duration) -> Self {
-        QueryPool { handle, gate: Gate::new(max_concurrent), timeout }
+        let helpers = Arc::new(Helpers::new(handle.clone()));
+        QueryPool { handle, gate: Gate::new(max_concurrent), timeout, helpers }
+    }
+
+    /// What helps queries that can use several threads.
+    pub(crate) fn helpers(&self) -> Arc<dyn CpuPool> {
+        self.helpers.clone()
     }
 
     pub fn timeout(&self) -> Duration {
@@ -50,6 +61,37 @@ impl QueryPool {
                 timeout.as_secs_f64()
             ))),
             None => Err(Error::unavailable("the query was broken off, see the log; retry")),
+        }
+    }
+}
+
+/// Threads beside those of the runtime, one less than it has: a query alone uses all cores, and many queries have
+/// one each.
+struct Helpers {
+    handle: Handle,
+    threads: usize,
+    free: Arc<Semaphore>,
+}
+
+impl Helpers {
+    fn new(handle: Handle) -> Self {
+        let threads = handle.metrics().num_workers();
+        Helpers { handle, threads, free: Arc::new(Semaphore::new(threads.saturating_sub(1))) }
+    }
+}
+
+impl CpuPool for Helpers {
+    fn threads(&self) -> usize {
+        self.threads
+    }
+
+    fn spawn(&self, work: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        if let Ok(place) = self.free.clone().try_acquire_owned() {
+            // Not as a task: one that a task spawns may wait for it to yield.
+            self.handle.spawn_blocking(move || {
+                futures::executor::block_on(work);
+                drop(place);
+            });
         }
     }
 }

@@ -1,8 +1,7 @@
 //! What travels: batches of series, each with its chunks.
 
-use bytes::Bytes;
-use nilometer_chunk::Encoding;
-use nilometer_model::{Labels, TimeRange};
+use crate::Chunks;
+use nilometer_model::Labels;
 
 /// Some series, in the order that the stream promises; 64 to 1,024 of them but for the last batch.
 #[derive(Clone, Debug, Default)]
@@ -20,15 +19,5 @@ impl SeriesBatch {
 #[derive(Clone, Debug)]
 pub struct Series {
     pub labels: Labels,
-    /// Sorted by `range.min_ms`. Chunks may overlap where data came out of order or from several sources:
-    /// of two samples with one timestamp, that of the earlier chunk in this list counts.
-    pub chunks: Vec<Chunk>,
-}
-
-/// Encoded samples and the range that they lie in. They may reach past the range asked for.
-#[derive(Clone, Debug)]
-pub struct Chunk {
-    pub range: TimeRange,
-    pub encoding: Encoding,
-    pub data: Bytes,
+    pub chunks: Chunks,
 }

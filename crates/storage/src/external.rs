@@ -5,11 +5,10 @@
 
 use crate::Exemplars;
 use crate::merge::resorted;
-use crate::queryable::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesStream};
-use futures::StreamExt;
-use futures::future;
+use crate::queryable::{BoxFuture, Hints, LabelQuery, Names, Queryable, Select, SeriesStream};
+use futures::{TryStreamExt, future, stream};
 use nilometer_model::{Labels, Matcher, Result, TimeRange};
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 /// A holder of series whose final labels are its own with `external` laid on top.
@@ -39,27 +38,63 @@ impl WithExternalLabels {
     }
 }
 
+/// So many relabelled sets are kept for series with the same labels.
+const KEPT: usize = 1024;
+
+/// The series of a holder whose own labels do not clash with those laid on top.
+fn unsorted(inner: &dyn Queryable, select: Select, external: &Labels) -> SeriesStream {
+    let projection = select.hints.projection.clone();
+    let external = match &projection {
+        Some(projection) => external.filter(|name| projection.keeps(name)),
+        None => external.clone(),
+    };
+    let batches = inner.select(select);
+    if external.is_empty() {
+        return batches;
+    }
+    // With few labels left, many series have the same.
+    let mut known: HashMap<Labels, Labels> = HashMap::new();
+    Box::pin(batches.map_ok(move |mut batch| {
+        for series in &mut batch.series {
+            if projection.is_none() {
+                series.labels = series.labels.merged_with(&external);
+                continue;
+            }
+            if known.len() >= KEPT {
+                known.clear();
+            }
+            let merged = || series.labels.merged_with(&external);
+            series.labels = known.entry(series.labels.clone()).or_insert_with(merged).clone();
+        }
+        batch
+    }))
+}
+
 impl Queryable for WithExternalLabels {
     fn select(&self, mut select: Select) -> SeriesStream {
         let Some(matchers) = self.push_down(&select.matchers) else {
-            return Box::pin(futures::stream::empty());
+            return Box::pin(stream::empty());
         };
         select.matchers = matchers.into();
-        let external = self.external.clone();
-        // Joining two series into one needs order, whatever the caller needs.
-        select.hints.unsorted = false;
-        select.hints.limit = 0;
         let own_names = self.inner.label_names(LabelQuery::all(select.range));
-        let names = external.clone();
-        let may_clash = Box::pin(async move { Ok(own_names.await?.names.iter().any(|n| names.has(n))) });
-        let relabelled = self.inner.select(select).map(move |batch| {
-            let mut batch = batch?;
-            for series in &mut batch.series {
-                series.labels = series.labels.merged_with(&external);
+        let (inner, external) = (self.inner.clone(), self.external.clone());
+        let relabelled = async move {
+            let may_clash = own_names.await?.names.iter().any(|name| external.has(name));
+            if select.hints.unsorted && !may_clash {
+                return Ok(unsorted(&*inner, select, &external));
             }
-            Ok(batch)
-        });
-        resorted(Box::pin(relabelled), may_clash)
+            // Joining two series into one needs order, whatever the caller needs.
+            let Hints { unsorted, projection, limit, .. } = &mut select.hints;
+            (*unsorted, *projection, *limit) = (false, None, 0);
+            let relabelled = inner.select(select).map_ok(move |mut batch| {
+                for series in &mut batch.series {
+                    series.labels = series.labels.merged_with(&external);
+                }
+                batch
+            });
+            Ok(resorted(Box::pin(relabelled), may_clash))
+        };
+        Box::pin(stream::once(relabelled).try_flatten())
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {

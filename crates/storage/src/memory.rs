@@ -133,9 +133,9 @@ impl Queryable for MemoryQueryable {
     fn select(&self, select: Select) -> SeriesStream {
         let mut found = Vec::new();
         for labels in self.matching(&[select.matchers.to_vec()], select.range) {
-            let chunks =
+            let chunks: Vec<Chunk> =
                 self.series[labels].iter().filter(|c| c.range.overlaps(&select.range)).cloned().collect();
-            found.push(Series { labels: labels.clone(), chunks });
+            found.push(Series { labels: labels.clone(), chunks: chunks.into() });
         }
         let batches: Vec<_> = found
             .chunks(SeriesBatch::MAX_SERIES)

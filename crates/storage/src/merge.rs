@@ -14,26 +14,28 @@ use std::sync::Arc;
 /// Several holders as one. Of equal series the chunks of all are kept, those of earlier holders first.
 pub struct Merged {
     sources: Vec<Arc<dyn Queryable>>,
+    /// No two of them have equal series.
+    disjoint: bool,
 }
 
 impl Merged {
     pub fn new(sources: Vec<Arc<dyn Queryable>>) -> Self {
-        Merged { sources }
+        Merged { sources, disjoint: false }
+    }
+
+    /// Of holders no two of which have equal series: they differ in an external label.
+    pub fn of_disjoint(sources: Vec<Arc<dyn Queryable>>) -> Self {
+        Merged { sources, disjoint: true }
     }
 }
 
 /// Puts a stream whose labels got others laid on top back into order. Where none was replaced, that moves a
 /// series only behind its own extensions (`{a}` behind `{a,b}` when `c` is laid on top), and the sorted input
-/// brings those right after it: a small heap is enough. Where one may be replaced, order is lost and all is
-/// sorted at the end.
-pub(crate) fn resorted(input: SeriesStream, may_clash: BoxFuture<Result<bool>>) -> SeriesStream {
-    let resort = Resort { input, held: BinaryHeap::new(), hold_all: false, arrived: 0, done: false };
-    batches((resort, Some(may_clash)), |(mut resort, may_clash)| async move {
-        if let Some(may_clash) = may_clash {
-            resort.hold_all = may_clash.await?;
-        }
-        Ok(resort.next_batch().await?.map(|batch| (batch, (resort, None))))
-    })
+/// brings those right after it: a small heap is enough. Where one may be replaced (`may_clash`),
+/// order is lost and all is sorted at the end.
+pub(crate) fn resorted(input: SeriesStream, may_clash: bool) -> SeriesStream {
+    let resort = Resort { input, held: BinaryHeap::new(), hold_all: may_clash, arrived: 0, done: false };
+    batches(resort, |mut resort| async move { Ok(resort.next_batch().await?.map(|batch| (batch, resort))) })
 }
 
 /// A stream of what `step` gives from one state to the next; ends with the first `None` or error.
@@ -56,8 +58,12 @@ impl Queryable for Merged {
         if let [only] = self.sources.as_slice() {
             return only.select(select);
         }
+        if self.disjoint && select.hints.unsorted {
+            let all: Vec<_> = self.sources.iter().map(|s| s.select(select.clone())).collect();
+            return Box::pin(stream::iter(all).flatten());
+        }
         // Equal series of two sources are found by order.
-        select.hints.unsorted = false;
+        (select.hints.unsorted, select.hints.projection) = (false, None);
         let cursors = self.sources.iter().map(|s| Cursor::new(s.select(select.clone()))).collect();
         let merge = Merge { cursors, heap: BinaryHeap::new(), warnings: Vec::new(), started: false };
         batches(merge, |mut merge| async move { Ok(merge.next_batch().await?.map(|batch| (batch, merge))) })
@@ -153,15 +159,10 @@ impl Merge {
             let Some(Reverse(first)) = self.heap.pop() else { break };
             self.refill(first.order).await?;
             let mut series = first.series;
-            let mut joined = false;
             while self.heap.peek().is_some_and(|Reverse(next)| next.series.labels == series.labels) {
                 let Some(Reverse(same)) = self.heap.pop() else { break };
                 self.refill(same.order).await?;
                 series.chunks.extend(same.series.chunks);
-                joined = true;
-            }
-            if joined {
-                series.chunks.sort_by_key(|c| c.range.min_ms);
             }
             out.series.push(series);
         }
@@ -243,14 +244,9 @@ impl Resort {
     /// Moves the lowest held series out, joining it with its equal before.
     fn pop_into(&mut self, out: &mut SeriesBatch) {
         let Some(Reverse(Entry { mut series, .. })) = self.held.pop() else { return };
-        let mut joined = false;
         while self.held.peek().is_some_and(|Reverse(h)| h.series.labels == series.labels) {
             let Some(Reverse(same)) = self.held.pop() else { break };
             series.chunks.extend(same.series.chunks);
-            joined = true;
-        }
-        if joined {
-            series.chunks.sort_by_key(|c| c.range.min_ms);
         }
         out.series.push(series);
     }

@@ -11,17 +11,20 @@ use nilometer_model::{Histogram, Result, TimeRange, Value};
 const CHUNK_SAMPLES: usize = 120;
 
 impl Series {
-    /// The samples within `range`, by time; of several with one time that of the earliest chunk.
-    pub fn samples(&self, range: TimeRange) -> Result<Vec<(i64, Value)>> {
-        let chunks: Vec<&Chunk> = self.chunks.iter().filter(|c| c.range.overlaps(&range)).collect();
+    /// The samples within `range`, by time; of several with one time that of the earliest chunk. What of the
+    /// series is damaged is missing, and told in `warnings`.
+    pub fn samples(self, range: TimeRange, warnings: &mut Vec<String>) -> Result<Vec<(i64, Value)>> {
+        let chunks = self.chunks.read(warnings);
+        let chunks: Vec<&Chunk> = chunks.iter().filter(|c| c.range.overlaps(&range)).collect();
         decoded(&chunks, range)
     }
 
     /// Chunks that do not overlap, in the encodings that every Prometheus reads. Start timestamps are not in
     /// those.
-    pub fn into_plain_chunks(self) -> Result<Vec<Chunk>> {
-        let mut out = Vec::with_capacity(self.chunks.len());
-        let mut rest = self.chunks.into_iter().peekable();
+    pub fn into_plain_chunks(self, warnings: &mut Vec<String>) -> Result<Vec<Chunk>> {
+        let chunks = self.chunks.read(warnings);
+        let mut out = Vec::with_capacity(chunks.len());
+        let mut rest = chunks.into_iter().peekable();
         while let Some(chunk) = rest.next() {
             let mut run = vec![chunk];
             let mut max_ms = run[0].range.max_ms;
@@ -133,9 +136,12 @@ mod tests {
         Chunk { range, encoding: Encoding::Xor, data: encode_floats(samples.iter().copied()).into() }
     }
 
-    fn series(mut chunks: Vec<Chunk>) -> Series {
-        chunks.sort_by_key(|c| c.range.min_ms);
-        Series { labels: Labels::from_pairs([("a", "b")]), chunks }
+    fn series(chunks: Vec<Chunk>) -> Series {
+        Series { labels: Labels::from_pairs([("a", "b")]), chunks: chunks.into() }
+    }
+
+    fn samples(series: &Series, range: TimeRange) -> Vec<(i64, Value)> {
+        series.clone().samples(range, &mut Vec::new()).unwrap()
     }
 
     fn shown(samples: &[(i64, Value)]) -> String {
@@ -151,14 +157,14 @@ mod tests {
     fn the_earlier_chunk_counts() {
         let overlapping =
             series(vec![floats(&[(1, 1.0), (5, 1.0)]), floats(&[(2, 2.0), (5, 2.0), (7, 2.0)])]);
-        assert_eq!(shown(&overlapping.samples(TimeRange::ALL).unwrap()), "1:1 2:2 5:1 7:2 ");
-        assert_eq!(shown(&overlapping.samples(TimeRange::new(2, 5)).unwrap()), "2:2 5:1 ");
+        assert_eq!(shown(&samples(&overlapping, TimeRange::ALL)), "1:1 2:2 5:1 7:2 ");
+        assert_eq!(shown(&samples(&overlapping, TimeRange::new(2, 5))), "2:2 5:1 ");
     }
 
     #[test]
     fn plain_chunks_pass_as_they_are() {
         let chunks = vec![floats(&[(1, 1.0), (5, 1.0)]), floats(&[(6, 2.0)])];
-        let passed = series(chunks.clone()).into_plain_chunks().unwrap();
+        let passed = series(chunks.clone()).into_plain_chunks(&mut Vec::new()).unwrap();
         assert!(passed.iter().zip(&chunks).all(|(p, c)| p.data.as_ptr() == c.data.as_ptr()));
         assert_eq!(passed.len(), 2);
     }
@@ -176,14 +182,14 @@ mod tests {
                 ..Default::default()
             }))
         };
-        let mut samples: Vec<_> = (0..5).map(|i| (i, histogram(i as u64 + 1, 2))).collect();
-        samples.push((5, Value::Float(3.0)));
+        let mut given: Vec<_> = (0..5).map(|i| (i, histogram(i as u64 + 1, 2))).collect();
+        given.push((5, Value::Float(3.0)));
         // A counter that went back.
-        samples.extend([(6, histogram(9, 2)), (7, histogram(1, 2))]);
+        given.extend([(6, histogram(9, 2)), (7, histogram(1, 2))]);
         let mut chunks = Vec::new();
-        encode(&samples, &mut chunks).unwrap();
+        encode(&given, &mut chunks).unwrap();
         assert_eq!(chunks.iter().map(|c| c.range.min_ms).collect::<Vec<_>>(), [0, 5, 6, 7]);
-        assert_eq!(shown(&series(chunks).samples(TimeRange::ALL).unwrap()), shown(&samples));
+        assert_eq!(shown(&samples(&series(chunks), TimeRange::ALL)), shown(&given));
     }
 
     proptest! {
@@ -194,10 +200,10 @@ mod tests {
                 floats(&part.iter().map(|(t_ms, v)| (*t_ms, f64::from(*v))).collect::<Vec<_>>())
             });
             let series = series(chunks.collect());
-            let want = series.samples(TimeRange::ALL).unwrap();
-            let plain = series.clone().into_plain_chunks().unwrap();
+            let want = samples(&series, TimeRange::ALL);
+            let plain = series.clone().into_plain_chunks(&mut Vec::new()).unwrap();
             prop_assert!(plain.is_sorted_by(|a, b| a.range.max_ms < b.range.min_ms));
-            let got = Series { chunks: plain, ..series }.samples(TimeRange::ALL).unwrap();
+            let got = samples(&Series { chunks: plain.into(), ..series }, TimeRange::ALL);
             prop_assert_eq!(shown(&got), shown(&want));
         }
     }

@@ -17,7 +17,7 @@ pub type SeriesStream = Pin<Box<dyn Stream<Item = Result<SeriesBatch>> + Send>>;
 /// Implementations await only between batches: what a `poll` does is synchronous work on the caller's thread.
 pub trait Queryable: Send + Sync + 'static {
     /// The series that match, sorted by their final labels unless [`Hints::unsorted`] says that any fixed
-    /// order will do. No two series of one stream have the same labels.
+    /// order will do. No two series of one stream have the same labels, unless [`Hints::projection`] allows it.
     fn select(&self, select: Select) -> SeriesStream;
 
     /// All label names of the series that match, sorted.
@@ -70,6 +70,11 @@ pub struct Hints {
     pub unsorted: bool,
     /// Only labels are wanted: chunks may be left out.
     pub labels_only: bool,
+    /// Only the newest sample in the range is wanted: older ones may be left out.
+    pub newest: bool,
+    /// Only some labels are wanted, in any fixed order: others may be left out, and several series may then have the
+    /// same.
+    pub projection: Option<Projection>,
     pub func: Option<Func>,
     /// Width of a range selector, 0 for an instant one.
     pub range_ms: i64,
@@ -92,6 +97,22 @@ pub type Func = &'static str;
 pub struct Grouping {
     pub by: bool,
     pub labels: Vec<String>,
+}
+
+/// Some names of labels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Projection {
+    Only(Arc<[String]>),
+    AllBut(Arc<[String]>),
+}
+
+impl Projection {
+    pub fn keeps(&self, name: &str) -> bool {
+        match self {
+            Projection::Only(names) => names.iter().any(|n| n == name),
+            Projection::AllBut(names) => !names.iter().any(|n| n == name),
+        }
+    }
 }
 
 /// Which series' labels, of which time. Matcher sets are joined by "or"; none selects all.

@@ -15,9 +15,8 @@ fn read_all(queryable: &dyn Queryable, select: Select) -> Vec<(Labels, Vec<(i64,
     let batches: Vec<_> = block_on(queryable.select(select).collect());
     let mut all = Vec::new();
     for series in batches.into_iter().flat_map(|b| b.unwrap().series) {
-        assert!(series.chunks.is_sorted_by_key(|c| c.range.min_ms));
         let mut samples = Vec::new();
-        for chunk in &series.chunks {
+        for chunk in series.chunks.read(&mut Vec::new()) {
             let (mut times, mut values) = (Vec::new(), Vec::new());
             decode_floats(&chunk.data, chunk.encoding, &mut times, &mut values).unwrap();
             samples.extend(times.into_iter().zip(values.into_iter().map(f64::to_bits)));

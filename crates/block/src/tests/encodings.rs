@@ -93,7 +93,8 @@ fn samples(block: &Block) -> Vec<(Encoding, Vec<Row>)> {
     series
         .map(|s| {
             let mut rows = Vec::new();
-            for chunk in &s.chunks {
+            let chunks = s.chunks.read(&mut Vec::new());
+            for chunk in &chunks {
                 let mut samples = Samples::new(&chunk.data, chunk.encoding).unwrap();
                 while let Some(sample) = samples.next() {
                     let (t_ms, value) = sample.unwrap();
@@ -101,7 +102,7 @@ fn samples(block: &Block) -> Vec<(Encoding, Vec<Row>)> {
                     rows.push((t_ms, text(value), samples.start_ms()));
                 }
             }
-            (s.chunks[0].encoding, rows)
+            (chunks[0].encoding, rows)
         })
         .collect()
 }

@@ -84,8 +84,7 @@ pub(super) fn read(block: &Block, select: Select) -> Result<(Rows, Vec<String>)>
         warnings.extend(batch.warnings);
         for series in batch.series {
             let (mut times, mut values) = (Vec::new(), Vec::new());
-            assert!(series.chunks.is_sorted_by_key(|c| c.range.min_ms));
-            for chunk in &series.chunks {
+            for chunk in series.chunks.read(&mut warnings) {
                 let before = times.len();
                 decode_floats(&chunk.data, chunk.encoding, &mut times, &mut values)?;
                 assert_eq!((times[before], *times.last().unwrap()), (chunk.range.min_ms, chunk.range.max_ms));

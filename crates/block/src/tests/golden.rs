@@ -59,8 +59,9 @@ fn what_prometheus_wrote_is_written() {
     // A head of that version has the empty one too.
     symbols.insert("");
     writer.symbols(symbols).unwrap();
-    for s in &series {
-        let chunks: Vec<ChunkRef<'_>> = s.chunks.iter().map(ChunkRef::from).collect();
+    for s in series {
+        let chunks = s.chunks.read(&mut Vec::new());
+        let chunks: Vec<ChunkRef<'_>> = chunks.iter().map(ChunkRef::from).collect();
         writer.series(&s.labels, &chunks).unwrap();
     }
     let meta = writer.finish().unwrap();

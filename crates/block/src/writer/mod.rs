@@ -13,28 +13,14 @@ use crate::index::{ChunkMeta, Index};
 use crate::segments::MAX_CHUNK_BYTES;
 use crate::tombstones::Tombstones;
 use index::IndexWriter;
-use nilometer_chunk::Encoding;
 use nilometer_env::Fs;
 use nilometer_model::{BlockMeta, BlockStats, Error, Labels, Result, TimeRange};
+use nilometer_storage::ChunkRef;
 use output::Output;
 use segments::SegmentWriter;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use symbols::SymbolTable;
-
-/// A chunk to be written: `range` is that of its first and last sample.
-#[derive(Clone, Copy, Debug)]
-pub struct ChunkRef<'a> {
-    pub range: TimeRange,
-    pub encoding: Encoding,
-    pub data: &'a [u8],
-}
-
-impl<'a> From<&'a nilometer_storage::Chunk> for ChunkRef<'a> {
-    fn from(chunk: &'a nilometer_storage::Chunk) -> Self {
-        ChunkRef { range: chunk.range, encoding: chunk.encoding, data: &chunk.data }
-    }
-}
 
 /// A block while it is being written. Dropped before [`BlockWriter::finish`], it leaves nothing behind.
 pub struct BlockWriter {

@@ -1,11 +1,11 @@
 //! Writes chunks into numbered segments.
 
 use super::output::Output;
-use crate::ChunkRef;
 use crate::bytes::{Crc, put_uvarint};
 use crate::segments::{DIR, HEADER};
 use nilometer_env::Fs;
 use nilometer_model::{Error, Result};
+use nilometer_storage::ChunkRef;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 

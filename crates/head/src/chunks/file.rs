@@ -57,15 +57,6 @@ impl ChunkFile {
         Ok(bytes)
     }
 
-    /// Of what is written, the bytes from `start` on, at most so many. `None` where there are none.
-    pub(super) fn read_part(&self, start: u64, most: u64) -> std::io::Result<Option<Vec<u8>>> {
-        let written = self.len - self.waiting.len() as u64;
-        let (Some(file), Some(left)) = (&self.file, written.checked_sub(start)) else { return Ok(None) };
-        let mut bytes = vec![0; left.min(most) as usize];
-        file.read_exact_at(&mut bytes, start)?;
-        Ok(Some(bytes))
-    }
-
     /// The bytes from `offset` on, at least the frame that stands there.
     pub(super) fn read(&self, offset: u64) -> std::io::Result<Vec<u8>> {
         let written = self.len - self.waiting.len() as u64;

@@ -1,9 +1,10 @@
 //! What was read around a chunk, for who reads those of many series: chunks that were closed at one time lie side
 //! by side, so one read brings hundreds.
 
-use super::file::ChunkFile;
+use super::written::WrittenFile;
 use crate::frame::FRAME_HEAD_BYTES;
 use std::collections::VecDeque;
+use std::io;
 
 const PAGE_BYTES: u64 = 64 << 10;
 /// Who reads every so many bytes needs a good part of a page.
@@ -11,6 +12,8 @@ const NEAR_BYTES: u64 = 2 << 10;
 /// So much more is read, so that most frames that begin in a page also end in what is read of it.
 const MORE_BYTES: u64 = 2 << 10;
 const MAX_PAGES: usize = 8;
+/// What is read of a place that nobody was near: a whole chunk, mostly.
+const ALONE_BYTES: usize = 512;
 
 #[derive(Default)]
 pub(crate) struct Pages {
@@ -18,6 +21,8 @@ pub(crate) struct Pages {
     pages: VecDeque<Page>,
     /// Where was read last, by file and offset: series have chunks of several times, so there are several places.
     places: VecDeque<(u32, u64)>,
+    /// A frame that no page has.
+    alone: Vec<u8>,
 }
 
 struct Page {
@@ -27,22 +32,46 @@ struct Page {
 }
 
 impl Pages {
-    /// The frame at a place, where it is here as a whole. A page is read where the one who asks was near before.
+    /// The frame at a place; `None` where none is written there. A page is read where the one who asks was near
+    /// before.
     pub(super) fn frame(
         &mut self,
         number: u32,
-        file: &ChunkFile,
+        file: &WrittenFile,
         offset: u64,
-    ) -> std::io::Result<Option<&[u8]>> {
+    ) -> io::Result<Option<&[u8]>> {
         let is_near = self.visit(number, offset);
-        if self.find(number, offset).is_none() && is_near {
+        let mut place = self.find(number, offset);
+        if place.is_none() && is_near {
             let start = offset / PAGE_BYTES * PAGE_BYTES;
-            if let Some(bytes) = file.read_part(start, PAGE_BYTES + MORE_BYTES)? {
-                self.pages.truncate(MAX_PAGES - 1);
-                self.pages.push_front(Page { file: number, start, bytes });
-            }
+            self.pages.truncate(MAX_PAGES);
+            let mut bytes = match self.pages.len() {
+                MAX_PAGES => self.pages.pop_back().map(|page| page.bytes).unwrap_or_default(),
+                _ => Vec::new(),
+            };
+            bytes.resize(file.len.saturating_sub(start).min(PAGE_BYTES + MORE_BYTES) as usize, 0);
+            file.file.read_exact_at(&mut bytes, start)?;
+            self.pages.push_front(Page { file: number, start, bytes });
+            place = self.find(number, offset);
         }
-        Ok(self.find(number, offset))
+        match place {
+            Some((page, at)) => Ok(frame_at(&self.pages[page].bytes, at)),
+            None => self.read_alone(file, offset),
+        }
+    }
+
+    fn read_alone(&mut self, file: &WrittenFile, offset: u64) -> io::Result<Option<&[u8]>> {
+        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+        self.alone.resize(ALONE_BYTES.min(left), 0);
+        file.file.read_exact_at(&mut self.alone, offset)?;
+        let Some(len) = self.alone.first_chunk::<4>() else { return Ok(None) };
+        let (have, whole) = (self.alone.len(), FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize);
+        // A damaged length may say anything; the file ends it.
+        if whole > have && whole <= left {
+            self.alone.resize(whole, 0);
+            file.file.read_exact_at(&mut self.alone[have..], offset + have as u64)?;
+        }
+        Ok(frame_at(&self.alone, 0))
     }
 
     /// Whether somebody was just before it: then what stands behind is likely wanted too.
@@ -56,11 +85,17 @@ impl Pages {
         before.is_some()
     }
 
-    fn find(&self, number: u32, offset: u64) -> Option<&[u8]> {
-        self.pages.iter().filter(|page| page.file == number).find_map(|page| {
-            let bytes = page.bytes.get(usize::try_from(offset.checked_sub(page.start)?).ok()?..)?;
-            let len = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
-            bytes.get(..FRAME_HEAD_BYTES.checked_add(len)?)
+    /// The page that has the whole frame at a place, and where.
+    fn find(&self, number: u32, offset: u64) -> Option<(usize, usize)> {
+        self.pages.iter().enumerate().find_map(|(index, page)| {
+            let at = usize::try_from(offset.checked_sub(page.start)?).ok()?;
+            (page.file == number && frame_at(&page.bytes, at).is_some()).then_some((index, at))
         })
     }
+}
+
+fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let bytes = bytes.get(at..)?;
+    let len = u32::from_le_bytes(*bytes.first_chunk()?) as usize;
+    bytes.get(..FRAME_HEAD_BYTES.checked_add(len)?)
 }

@@ -208,15 +208,16 @@ impl World {
         let mut contents = Contents::new();
         let mut last: Option<Labels> = None;
         let batches: Vec<_> = block_on(queryable.select(Select::new([], range)).collect());
-        let batches = batches.into_iter().map(|b| b.unwrap()).inspect(|b| {
-            b.warnings.iter().for_each(|warning| eprintln!("{warning}"));
-            warnings += b.warnings.len();
-        });
-        for series in batches.flat_map(|b| b.series) {
+        for batch in batches.iter().map(|b| b.as_ref().unwrap()) {
+            batch.warnings.iter().for_each(|warning| eprintln!("{warning}"));
+            warnings += batch.warnings.len();
+        }
+        for series in batches.into_iter().flat_map(|b| b.unwrap().series) {
             assert!(last.is_none_or(|l| l < series.labels), "series are sorted and come once");
             last = Some(series.labels.clone());
             let mut by_time = BTreeMap::new();
-            for chunk in &series.chunks {
+            let mut damaged = Vec::new();
+            for chunk in series.chunks.read(&mut damaged) {
                 let (mut t, mut v) = (Vec::new(), Vec::new());
                 nilometer_chunk::decode_floats(&chunk.data, chunk.encoding, &mut t, &mut v).unwrap();
                 for (t, v) in t.into_iter().zip(v).filter(|(t, _)| range.contains(*t)) {
@@ -228,6 +229,8 @@ impl World {
                     );
                 }
             }
+            damaged.iter().for_each(|warning| eprintln!("{warning}"));
+            warnings += damaged.len();
             if !by_time.is_empty() {
                 contents.insert(series.labels, by_time.into_iter().collect());
             }
@@ -239,7 +242,8 @@ impl World {
     pub(super) fn read_values(&self, tenant: &str) -> Vec<(i64, Value)> {
         let Some(queryable) = self.head().queryable(&Tenant::new(tenant).unwrap()) else { return Vec::new() };
         let batches: Vec<_> = block_on(queryable.select(Select::new([], TimeRange::ALL)).collect());
-        let chunks = batches.into_iter().flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks);
+        let chunks =
+            batches.into_iter().flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks.read(&mut Vec::new()));
         let samples = chunks
             .flat_map(|c| Samples::new(&c.data, c.encoding).unwrap().map(|s| s.unwrap()).collect::<Vec<_>>());
         samples.collect::<BTreeMap<i64, Value>>().into_iter().collect()
@@ -250,7 +254,9 @@ impl World {
         let Some(queryable) = self.head().queryable(&Tenant::new(tenant).unwrap()) else { return Vec::new() };
         let batches: Vec<_> = block_on(queryable.select(Select::new([], TimeRange::ALL)).collect());
         let mut starts = Vec::new();
-        for chunk in batches.into_iter().flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks) {
+        for chunk in
+            batches.into_iter().flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks.read(&mut Vec::new()))
+        {
             let mut samples = Samples::new(&chunk.data, chunk.encoding).unwrap();
             while let Some(sample) = samples.next() {
                 starts.push((sample.unwrap().0, samples.start_ms()));

@@ -2,17 +2,17 @@
 
 use nilometer_chunk::Samples as ChunkSamples;
 use nilometer_model::{FloatHistogram, Result, Value};
-use nilometer_storage::Chunk;
+use nilometer_storage::ChunkRef;
 use std::sync::Arc;
 
 /// Appends the chunk's histograms, and their start timestamps.
 pub(super) fn histograms(
-    chunk: &Chunk,
+    chunk: ChunkRef<'_>,
     t: &mut Vec<i64>,
     h: &mut Vec<Arc<FloatHistogram>>,
     starts: Option<&mut Vec<i64>>,
 ) -> Result<()> {
-    let mut samples = ChunkSamples::new(&chunk.data, chunk.encoding)?;
+    let mut samples = ChunkSamples::new(chunk.data, chunk.encoding)?;
     let mut all_starts = Vec::new();
     while let Some(sample) = samples.next() {
         let (t_ms, value) = sample?;
@@ -32,8 +32,8 @@ pub(super) fn histograms(
 }
 
 /// The start timestamps of a chunk of floats.
-pub(super) fn float_starts(chunk: &Chunk, starts: &mut Vec<i64>) -> Result<()> {
-    let mut samples = ChunkSamples::new(&chunk.data, chunk.encoding)?;
+pub(super) fn float_starts(chunk: ChunkRef<'_>, starts: &mut Vec<i64>) -> Result<()> {
+    let mut samples = ChunkSamples::new(chunk.data, chunk.encoding)?;
     while let Some(sample) = samples.next() {
         sample?;
         starts.push(samples.start_ms());

@@ -1,8 +1,10 @@
 //! A flow: series from a source, through stages, into a sink.
 
 use super::grid::Grid;
+use super::pipeline::{self, Work};
+use super::samples::Samples;
 use super::sink::{Sink, SinkSpec};
-use super::source::Source;
+use super::source::{Source, of_steps};
 use super::stage::Stage;
 use super::table::StepSeries;
 use super::{Context, Output, Slots};
@@ -43,19 +45,46 @@ impl Flow {
         slots: &mut Slots,
         cx: &mut Context,
     ) -> Result<Output> {
-        let mut stages = self.stages;
+        let Flow { source, mut stages, sink, grid } = self;
         for stage in &mut stages {
             stage.resolve(slots)?;
         }
-        let sink = self.sink.start(self.grid, slots, cx)?;
-        let mut line = Line { stages, sink, grid: self.grid };
-        self.source.run(queryable, slots, cx, &mut line).await?;
-        line.sink.finish(cx)
+        match source {
+            Source::Select { select, mut read, stats_only, grid: of_read } => {
+                read.resolve(slots)?;
+                let mut sink = sink.start(grid, slots, cx)?;
+                if of_read.len > 0 {
+                    let work = Work { read, stats_only, stages, grid };
+                    pipeline::run(queryable, select, work, &mut *sink, cx).await?;
+                }
+                sink.finish(cx)
+            }
+            Source::Slot(slot) => {
+                let mut line = Line { stages, sink: sink.start(grid, slots, cx)?, grid };
+                for series in slots.take_vector(slot)? {
+                    line.push(series, cx)?;
+                }
+                line.sink.finish(cx)
+            }
+            Source::Subquery { slot, inner, mut call, grid: of_call } => {
+                call.resolve(slots)?;
+                let mut line = Line { stages, sink: sink.start(grid, slots, cx)?, grid };
+                let mut samples = Samples::default();
+                for series in slots.take_vector(slot)? {
+                    of_steps(&series, inner, &mut samples);
+                    let drop_name = series.drop_name;
+                    let mut out = call.evaluate(&samples, &series.labels, of_call, cx)?;
+                    out.drop_name |= drop_name;
+                    line.push(out, cx)?;
+                }
+                line.sink.finish(cx)
+            }
+        }
     }
 }
 
-/// What comes after the source.
-pub(crate) struct Line {
+/// What comes after a source whose series are here already.
+struct Line {
     stages: Vec<Stage>,
     sink: Box<dyn Sink>,
     grid: Grid,
@@ -63,7 +92,7 @@ pub(crate) struct Line {
 
 impl Line {
     /// Sends one series down. Series without any value are left out everywhere.
-    pub(crate) fn push(&mut self, mut series: StepSeries, cx: &mut Context) -> Result<()> {
+    fn push(&mut self, mut series: StepSeries, cx: &mut Context) -> Result<()> {
         for stage in &self.stages {
             stage.apply(&mut series, self.grid, cx);
         }

@@ -11,7 +11,7 @@ use crate::func::extended;
 use crate::value::{HistogramSample, MatrixSeries};
 use futures::StreamExt;
 use nilometer_model::{Error, Result, Sample};
-use nilometer_storage::{Queryable, Select};
+use nilometer_storage::{Queryable, ReadChunks, Select};
 
 pub(crate) struct MatrixScan {
     pub(crate) select: Select,
@@ -22,7 +22,7 @@ pub(crate) struct MatrixScan {
 
 impl MatrixScan {
     pub(crate) async fn run(self, queryable: &dyn Queryable, cx: &mut Context) -> Result<Output> {
-        let (mut out, mut samples) = (Vec::new(), Samples::default());
+        let (mut out, mut chunks, mut samples) = (Vec::new(), ReadChunks::default(), Samples::default());
         let range = self.select.range;
         let mut stream = queryable.select(self.select);
         while let Some(batch) = stream.next().await {
@@ -32,7 +32,11 @@ impl MatrixScan {
                 cx.notes.add(&Note::Storage(warning), PosRange::default());
             }
             for series in &batch.series {
-                samples.load(series, range, false)?;
+                chunks.load(&series.chunks);
+                for warning in chunks.warnings.drain(..) {
+                    cx.notes.add(&Note::Storage(&warning), PosRange::default());
+                }
+                samples.load(&chunks, range, false)?;
                 samples.drop_stale();
                 let mut points = None;
                 each_window(&samples, &self.spec, self.grid, |w| points = Some(raw(&w, self.spec.mode)));

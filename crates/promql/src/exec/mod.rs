@@ -19,6 +19,7 @@ pub(crate) mod flow;
 pub(crate) mod grid;
 pub(crate) mod info;
 pub(crate) mod matrix;
+pub(crate) mod pipeline;
 pub(crate) mod range;
 pub(crate) mod result;
 pub(crate) mod samples;
@@ -36,6 +37,7 @@ use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::explain::{Stopwatch, TaskProfile};
 use crate::value::QueryStats;
+use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
 use nilometer_storage::Queryable;
 use std::sync::Arc;
@@ -92,9 +94,25 @@ pub(crate) struct Context {
     pub(crate) stats: QueryStats,
     /// What measures tasks, and what it measured.
     pub(crate) profile: Option<(Stopwatch, Vec<TaskProfile>)>,
+    /// Other threads that may help.
+    pub(crate) pool: Option<Arc<dyn CpuPool>>,
 }
 
 impl Context {
+    /// That of a part which is computed on its own, to be added when its turn comes.
+    fn of_part(options: Options, budget: Budget) -> Context {
+        let (notes, stats) = (Annotations::default(), QueryStats::default());
+        Context { options, notes, budget, stats, profile: None, pool: None }
+    }
+
+    fn add_part(&mut self, part: Context) -> Result<()> {
+        self.notes.extend(part.notes);
+        self.stats.total_samples += part.stats.total_samples;
+        self.stats.samples_read += part.stats.samples_read;
+        self.stats.series += part.stats.series;
+        self.budget.check(part.budget.peak_samples, part.budget.peak_bytes)
+    }
+
     /// When and with what a task begins, where that is wanted.
     fn begin(&self, task: &Task) -> Option<(String, Duration, u64)> {
         let (watch, _) = self.profile.as_ref()?;

@@ -2,7 +2,7 @@
 
 use crate::histogram::detect_reset;
 use nilometer_model::{CounterReset, FloatHistogram, Result, TimeRange, is_stale_nan};
-use nilometer_storage::{Chunk, Series};
+use nilometer_storage::{ChunkRef, ReadChunks};
 use std::sync::Arc;
 
 /// Columns of floats and of histograms, each sorted by time. Reused from series to series.
@@ -27,10 +27,10 @@ impl Samples {
         self.hst.clear();
     }
 
-    /// Reads the chunks of `series` that touch `range`. Samples may reach past it.
-    pub(crate) fn load(&mut self, series: &Series, range: TimeRange, starts: bool) -> Result<()> {
+    /// Decodes the chunks that touch `range`. Samples may reach past it.
+    pub(crate) fn load(&mut self, chunks: &ReadChunks, range: TimeRange, starts: bool) -> Result<()> {
         self.clear();
-        for chunk in series.chunks.iter().filter(|c| c.range.overlaps(&range)) {
+        for chunk in chunks.iter().filter(|c| c.range.overlaps(&range)) {
             let (floats, histograms) = (self.t.len(), self.ht.len());
             self.decode(chunk, starts)?;
             self.keep_sorted(floats, histograms);
@@ -38,9 +38,9 @@ impl Samples {
         Ok(())
     }
 
-    fn decode(&mut self, chunk: &Chunk, starts: bool) -> Result<()> {
+    fn decode(&mut self, chunk: ChunkRef<'_>, starts: bool) -> Result<()> {
         if chunk.encoding.is_float() {
-            nilometer_chunk::decode_floats(&chunk.data, chunk.encoding, &mut self.t, &mut self.v)?;
+            nilometer_chunk::decode_floats(chunk.data, chunk.encoding, &mut self.t, &mut self.v)?;
             if starts {
                 super::decode::float_starts(chunk, &mut self.st)?;
             }

@@ -5,6 +5,7 @@ use super::grid::Grid;
 use super::table::{StepSeries, has_same_labels, join_same_labels, same_labels_error};
 use super::{Context, Held, Output, Slots};
 use nilometer_model::Result;
+use nilometer_storage::Projection;
 
 /// Takes the series of a flow, in order.
 pub(crate) trait Sink: Send {
@@ -34,6 +35,22 @@ pub(crate) enum SameLabels {
 }
 
 impl SinkSpec {
+    /// The labels that are looked at, where that is not all; the series then come in no certain order. What says
+    /// which metric it is goes into notes, but `is_plain` values have none.
+    pub(crate) fn project(&mut self, is_plain: bool) -> Option<Projection> {
+        let (grouping, metadata) = match self {
+            SinkSpec::Fold(spec) => {
+                let metadata = !is_plain || spec.names_metrics();
+                (&mut spec.grouping, metadata)
+            }
+            SinkSpec::Quantile(spec) => (&mut spec.grouping, !is_plain),
+            SinkSpec::CountValues(spec) => (&mut spec.grouping, !is_plain),
+            SinkSpec::Collect(_) | SinkSpec::Select(_) => return None,
+        };
+        grouping.sorts = true;
+        Some(grouping.projection(metadata))
+    }
+
     pub(crate) fn start(self, grid: Grid, slots: &mut Slots, cx: &mut Context) -> Result<Box<dyn Sink>> {
         Ok(match self {
             SinkSpec::Collect(same_labels) => {

@@ -1,6 +1,5 @@
 //! Where the series of a flow come from.
 
-use super::flow::Line;
 use super::grid::Grid;
 use super::range::RangeCall;
 use super::samples::Samples;
@@ -9,9 +8,8 @@ use super::window::{Place, Seen, each_seen};
 use super::{Context, SlotId, Slots};
 use crate::ast::PosRange;
 use crate::func::time::seconds;
-use futures::StreamExt;
-use nilometer_model::{CounterReset, Error, FloatHistogram, Result};
-use nilometer_storage::{Queryable, Select};
+use nilometer_model::{CounterReset, Error, FloatHistogram, Labels, Result};
+use nilometer_storage::Select;
 use std::sync::Arc;
 
 pub(crate) enum Source {
@@ -45,92 +43,38 @@ pub(crate) enum What {
     TimestampMs,
 }
 
-impl Source {
-    pub(crate) async fn run(
-        self,
-        queryable: &dyn Queryable,
-        slots: &mut Slots,
-        cx: &mut Context,
-        line: &mut Line,
-    ) -> Result<()> {
-        match self {
-            Source::Select { select, mut read, stats_only, grid } => {
-                if let Read::Range(call) = &mut read {
-                    call.resolve(slots)?;
-                }
-                run_select(queryable, select, (&read, stats_only), (grid, line), cx).await
-            }
-            Source::Slot(slot) => {
-                for series in slots.take_vector(slot)? {
-                    line.push(series, cx)?;
-                }
-                Ok(())
-            }
-            Source::Subquery { slot, inner, mut call, grid } => {
-                call.resolve(slots)?;
-                let mut samples = Samples::default();
-                for series in slots.take_vector(slot)? {
-                    of_steps(&series, inner, &mut samples);
-                    let drop_name = series.drop_name;
-                    let mut out = call.evaluate(&samples, &series.labels, grid, cx)?;
-                    out.drop_name |= drop_name;
-                    line.push(out, cx)?;
-                }
-                Ok(())
-            }
-        }
-    }
-}
-
-async fn run_select(
-    queryable: &dyn Queryable,
-    select: Select,
-    (read, stats_only): (&Read, bool),
-    (grid, line): (Grid, &mut Line),
-    cx: &mut Context,
-) -> Result<()> {
-    if grid.len == 0 {
-        return Ok(());
-    }
-    let range = select.range;
-    let starts = cx.options.start_timestamps && read.needs_starts();
-    let mut samples = Samples::default();
-    let mut stream = queryable.select(select);
-    while let Some(batch) = stream.next().await {
-        let batch = batch?;
-        for warning in &batch.warnings {
-            cx.notes.add(&crate::annotations::Note::Storage(warning), PosRange::default());
-        }
-        cx.budget.check_interrupt()?;
-        for series in &batch.series {
-            samples.load(series, range, starts)?;
-            if stats_only {
-                samples.keep_stats(range);
-            }
-            cx.stats.series += 1;
-            cx.budget.check(0, samples.bytes())?;
-            let out = match read {
-                Read::Newest { place, what } => {
-                    let out = StepSeries::new(series.labels.clone(), grid.len);
-                    newest(&samples, (*place, *what), out, grid, cx)?
-                }
-                Read::Range(call) => {
-                    samples.drop_stale();
-                    call.evaluate(&samples, &series.labels, grid, cx)?
-                }
-                Read::Smoothed { place, pos } => {
-                    samples.drop_stale();
-                    crate::func::extended::smooth(&samples, (*place, *pos), &series.labels, grid, cx)
-                }
-            };
-            line.push(out, cx)?;
-        }
-    }
-    Ok(())
-}
-
 impl Read {
-    fn needs_starts(&self) -> bool {
+    pub(crate) fn resolve(&mut self, slots: &mut Slots) -> Result<()> {
+        match self {
+            Read::Range(call) => call.resolve(slots),
+            _ => Ok(()),
+        }
+    }
+
+    /// What is made of one series.
+    pub(crate) fn evaluate(
+        &self,
+        samples: &mut Samples,
+        labels: &Labels,
+        grid: Grid,
+        cx: &mut Context,
+    ) -> Result<StepSeries> {
+        match self {
+            Read::Newest { place, what } => {
+                newest(samples, (*place, *what), StepSeries::new(labels.clone(), grid.len), grid, cx)
+            }
+            Read::Range(call) => {
+                samples.drop_stale();
+                call.evaluate(samples, labels, grid, cx)
+            }
+            Read::Smoothed { place, pos } => {
+                samples.drop_stale();
+                Ok(crate::func::extended::smooth(samples, (*place, *pos), labels, grid, cx))
+            }
+        }
+    }
+
+    pub(crate) fn needs_starts(&self) -> bool {
         match self {
             Read::Newest { what, .. } => *what == What::StartTimestamp,
             Read::Range(call) => call.func.uses_starts(),
@@ -177,7 +121,7 @@ fn newest(
 
 /// The steps of a subquery's series as samples. Whether a histogram went down since the one before is not
 /// known between steps, so such hints go.
-fn of_steps(series: &StepSeries, grid: Grid, samples: &mut Samples) {
+pub(crate) fn of_steps(series: &StepSeries, grid: Grid, samples: &mut Samples) {
     samples.clear();
     for (step, v) in series.floats.iter().enumerate() {
         if !is_absent(*v) {

@@ -109,8 +109,11 @@ pub(crate) fn without_metadata(labels: &Labels) -> Labels {
     }
 }
 
+/// What says which metric it is.
+pub(crate) const METADATA: [&str; 3] = ["__name__", "__type__", "__unit__"];
+
 pub(crate) fn is_metadata(name: &str) -> bool {
-    matches!(name, "__name__" | "__type__" | "__unit__")
+    METADATA.contains(&name)
 }
 
 /// The error of two series that became the same.

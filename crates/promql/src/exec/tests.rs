@@ -8,7 +8,7 @@ use crate::value::Value;
 use futures::executor::block_on;
 use nilometer_chunk::Encoding;
 use nilometer_model::{Labels, STALE_NAN_BITS, TimeRange};
-use nilometer_storage::{Chunk, MemoryQueryable, Series};
+use nilometer_storage::{Chunk, MemoryQueryable, ReadChunks};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -112,7 +112,9 @@ proptest! {
             chunks.push(Chunk { range, encoding: Encoding::Xor, data });
         }
         let mut samples = Samples::default();
-        samples.load(&Series { labels: Labels::empty(), chunks }, TimeRange::ALL, true).unwrap();
+        let mut read = ReadChunks::default();
+        read.load(&chunks.into());
+        samples.load(&read, TimeRange::ALL, true).unwrap();
         let found: Vec<(i64, u64)> = samples.t.iter().copied().zip(samples.v.iter().map(|v| v.to_bits())).collect();
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         prop_assert_eq!(samples.st.len(), samples.t.len());

@@ -100,6 +100,12 @@ impl Newer {
     }
 }
 
+fn log(warnings: Vec<String>) {
+    for warning in warnings {
+        tracing::warn!(warning, "a federation request met a warning");
+    }
+}
+
 impl Newest {
     fn new(exposition: Exposition, max_bytes: usize) -> Self {
         Newest { exposition, samples: Vec::new(), written: 0, bytes: 0, max_bytes }
@@ -110,11 +116,12 @@ impl Newest {
         let mut batches = queryable.select(Select::new(set, range));
         while let Some(batch) = batches.next().await {
             let batch = batch?;
-            for warning in batch.warnings {
-                tracing::warn!(warning, "a federation request met a warning");
-            }
+            log(batch.warnings);
             for series in batch.series {
-                let Some((t_ms, value)) = series.samples(range)?.pop() else { continue };
+                let (labels, mut warnings) = (series.labels.clone(), Vec::new());
+                let newest = series.samples(range, &mut warnings)?.pop();
+                log(warnings);
+                let Some((t_ms, value)) = newest else { continue };
                 let value = match value {
                     Value::Float(v) if is_stale_nan(v) => continue,
                     Value::Float(v) => NewestValue::Float(v),
@@ -123,7 +130,7 @@ impl Newest {
                     Value::FloatHistogram(h) if h.is_stale() => continue,
                     Value::FloatHistogram(h) => NewestValue::Histogram(h),
                 };
-                let newer = Newer { labels: series.labels, t_ms, value };
+                let newer = Newer { labels, t_ms, value };
                 if newer.name().is_empty() || !self.exposition.takes(newer.value()) {
                     continue;
                 }

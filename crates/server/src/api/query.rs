@@ -131,6 +131,7 @@ impl Asked {
                 let clock = api.clock.clone();
                 Arc::new(move || clock.monotonic()) as Stopwatch
             }),
+            pool: Some(api.pool.helpers()),
         };
         let (pool_api, query) = (api.clone(), self.query.clone());
         let evaluated = api.compute(reader.who(), Some(timeout), async move {

@@ -123,13 +123,15 @@ async fn one_result(
         let batch = batch?;
         log(batch.warnings);
         for series in batch.series {
-            let samples = series.samples(query.range)?;
+            let (labels, mut warnings) = (series.labels.clone(), Vec::new());
+            let samples = series.samples(query.range, &mut warnings)?;
+            log(warnings);
             count += samples.len();
             if max_samples > 0 && count > max_samples {
                 return Err(ApiError::bad_data(format!("exceeded sample limit ({max_samples})")));
             }
             if !samples.is_empty() {
-                put_series(&mut result, &series.labels, &samples);
+                put_series(&mut result, &labels, &samples);
             }
             if max_bytes > 0 && before + result.len() > max_bytes {
                 return Err(ApiError::bad_data(format!(
@@ -192,10 +194,14 @@ async fn send(
         let batch = batch?;
         log(batch.warnings);
         for series in batch.series {
-            let labels = series.labels.clone();
-            let chunks = series.into_plain_chunks()?;
-            let wanted = chunks.iter().filter(|chunk| chunk.range.overlaps(&query.range));
-            let encoded = wanted.map(|chunk| (chunk.range, chunk.encoding.byte(), &chunk.data[..]));
+            let (labels, mut warnings) = (series.labels.clone(), Vec::new());
+            let mut chunks = series.into_plain_chunks(&mut warnings)?;
+            log(warnings);
+            chunks.retain(|chunk| chunk.range.overlaps(&query.range));
+            if chunks.is_empty() {
+                continue;
+            }
+            let encoded = chunks.iter().map(|chunk| (chunk.range, chunk.encoding.byte(), &chunk.data[..]));
             frames.put(&mut out.ready, &labels, encoded);
             if out.ready.len() >= PIECE_BYTES {
                 out.flush().await?;

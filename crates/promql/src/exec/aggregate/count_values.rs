@@ -74,8 +74,9 @@ impl Sink for CountValues {
         Ok(())
     }
 
-    fn finish(self: Box<Self>, cx: &mut Context) -> Result<Output> {
+    fn finish(mut self: Box<Self>, cx: &mut Context) -> Result<Output> {
         self.held.release(cx);
+        self.spec.grouping.sort(&mut self.series);
         Ok(Output::Vector(self.series))
     }
 }

@@ -20,6 +20,11 @@ pub(crate) struct Spec {
 }
 
 impl Spec {
+    /// Whether it may have to say of which metric it got something odd.
+    pub(crate) fn names_metrics(&self) -> bool {
+        matches!(self.op, AggregateOp::Sum | AggregateOp::Avg)
+    }
+
     pub(crate) fn start(self, grid: Grid) -> Box<dyn Sink> {
         match self.op {
             AggregateOp::Sum => Fold::<SumCell>::boxed(self, grid),
@@ -114,6 +119,7 @@ impl<C: FoldCell> Sink for Fold<C> {
         }
         self.histograms.finish(&mut series, cx);
         series.retain(StepSeries::has_any);
+        self.spec.grouping.sort(&mut series);
         Ok(Output::Vector(series))
     }
 }

@@ -6,9 +6,10 @@ mod histograms;
 pub(crate) mod quantile;
 pub(crate) mod select;
 
-use crate::exec::table::StepSeries;
+use crate::exec::table::{METADATA, StepSeries, is_metadata};
 use nilometer_model::Labels;
 use nilometer_model::labels::METRIC_NAME;
+use nilometer_storage::Projection;
 use std::collections::HashMap;
 
 /// By which labels series fall together.
@@ -17,11 +18,34 @@ pub(crate) struct Grouping {
     /// Sorted.
     pub(crate) labels: Vec<String>,
     pub(crate) without: bool,
+    /// Groups are put in the order of their labels, since series come in none; else they stand as they were met.
+    pub(crate) sorts: bool,
 }
 
 impl Grouping {
     fn has(&self, name: &str) -> bool {
         self.labels.binary_search_by(|l| l.as_str().cmp(name)).is_ok()
+    }
+
+    /// To be called at the end.
+    pub(crate) fn sort(&self, groups: &mut [StepSeries]) {
+        if self.sorts {
+            groups.sort_by(|a, b| a.labels.cmp(&b.labels));
+        }
+    }
+
+    /// The labels that tell the group, and with `metadata` those that say which metric it is.
+    pub(crate) fn projection(&self, metadata: bool) -> Projection {
+        let mut names = self.labels.clone();
+        if self.without {
+            names.retain(|name| !metadata || !is_metadata(name));
+            names.extend((!metadata).then(|| METRIC_NAME.to_owned()));
+            return Projection::AllBut(names.into());
+        }
+        if metadata {
+            names.extend(METADATA.map(str::to_owned));
+        }
+        Projection::Only(names.into())
     }
 
     fn keeps(&self, name: &str) -> bool {

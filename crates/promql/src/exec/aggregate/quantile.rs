@@ -73,6 +73,7 @@ impl Sink for Quantile {
             }
         }
         series.retain(StepSeries::has_any);
+        self.spec.grouping.sort(&mut series);
         Ok(Output::Vector(series))
     }
 }

@@ -79,8 +79,13 @@ impl Builder {
         self.push(Task::Op(Box::new(op)))
     }
 
-    fn end(&mut self, open: Box<Open>, sink: SinkSpec) -> SlotId {
-        let open = *open;
+    fn end(&mut self, open: Box<Open>, mut sink: SinkSpec) -> SlotId {
+        let mut open = *open;
+        if let Source::Select { select, read, .. } = &mut open.source
+            && let Some(labels) = sink.project(matches!(read, Read::Newest { .. }))
+        {
+            (select.hints.unsorted, select.hints.projection) = (true, Some(labels));
+        }
         self.push(Task::Flow(Flow { source: open.source, stages: open.stages, sink, grid: open.grid }))
     }
 
@@ -174,7 +179,9 @@ impl Builder {
         } else {
             Read::Newest { place, what }
         };
-        let select = self.select(selector, range, (0, grid));
+        let mut select = self.select(selector, range, (0, grid));
+        select.hints.newest =
+            grid.len == 1 && matches!(read, Read::Newest { .. }) && what != What::StartTimestamp;
         let source = Source::Select { select, read, stats_only: selector.stats_only, grid };
         let names = self.names_of(selector);
         Box::new(Open { source, stages: Vec::new(), grid, names, same_labels: SameLabels::Leave })
@@ -312,7 +319,7 @@ impl Builder {
         pos: PosRange,
     ) -> Result<Box<Open>> {
         let grid = input.grid;
-        let grouping = Grouping { labels: a.grouping.clone(), without: a.without };
+        let grouping = Grouping { labels: a.grouping.clone(), without: a.without, sorts: false };
         let has_name = !a.without && a.grouping.iter().any(|l| l == METRIC_NAME);
         let mut names = if has_name { Names::Any } else { Names::Gone };
         let param_pos = a.param.as_ref().map_or(pos, |p| p.pos);

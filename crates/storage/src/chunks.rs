@@ -1,0 +1,169 @@
+//! The chunks of a series: those that came with it, and those that its holder reads when they are wanted, on the
+//! thread of whoever wants them. So a stream of series is cheap to walk, and reading is spread over cores.
+
+use bytes::Bytes;
+use nilometer_chunk::Encoding;
+use nilometer_model::TimeRange;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+/// Encoded samples and the range that they lie in. They may reach past the range asked for.
+#[derive(Clone, Debug)]
+pub struct Chunk {
+    pub range: TimeRange,
+    pub encoding: Encoding,
+    pub data: Bytes,
+}
+
+/// Chunks may overlap where data came out of order or from several sources: of two samples with one timestamp,
+/// that of the chunk that begins earlier counts; of two that begin at one time, that which was added earlier.
+#[derive(Clone, Debug, Default)]
+pub struct Chunks(Vec<Part>);
+
+#[derive(Clone, Debug)]
+enum Part {
+    Here(Chunk),
+    Unread(Unread),
+}
+
+#[derive(Clone)]
+struct Unread {
+    holder: Arc<dyn ChunkHolder>,
+    series: u64,
+    place: u64,
+}
+
+/// Who has chunks of which only the place is told. What `series` and `place` mean is its own affair.
+pub trait ChunkHolder: Send + Sync + 'static {
+    /// Adds chunks to `out`; of what cannot be read a warning.
+    fn read(&self, series: u64, place: u64, out: &mut ReadChunks);
+}
+
+impl Chunks {
+    /// Whether there are none; those that are still to be read count, and may turn out to be none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn push(&mut self, chunk: Chunk) {
+        self.0.push(Part::Here(chunk));
+    }
+
+    /// Adds chunks that `holder` reads later.
+    pub fn push_unread(&mut self, holder: Arc<dyn ChunkHolder>, series: u64, place: u64) {
+        self.0.push(Part::Unread(Unread { holder, series, place }));
+    }
+
+    /// Adds what `other` has behind what is here.
+    pub fn extend(&mut self, other: Chunks) {
+        self.0.extend(other.0);
+    }
+
+    /// All of them, sorted by where they begin; what was unread is read, and shares one allocation.
+    pub fn read(self, warnings: &mut Vec<String>) -> Vec<Chunk> {
+        let mut all = Vec::with_capacity(self.0.len());
+        for part in self.0 {
+            match part {
+                Part::Here(chunk) => all.push(chunk),
+                Part::Unread(unread) => {
+                    let mut read = ReadChunks::default();
+                    unread.holder.read(unread.series, unread.place, &mut read);
+                    warnings.append(&mut read.warnings);
+                    let bytes = Bytes::from(read.bytes);
+                    all.extend(read.places.into_iter().map(|(range, encoding, place)| Chunk {
+                        range,
+                        encoding,
+                        data: bytes.slice(place),
+                    }));
+                }
+            }
+        }
+        if !all.is_sorted_by_key(|c| c.range.min_ms) {
+            all.sort_by_key(|c| c.range.min_ms);
+        }
+        all
+    }
+}
+
+impl From<Vec<Chunk>> for Chunks {
+    fn from(chunks: Vec<Chunk>) -> Self {
+        Chunks(chunks.into_iter().map(Part::Here).collect())
+    }
+}
+
+impl fmt::Debug for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Unread")
+            .field("series", &self.series)
+            .field("place", &self.place)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The chunks of one series after the other, in memory that is used again.
+#[derive(Debug, Default)]
+pub struct ReadChunks {
+    bytes: Vec<u8>,
+    places: Vec<(TimeRange, Encoding, Range<usize>)>,
+    /// What was damaged.
+    pub warnings: Vec<String>,
+}
+
+/// A chunk in somebody's memory; `range` is that of its first and last sample.
+#[derive(Clone, Copy, Debug)]
+pub struct ChunkRef<'a> {
+    pub range: TimeRange,
+    pub encoding: Encoding,
+    pub data: &'a [u8],
+}
+
+impl<'a> From<&'a Chunk> for ChunkRef<'a> {
+    fn from(chunk: &'a Chunk) -> Self {
+        ChunkRef { range: chunk.range, encoding: chunk.encoding, data: &chunk.data }
+    }
+}
+
+impl ReadChunks {
+    /// These chunks take the place of those before.
+    pub fn load(&mut self, chunks: &Chunks) {
+        self.bytes.clear();
+        self.places.clear();
+        for part in &chunks.0 {
+            match part {
+                Part::Here(Chunk { range, encoding, data }) => self.push(*range, *encoding, data),
+                Part::Unread(unread) => unread.holder.read(unread.series, unread.place, self),
+            }
+        }
+        if !self.places.is_sorted_by_key(|(range, ..)| range.min_ms) {
+            self.places.sort_by_key(|(range, ..)| range.min_ms);
+        }
+    }
+
+    /// Adds a copy of a chunk.
+    pub fn push(&mut self, range: TimeRange, encoding: Encoding, data: &[u8]) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(data);
+        self.places.push((range, encoding, start..self.bytes.len()));
+    }
+
+    /// By where they begin.
+    pub fn iter(&self) -> impl Iterator<Item = ChunkRef<'_>> {
+        let chunk = |(range, encoding, place): &(TimeRange, Encoding, Range<usize>)| ChunkRef {
+            range: *range,
+            encoding: *encoding,
+            data: &self.bytes[place.clone()],
+        };
+        self.places.iter().map(chunk)
+    }
+
+    /// How many were added, to go [`back_to`](Self::back_to).
+    pub fn mark(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Takes away what was added since there were `mark`.
+    pub fn back_to(&mut self, mark: usize) {
+        self.places.truncate(mark);
+    }
+}
