@@ -2,8 +2,14 @@
 //!
 //! Each server starts on an empty folder and goes through: the load, with its CPU and memory measured; SIGKILL, and the
 //! time until it is ready and answers; everything read back; a snapshot, where it can write one, for the size of
-//! blocks. Then once more on an empty folder, with a SIGKILL in the middle of the load.
+//! blocks. Then once more on an empty folder, with a SIGKILL in the middle of the load. Queries are timed when
+//! everything is read back, or over the data of an earlier run.
 
+mod answers;
+mod kept;
+mod options;
+mod queries;
+mod query_table;
 mod server;
 pub(crate) mod steady;
 mod table;
@@ -14,90 +20,21 @@ use std::process::{Child, Command, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
 use crate::{shell, tools};
+use kept::Plan;
+use options::Options;
+use queries::Asked;
 use server::{Running, Server};
-
-const USAGE: &str = "\
-cargo xtask bench [options]
-
-  --series=N        series, a hundred to a target (100000)
-  --scrapes=N       scrapes, 15 s apart (480: two hours)
-  --kill-at=N       acknowledged samples at which the second run is killed (8000000, at most half of the load); 0: none
-  --only=NAME       just this server: nilometer, prometheus or victoria-metrics; may be repeated
-  --peer=NAME=URL,PID
-                    a server that runs already takes the load too, at this URL; it is not killed; may be repeated
-  --binary=FILE     another hub than the one that is built (target/release/nilometer)
-  --no-verify       do not read everything back after the load
-  --what=WORDS      name of the table: bench/results/<date>-<words>.md (load)
-";
+use table::Machine;
 
 /// A port on loopback that few use.
 const PORT: u16 = 41_871;
-const KILL_AT: u64 = 8_000_000;
 /// Of a block.
 const RANGE_SECONDS: u64 = 7_200;
 const PER_REQUEST: u64 = 2_000;
-
-struct Options {
-    series: u64,
-    scrapes: u64,
-    kill_at: u64,
-    only: Vec<String>,
-    peers: Vec<Peer>,
-    binary: Option<PathBuf>,
-    verify: bool,
-    what: String,
-}
-
-/// A server that somebody else started.
-struct Peer {
-    name: String,
-    url: String,
-    pid: u32,
-}
-
-fn parse(args: &[&str]) -> Result<Options> {
-    let mut options = Options {
-        series: 100_000,
-        scrapes: 480,
-        kill_at: KILL_AT,
-        only: Vec::new(),
-        peers: Vec::new(),
-        binary: None,
-        verify: true,
-        what: "load".to_owned(),
-    };
-    for arg in args {
-        let (name, value) = arg.split_once('=').unwrap_or((arg, ""));
-        let number = || value.parse::<u64>().with_context(|| format!("{arg}: that is no number"));
-        match name {
-            "--series" => options.series = number()?,
-            "--scrapes" => options.scrapes = number()?,
-            "--kill-at" => options.kill_at = number()?,
-            "--only" => options.only.push(value.to_owned()),
-            "--peer" => options.peers.push(parse_peer(value)?),
-            "--binary" => options.binary = Some(PathBuf::from(value)),
-            "--no-verify" => options.verify = false,
-            "--what" => options.what = value.to_owned(),
-            _ => bail!("no such option: {arg}\n\n{USAGE}"),
-        }
-    }
-    let named = options.what.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b));
-    ensure!(named && !options.what.is_empty(), "--what: letters, digits and - are for a file's name");
-    options.kill_at = options.kill_at.min(options.series * options.scrapes / 2);
-    Ok(options)
-}
-
-fn parse_peer(text: &str) -> Result<Peer> {
-    let parts = text.split_once('=').and_then(|(name, rest)| {
-        let (url, pid) = rest.rsplit_once(',')?;
-        Some(Peer { name: name.to_owned(), url: url.to_owned(), pid: pid.parse().ok()? })
-    });
-    parts.with_context(|| format!("--peer={text}: it is like --peer=NAME=http://host:port/path,PID"))
-}
 
 /// What was found of one server.
 struct Found {
@@ -112,6 +49,7 @@ struct Found {
     ready_seconds: Option<f64>,
     verified: Option<Verified>,
     killed: Option<Verified>,
+    asked: Option<Asked>,
 }
 
 /// The part of `bench load --json` that is shown.
@@ -150,7 +88,7 @@ struct Verified {
 }
 
 pub(crate) fn run(args: &[&str]) -> Result<()> {
-    let options = parse(args)?;
+    let options = options::parse(args)?;
     let binary = match &options.binary {
         Some(binary) => binary.clone(),
         None => build()?,
@@ -159,32 +97,17 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     tools::peers()?;
     crate::process::check_free(&[PORT, PORT + 1])?;
     let folder = shell::root().join("target/bench");
-    let end_seconds = table::now_seconds()? / RANGE_SECONDS * RANGE_SECONDS;
-    let bench = Bench { binary: binary.clone(), folder, options, end_seconds };
-    let servers = server::all(&binary);
-    let chosen = |server: &&Server| {
-        bench.options.only.is_empty() || bench.options.only.iter().any(|name| name == server.name)
-    };
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let client = options.client.clone().unwrap_or_else(|| binary.clone());
+    let bench = Bench { client, folder, options };
+    let mut servers = server::all(&binary);
+    let only = &bench.options.only;
+    servers.retain(|server| only.is_empty() || only.iter().any(|name| name == server.name));
     let machine = table::machine();
-    let mut found = Vec::new();
-    for server in servers.iter().filter(chosen) {
-        found.push(bench.server(server).with_context(|| format!("measuring {}", server.name))?);
-    }
-    for peer in &bench.options.peers {
-        let load = bench.load(&peer.name, &peer.url, Some(peer.pid), &[])?;
-        let name = peer.name.clone();
-        found.push(Found {
-            name,
-            revision: None,
-            load,
-            disk_bytes: None,
-            block_bytes: None,
-            ready_seconds: None,
-            verified: None,
-            killed: None,
-        });
-    }
-    let text = table::markdown(&bench.options, &machine, &found)?;
+    let text = match &bench.options.kept {
+        Some(kept) => bench.only_queries(&servers, kept, &machine)?,
+        None => bench.all(&servers, &machine)?,
+    };
     let path = table::path(&bench.options.what)?;
     fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
     println!("{text}\nbench: written to {}", path.display());
@@ -199,22 +122,72 @@ fn build() -> Result<PathBuf> {
 }
 
 struct Bench {
-    binary: PathBuf,
+    /// Loads, verifies and asks.
+    client: PathBuf,
     folder: PathBuf,
     options: Options,
-    /// The load's end, the same for all: where a block's range ends, so that two hours are one block.
-    end_seconds: u64,
 }
 
 impl Bench {
-    fn server(&self, server: &Server) -> Result<Found> {
+    fn all(&self, servers: &[Server], machine: &Machine) -> Result<String> {
+        // The same for all: where a block's range ends, so that two hours are one block.
+        let end_seconds = table::now_seconds()? / RANGE_SECONDS * RANGE_SECONDS;
+        let mut found = Vec::new();
+        for server in servers {
+            found.push(
+                self.server(server, end_seconds).with_context(|| format!("measuring {}", server.name))?,
+            );
+        }
+        for peer in &self.options.peers {
+            let load = self.load(&peer.name, &peer.url, Some(peer.pid), end_seconds)?;
+            found.push(Found {
+                name: peer.name.clone(),
+                revision: None,
+                load,
+                disk_bytes: None,
+                block_bytes: None,
+                ready_seconds: None,
+                verified: None,
+                killed: None,
+                asked: None,
+            });
+        }
+        let asked: Vec<Asked> = found.iter_mut().filter_map(|one| one.asked.take()).collect();
+        Ok(table::markdown(&self.options, machine, &found)? + &query_table::markdown(&asked)?)
+    }
+
+    /// Over copies of what an earlier run has kept.
+    fn only_queries(&self, servers: &[Server], kept: &Path, machine: &Machine) -> Result<String> {
+        let (mut asked, mut revisions) = (Vec::new(), Vec::new());
+        let mut plan = None;
+        for server in servers {
+            let (dir, journal) = (self.folder.join(server.name), self.journal(server.name));
+            let kept_journal = kept.join(format!("{}.journal", server.name));
+            kept::copy((&kept.join(server.name), &kept_journal), (&dir, &journal))?;
+            let of_journal = Plan::of_journal(&journal)?;
+            let running = Running::start_again(server, &dir, PORT)?;
+            revisions.push((server.name, running.revision()));
+            asked.extend(self.ask(server, &running, of_journal.end_seconds())?);
+            running.kill()?;
+            fs::remove_dir_all(&dir).context("cannot remove what was measured")?;
+            plan = Some(of_journal);
+        }
+        let plan = plan.context("--only names no server")?;
+        Ok(table::queries_alone(&plan, machine, &revisions)? + &query_table::markdown(&asked)?)
+    }
+
+    fn server(&self, server: &Server, end_seconds: u64) -> Result<Found> {
         let dir = self.fresh(server.name)?;
         println!("bench: {}: the load", server.name);
         let running = Running::start(server, &dir, PORT)?;
         let revision = running.revision();
-        let load = self.load(server.name, &running.write_url(), Some(running.pid()), &[])?;
+        let load = self.load(server.name, &running.write_url(), Some(running.pid()), end_seconds)?;
         let disk_bytes = Some(table::size(&dir.join(server::DATA))?);
         running.kill()?;
+        if let Some(kept) = &self.options.keep {
+            let journal = kept.join(format!("{}.journal", server.name));
+            kept::copy((&dir, &self.journal(server.name)), (&kept.join(server.name), &journal))?;
+        }
         let again = Running::start_again(server, &dir, PORT)?;
         let ready_seconds = Some(again.ready_seconds);
         let verified = if self.options.verify {
@@ -223,20 +196,22 @@ impl Bench {
         } else {
             None
         };
+        let asked = self.ask(server, &again, end_seconds as i64)?;
         println!("bench: {}: a snapshot", server.name);
         let block_bytes = again.snapshot()?;
         again.kill()?;
-        let killed = if self.options.kill_at > 0 { Some(self.kill_in_mid_load(server)?) } else { None };
+        let kills = self.options.kill_at > 0;
+        let killed = if kills { Some(self.kill_in_mid_load(server, end_seconds)?) } else { None };
         fs::remove_dir_all(&dir).context("cannot remove what was measured")?;
         let name = server.name.to_owned();
-        Ok(Found { name, revision, load, disk_bytes, block_bytes, ready_seconds, verified, killed })
+        Ok(Found { name, revision, load, disk_bytes, block_bytes, ready_seconds, verified, killed, asked })
     }
 
-    fn kill_in_mid_load(&self, server: &Server) -> Result<Verified> {
+    fn kill_in_mid_load(&self, server: &Server, end_seconds: u64) -> Result<Verified> {
         let dir = self.fresh(server.name)?;
         println!("bench: {}: SIGKILL in mid-load", server.name);
         let running = Running::start(server, &dir, PORT)?;
-        let mut load = self.load_command(server.name, &running.write_url());
+        let mut load = self.load_command(server.name, &running.write_url(), end_seconds);
         load.args(["--retry-for=0s", "--settle=0s"]).stdout(Stdio::null()).stderr(Stdio::null());
         let mut load = load.spawn().context("cannot start the load")?;
         let killed = self.wait_for_acknowledged(server.name, &mut load).and_then(|()| running.kill());
@@ -264,9 +239,9 @@ impl Bench {
         }
     }
 
-    fn load(&self, name: &str, url: &str, pid: Option<u32>, more: &[&str]) -> Result<Load> {
-        let mut command = self.load_command(name, url);
-        command.arg("--json").args(more);
+    fn load(&self, name: &str, url: &str, pid: Option<u32>, end_seconds: u64) -> Result<Load> {
+        let mut command = self.load_command(name, url, end_seconds);
+        command.arg("--json");
         if let Some(pid) = pid {
             command.arg(format!("--server-pid={pid}"));
         }
@@ -275,20 +250,20 @@ impl Bench {
         Ok(load)
     }
 
-    fn load_command(&self, name: &str, url: &str) -> Command {
+    fn load_command(&self, name: &str, url: &str, end_seconds: u64) -> Command {
         let journal = self.journal(name);
         let _ = fs::remove_file(&journal);
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(&self.client);
         command.args(["bench", "load"]).arg(format!("--url={url}"));
         command.arg(format!("--journal={}", journal.display()));
         command.arg(format!("--series={}", self.options.series));
         command.arg(format!("--scrapes={}", self.options.scrapes));
-        command.arg(format!("--end={}", self.end_seconds));
+        command.arg(format!("--end={end_seconds}"));
         command
     }
 
     fn verify(&self, server: &Server, running: &Running) -> Result<Verified> {
-        let mut command = Command::new(&self.binary);
+        let mut command = Command::new(&self.client);
         command.args(["bench", "verify", "--json"]).arg(format!("--url={}", running.url()));
         command.arg(format!("--journal={}", self.journal(server.name).display()));
         command.arg(format!("--tolerance={}", server.tolerance));
@@ -316,22 +291,5 @@ fn remove(dir: &Path) -> Result<()> {
             Err(e).with_context(|| format!("cannot remove {}", dir.display()))
         }
         _ => Ok(()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn options() {
-        let found =
-            parse(&["--series=200", "--scrapes=3", "--peer=a=http://h:1/x,77", "--no-verify"]).unwrap();
-        assert_eq!((found.series, found.scrapes, found.kill_at, found.verify), (200, 3, 300, false));
-        let peer = &found.peers[0];
-        assert_eq!((peer.name.as_str(), peer.url.as_str(), peer.pid), ("a", "http://h:1/x", 77));
-        for bad in ["--peer=a", "--peer=a=b", "--series=x", "--nothing", "--what=a/b", "--what="] {
-            assert!(parse(&[bad]).is_err(), "{bad}");
-        }
     }
 }

@@ -7,6 +7,7 @@
 //! The load is that of Kubernetes: each target is a pod with a hundred series under 72 names (`catalogue.rs`), scraped
 //! at its own offset, and replaced by another pod now and then.
 
+mod answer;
 mod batch;
 mod catalogue;
 mod expected;
@@ -20,6 +21,7 @@ mod process;
 mod query;
 mod report;
 mod target;
+mod timing;
 mod value;
 mod verify;
 
@@ -29,5 +31,6 @@ pub use latency::Spread;
 pub use load::{LoadOptions, LoadReport, Second, load};
 pub use plan::{Plan, Protocol};
 pub use process::Usage;
-pub use query::{Query, QueryOptions, QueryReport, QueryTimes, time_queries};
+pub use query::Query;
+pub use timing::{QueryOptions, QueryReport, QueryTimes, time_queries};
 pub use verify::{VerifyOptions, VerifyReport, verify};

@@ -34,6 +34,17 @@ pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     bytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:")
 }
 
+/// From now on, the peak is that of what comes. Gives what is resident; `None` where the kernel does not let us.
+pub(crate) fn reset_peak(pid: u32) -> Option<u64> {
+    fs::write(format!("/proc/{pid}/clear_refs"), "5").ok()?;
+    resident_bytes(pid)
+}
+
+/// The most that was resident at once; `None` where there is no such process.
+pub(crate) fn peak_bytes(pid: u32) -> Option<u64> {
+    bytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:")
+}
+
 fn bytes(status: &str, field: &str) -> Option<u64> {
     let line = status.lines().find_map(|line| line.strip_prefix(field))?;
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kib| kib * 1024)

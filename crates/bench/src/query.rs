@@ -1,43 +1,42 @@
-//! Times queries: each several times in turn, alone.
+//! A query, and over what time: as a line of text, and as the path that asks a server for it.
 
-use crate::http::{Client, Endpoint, escaped};
-use crate::latency::{Latencies, Spread};
+use crate::http::escaped;
 use crate::verify::seconds;
-use nilometer_env::Clock;
 use nilometer_model::{Error, Result};
-use serde::Serialize;
 use std::fmt;
 
-/// A query, and over what time.
+/// How far questions about names and series look back.
+const METADATA_SECONDS: u32 = 7_200;
+
 #[derive(Clone, Debug, PartialEq)]
 pub enum Query {
     Instant(String),
-    Range { expression: String, seconds: u32, step_seconds: u32 },
+    Range {
+        expression: String,
+        seconds: u32,
+        step_seconds: u32,
+    },
+    /// Series that one of the selectors matches.
+    Series(Vec<String>),
+    /// Names of labels.
+    Labels,
+    /// Values of a label, maybe only those in series that match.
+    Values {
+        label: String,
+        selector: Option<String>,
+    },
 }
 
-/// What dashboards and alerts ask of such a load.
-const BUILT_IN: &str = r#"
-instant up
-instant count by (namespace, job) (up)
-instant count({cluster=~"bench-.*"})
-instant topk(10, process_resident_memory_bytes)
-instant sum by (code) (rate(http_requests_total[5m]))
-instant histogram_quantile(0.99, sum by (le) (rate(http_request_duration_seconds_bucket[5m])))
-instant sum(rate(db_query_errors_total[5m])) / sum(rate(db_queries_total[5m])) > 0.01
-range 3600 60 sum by (namespace) (rate(container_cpu_usage_seconds_total[5m]))
-range 3600 60 sum by (pod) (container_memory_working_set_bytes{namespace="shop"})
-range 3600 60 sum(rate(http_requests_total{code=~"5.."}[5m])) / sum(rate(http_requests_total[5m]))
-range 3600 60 histogram_quantile(0.99, sum by (le, job) (rate(http_request_duration_seconds_bucket[5m])))
-range 3600 60 max_over_time(go_goroutines{job="checkout"}[10m])
-range 3600 15 rate(process_cpu_seconds_total{namespace="payments"}[2m])
-"#;
+const FORMS: &str = "`instant EXPRESSION`, `range SECONDS STEP EXPRESSION`, `series SELECTOR…`, `labels` or \
+                     `values LABEL [SELECTOR]`";
 
 impl Query {
+    /// What dashboards, alerts and capacity reports ask of a load.
     pub fn built_in() -> Vec<Query> {
-        Query::parse_all(BUILT_IN).unwrap_or_default()
+        Query::parse_all(include_str!("query/built_in.txt")).unwrap_or_default()
     }
 
-    /// One query a line: `instant EXPRESSION` or `range SECONDS STEP EXPRESSION`; `#` begins a comment.
+    /// One query a line; `#` begins a comment.
     ///
     /// # Errors
     /// `Invalid`, with the line.
@@ -46,30 +45,40 @@ impl Query {
         let lines = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
         lines
             .map(|(at, line)| {
-                Query::parse(line).ok_or_else(|| {
-                    Error::invalid(format!(
-                        "line {at} is not like `instant EXPRESSION` or `range SECONDS STEP EXPRESSION`: {line}"
-                    ))
-                })
+                Query::parse(line)
+                    .ok_or_else(|| Error::invalid(format!("line {at} is not like {FORMS}: {line}")))
             })
             .collect()
     }
 
     fn parse(line: &str) -> Option<Query> {
-        let (kind, rest) = line.split_once(' ')?;
+        let (kind, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let rest = rest.trim();
         match kind {
-            "instant" => Some(Query::Instant(rest.trim().to_owned())),
+            "instant" if !rest.is_empty() => Some(Query::Instant(rest.to_owned())),
             "range" => {
-                let mut parts = rest.trim().splitn(3, ' ');
+                let mut parts = rest.splitn(3, ' ');
                 let seconds = parts.next()?.parse().ok()?;
                 let step_seconds = parts.next()?.parse().ok().filter(|&step| step > 0)?;
                 Some(Query::Range { expression: parts.next()?.trim().to_owned(), seconds, step_seconds })
+            }
+            "series" if !rest.is_empty() => Some(Query::Series(words(rest))),
+            "labels" if rest.is_empty() => Some(Query::Labels),
+            "values" => {
+                let mut words = words(rest).into_iter();
+                let values = Query::Values { label: words.next()?, selector: words.next() };
+                words.next().is_none().then_some(values)
             }
             _ => None,
         }
     }
 
-    fn path(&self, at_ms: i64) -> String {
+    pub(crate) fn path(&self, at_ms: i64) -> String {
+        let since = |range: u32| seconds(at_ms - i64::from(range) * 1_000);
+        let metadata = || format!("start={}&end={}&nocache=1", since(METADATA_SECONDS), seconds(at_ms));
+        let selectors = |selectors: &[String]| -> String {
+            selectors.iter().map(|selector| format!("match%5B%5D={}&", escaped(selector))).collect()
+        };
         match self {
             Query::Instant(expression) => {
                 format!("/api/v1/query?query={}&time={}&nocache=1", escaped(expression), seconds(at_ms))
@@ -77,11 +86,27 @@ impl Query {
             Query::Range { expression, seconds: range, step_seconds } => format!(
                 "/api/v1/query_range?query={}&start={}&end={}&step={step_seconds}&nocache=1",
                 escaped(expression),
-                seconds(at_ms - i64::from(*range) * 1_000),
+                since(*range),
                 seconds(at_ms)
             ),
+            Query::Series(all) => format!("/api/v1/series?{}{}", selectors(all), metadata()),
+            Query::Labels => format!("/api/v1/labels?{}", metadata()),
+            Query::Values { label, selector } => {
+                format!("/api/v1/label/{label}/values?{}{}", selectors(selector.as_slice()), metadata())
+            }
         }
     }
+}
+
+/// Parts between spaces that are not in quotes.
+fn words(text: &str) -> Vec<String> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = text.split(|c: char| {
+        quoted ^= c == '"' && !escaped;
+        escaped = quoted && c == '\\' && !escaped;
+        c == ' ' && !quoted
+    });
+    parts.filter(|part| !part.is_empty()).map(str::to_owned).collect()
 }
 
 impl fmt::Display for Query {
@@ -91,74 +116,95 @@ impl fmt::Display for Query {
             Query::Range { expression, seconds, step_seconds } => {
                 write!(f, "range {seconds} {step_seconds} {expression}")
             }
+            Query::Series(selectors) => write!(f, "series {}", selectors.join(" ")),
+            Query::Labels => f.write_str("labels"),
+            Query::Values { label, selector: None } => write!(f, "values {label}"),
+            Query::Values { label, selector: Some(selector) } => write!(f, "values {label} {selector}"),
         }
     }
-}
-
-pub struct QueryOptions {
-    /// The server's address, with what stands before `/api/v1`.
-    pub endpoint: Endpoint,
-    pub queries: Vec<Query>,
-    /// How often each is asked.
-    pub runs: u32,
-    pub at_ms: i64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct QueryTimes {
-    pub query: String,
-    /// Why there are no times.
-    pub refused: Option<String>,
-    pub latency: Spread,
-    pub answer_bytes: u64,
-}
-
-#[derive(Clone, Debug, Serialize)]
-pub struct QueryReport {
-    pub runs: u32,
-    pub queries: Vec<QueryTimes>,
-}
-
-/// # Errors
-/// When the server cannot be reached. A query that it refuses is part of the report.
-pub fn time_queries(options: &QueryOptions, clock: &dyn Clock) -> Result<QueryReport> {
-    let mut client = Client::new(&options.endpoint);
-    let mut queries = Vec::new();
-    for query in &options.queries {
-        let path = query.path(options.at_ms);
-        let (mut latencies, mut answer_bytes, mut refused) = (Latencies::default(), 0, None);
-        for _ in 0..options.runs {
-            let started = clock.monotonic();
-            let answer = client.get(&path).map_err(|e| Error::io("asking the server", e))?;
-            if !answer.is_success() {
-                refused = Some(answer.text());
-                break;
-            }
-            latencies.add(clock.monotonic().saturating_sub(started));
-            answer_bytes = answer.body.len() as u64;
-        }
-        let (query, latency) = (query.to_string(), latencies.spread());
-        queries.push(QueryTimes { query, refused, latency, answer_bytes });
-    }
-    Ok(QueryReport { runs: options.runs, queries })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalogue::CATALOGUE;
 
     #[test]
     fn lines() {
         let all = Query::parse_all("# x\n\ninstant a + b\n range 60 15  sum(c) \n").unwrap();
         let range = Query::Range { expression: "sum(c)".into(), seconds: 60, step_seconds: 15 };
         assert_eq!(all, [Query::Instant("a + b".into()), range.clone()]);
-        assert_eq!(
-            range.path(100_500),
-            "/api/v1/query_range?query=sum%28c%29&start=40.500&end=100.500&step=15&nocache=1"
-        );
-        for bad in ["a", "instant", "range 60 a", "range 60 0 a", "rate 60 15 a"] {
-            assert!(Query::parse_all(bad).is_err(), "{bad}");
+        for bad in [
+            "a",
+            "instant",
+            "range 60 a",
+            "range 60 0 a",
+            "rate 60 15 a",
+            "series",
+            "labels x",
+            "values",
+            "values a b c",
+        ] {
+            let error = Query::parse_all(bad).unwrap_err().to_string();
+            assert!(error.contains("values LABEL [SELECTOR]") && error.contains(bad), "{error}");
         }
-        assert_eq!(Query::built_in().len(), 13);
+    }
+
+    #[test]
+    fn a_line_says_what_is_asked() {
+        let check = |line: &str, path: &str| {
+            let all = Query::parse_all(line).unwrap();
+            assert_eq!((all.len(), all[0].to_string().as_str()), (1, line));
+            assert_eq!(all[0].path(8_000_500), path);
+        };
+        check("instant sum(c)", "/api/v1/query?query=sum%28c%29&time=8000.500&nocache=1");
+        check("range 60 15 c", "/api/v1/query_range?query=c&start=7940.500&end=8000.500&step=15&nocache=1");
+        let time = "start=800.500&end=8000.500&nocache=1";
+        check(
+            r#"series a{b="c d\" e"} f"#,
+            &format!("/api/v1/series?match%5B%5D=a%7Bb%3D%22c%20d%5C%22%20e%22%7D&match%5B%5D=f&{time}"),
+        );
+        check("labels", &format!("/api/v1/labels?{time}"));
+        check("values pod", &format!("/api/v1/label/pod/values?{time}"));
+        check("values pod a", &format!("/api/v1/label/pod/values?match%5B%5D=a&{time}"));
+    }
+
+    /// Of the names that stand in the list, each is one that the load has.
+    #[test]
+    fn the_list_fits_the_load() {
+        let all = Query::built_in();
+        assert_eq!(all.len(), 40);
+        for query in &all {
+            let text = query.to_string();
+            let metrics = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));
+            let long = metrics.filter(|word| word.contains('_') && !word.starts_with("__"));
+            for name in long.filter(|word| !NOT_METRICS.contains(word)) {
+                assert!(CATALOGUE.iter().any(|slot| slot.name == name), "{name} in {query}");
+            }
+        }
+    }
+
+    /// Functions and labels, which have underscores too.
+    const NOT_METRICS: [&str; 6] = [
+        "group_left",
+        "grpc_code",
+        "histogram_quantile",
+        "max_over_time",
+        "predict_linear",
+        "quantile_over_time",
+    ];
+
+    #[test]
+    fn a_range_is_asked_at_both_steps() {
+        let steps = |wanted: u32| -> Vec<String> {
+            let expression = |query| match query {
+                Query::Range { expression, seconds: 7_200, step_seconds } if step_seconds == wanted => {
+                    Some(expression)
+                }
+                _ => None,
+            };
+            Query::built_in().into_iter().filter_map(expression).collect()
+        };
+        assert_eq!(steps(60), steps(15));
     }
 }

@@ -1,7 +1,7 @@
 //! Reports as people read them.
 
 use crate::load::LoadReport;
-use crate::query::QueryReport;
+use crate::timing::QueryReport;
 use crate::verify::VerifyReport;
 use std::fmt::{self, Display, Formatter};
 
@@ -57,17 +57,25 @@ impl Display for QueryReport {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         writeln!(
             f,
-            "{:>10} {:>10} {:>10} {:>10}  query ({} runs)",
-            "p50 ms", "p99 ms", "max ms", "bytes", self.runs
+            "{:>10} {:>10} {:>9} {:>7} {:>8} {:>9}  query ({} runs)",
+            "median ms", "max ms", "bytes", "series", "values", "extra MB", self.runs
         )?;
         for times in &self.queries {
             let latency = &times.latency;
+            let extra =
+                times.extra_bytes.map_or("–".to_owned(), |bytes| format!("{:.1}", bytes as f64 / 1e6));
             match &times.refused {
-                Some(why) => writeln!(f, "{:>43}  {} ({why})", "refused", times.query)?,
+                Some(why) => writeln!(f, "{:>58}  {} ({why})", "refused", times.query)?,
                 None => writeln!(
                     f,
-                    "{:>10.1} {:>10.1} {:>10.1} {:>10}  {}",
-                    latency.p50_ms, latency.p99_ms, latency.max_ms, times.answer_bytes, times.query
+                    "{:>10.2} {:>10.2} {:>9} {:>7} {:>8} {:>9}  {}",
+                    latency.p50_ms,
+                    latency.max_ms,
+                    times.answer_bytes,
+                    times.series,
+                    times.values,
+                    extra,
+                    times.query
                 )?,
             }
         }

@@ -128,12 +128,19 @@ pub(crate) struct QueryFlags {
     url: String,
     #[command(flatten)]
     server: ServerFlags,
-    /// Queries, one a line: `instant EXPRESSION` or `range SECONDS STEP EXPRESSION` [default: a set that fits the load]
+    /// Queries, one a line: `instant EXPRESSION`, `range SECONDS STEP EXPRESSION`, `series SELECTOR…`, `labels` or
+    /// `values LABEL [SELECTOR]` [default: a set that fits the load]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
-    /// How often each is asked
-    #[arg(long, value_name = "N", default_value_t = 10)]
+    /// How often each is asked, after once that does not count
+    #[arg(long, value_name = "N", default_value_t = 7)]
     runs: u32,
+    /// The server's process, on this machine: what memory each query takes is measured
+    #[arg(long, value_name = "PID")]
+    server_pid: Option<u32>,
+    /// The answers are kept here, as 1.json and so on in the order of the queries
+    #[arg(long, value_name = "DIR")]
+    answers: Option<PathBuf>,
     /// Seconds since 1970 that the queries look back from [default: now]
     #[arg(long, value_name = "SECONDS")]
     time: Option<i64>,
@@ -231,8 +238,14 @@ fn run_query(flags: &QueryFlags, clock: &SystemClock) -> Result<()> {
         queries,
         runs: flags.runs,
         at_ms: flags.time.map_or_else(|| clock.wall_ms(), |seconds| seconds.saturating_mul(1_000)),
+        server_pid: flags.server_pid,
     };
-    show(&time_queries(&options, clock)?, &flags.server)
+    let report = time_queries(&options, clock, &mut |number, body| {
+        let Some(folder) = &flags.answers else { return Ok(()) };
+        let path = folder.join(format!("{}.json", number + 1));
+        std::fs::write(&path, body).map_err(|e| nilometer_model::Error::io(path.display(), e))
+    })?;
+    show(&report, &flags.server)
 }
 
 fn endpoint(url: &str, flags: &ServerFlags) -> Result<Endpoint> {

@@ -31,6 +31,8 @@ pub(super) struct Server {
     snapshots: Option<&'static str>,
     /// By how much of itself it may change a value.
     pub(super) tolerance: &'static str,
+    /// Whether its functions compute what ours do.
+    pub(super) is_exact: bool,
 }
 
 /// The hub is `binary`.
@@ -53,6 +55,7 @@ pub(super) fn all(binary: &Path) -> Vec<Server> {
             ready_path: "/-/ready",
             snapshots: Some("snapshots"),
             tolerance: "0",
+            is_exact: true,
         },
         Server {
             name: "prometheus",
@@ -70,6 +73,7 @@ pub(super) fn all(binary: &Path) -> Vec<Server> {
             ready_path: "/-/ready",
             snapshots: Some("snapshots"),
             tolerance: "0",
+            is_exact: true,
         },
         Server {
             name: "victoria-metrics",
@@ -85,6 +89,8 @@ pub(super) fn all(binary: &Path) -> Vec<Server> {
             snapshots: None,
             // Values become decimals of some 12 digits.
             tolerance: "1e-11",
+            // It extrapolates differently.
+            is_exact: false,
         },
     ]
 }

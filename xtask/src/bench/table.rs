@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
-use super::{Found, Options, Verified};
+use super::kept::Plan;
+use super::options::Options;
+use super::{Found, Verified};
 use crate::{shell, tools};
 
 /// What the figures depend on.
@@ -82,6 +84,29 @@ pub(super) fn markdown(options: &Options, machine: &Machine, found: &[Found]) ->
         }
     }
     Ok(text)
+}
+
+/// The page of a run without a load, as far as the table of queries.
+pub(super) fn queries_alone(
+    plan: &Plan,
+    machine: &Machine,
+    revisions: &[(&str, Option<String>)],
+) -> Result<String> {
+    let mut text = format!(
+        "# Queries over {} series, {} samples\n\n`cargo xtask bench --use=…` on {} (UTC), over the data of an earlier load \
+         that ended at {}; each server was started again, one at a time.\n\n| | |\n|---|---|\n",
+        plan.series(),
+        plan.samples(),
+        date("+%F %H:%M")?,
+        plan.end_seconds()
+    );
+    text += &machine.rows();
+    for (name, revision) in revisions {
+        if let Some(revision) = revision {
+            text += &format!("| {name} | revision {revision} |\n");
+        }
+    }
+    Ok(text + "\n")
 }
 
 fn row(one: &Found) -> String {

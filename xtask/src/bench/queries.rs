@@ -1,0 +1,78 @@
+//! Queries to one server after the other, and what came of them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use serde::Deserialize;
+
+use super::answers::Answer;
+use super::options::Queries;
+use super::server::{Running, Server};
+use super::{Bench, Latency};
+use crate::shell;
+
+/// What one server made of the queries.
+pub(super) struct Asked {
+    pub(super) name: &'static str,
+    /// Its values are ours to the last digits, or of its own semantics.
+    pub(super) is_exact: bool,
+    pub(super) queries: Vec<Times>,
+    answers: PathBuf,
+}
+
+/// A query of `bench query --json`.
+#[derive(Deserialize)]
+pub(super) struct Times {
+    pub(super) query: String,
+    pub(super) refused: Option<String>,
+    pub(super) latency: Latency,
+    pub(super) series: u64,
+    pub(super) values: u64,
+    pub(super) extra_bytes: Option<u64>,
+}
+
+#[derive(Deserialize)]
+struct Report {
+    queries: Vec<Times>,
+}
+
+impl Bench {
+    pub(super) fn ask(&self, server: &Server, running: &Running, end_seconds: i64) -> Result<Option<Asked>> {
+        if self.options.queries == Queries::None {
+            return Ok(None);
+        }
+        println!("bench: {}: queries", server.name);
+        let answers = self.folder.join(format!("{}.answers", server.name));
+        super::remove(&answers)?;
+        fs::create_dir_all(&answers).with_context(|| format!("cannot make {}", answers.display()))?;
+        let mut command = shell::command(&self.client);
+        command.args(["bench", "query", "--json"]).arg(format!("--url={}", running.url()));
+        command.arg(format!("--time={end_seconds}"));
+        command.arg(format!("--server-pid={}", running.pid()));
+        command.arg(format!("--answers={}", answers.display()));
+        if let Queries::File(file) = &self.options.queries {
+            command.arg(format!("--file={}", file.display()));
+        }
+        let Report { queries } = serde_json::from_str(&shell::output(&mut command)?)?;
+        Ok(Some(Asked { name: server.name, is_exact: server.is_exact, queries, answers }))
+    }
+}
+
+impl Asked {
+    fn answer(&self, number: usize) -> Result<Option<Answer>> {
+        let path: &Path = &self.answers.join(format!("{}.json", number + 1));
+        Answer::read(path)
+    }
+
+    /// In what the other's answer to a query is not this one's; `None`: in nothing that counts.
+    pub(super) fn difference(&self, other: &Asked, number: usize) -> Result<Option<String>> {
+        let (Some(ours), Some(theirs)) = (self.answer(number)?, other.answer(number)?) else {
+            return Ok(Some("no answer".to_owned()));
+        };
+        if other.is_exact {
+            return Ok(ours.difference(&theirs));
+        }
+        Ok((ours.len() != theirs.len()).then(|| format!("{} series, not {}", theirs.len(), ours.len())))
+    }
+}
