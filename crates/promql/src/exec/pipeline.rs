@@ -314,3 +314,6 @@ impl Drop for Taken {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
