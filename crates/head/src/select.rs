@@ -180,25 +180,28 @@ impl Walk {
         warnings: &mut Vec<String>,
     ) -> Chunks {
         let mut chunks = Chunks::default();
+        let (open, since_ms) = (series.open.range(), closed.skipped_ms.max(self.range.min_ms));
         if self.newest
             && series.late.is_none()
             && let Some((t_ms, v)) = series.open.last_float().filter(|(t_ms, _)| *t_ms <= self.range.max_ms)
         {
-            if t_ms >= self.range.min_ms.max(closed.skipped_ms) {
+            if t_ms >= since_ms {
                 let (range, data) = (TimeRange::new(t_ms, t_ms), encode_floats([(t_ms, v)]).into());
                 chunks.push(Chunk { range, encoding: Encoding::Xor, data });
             }
             return chunks;
         }
-        let (open, since_ms) = (series.open.range(), closed.skipped_ms.max(self.range.min_ms));
+        let wanted_open = open.filter(|r| r.overlaps(&self.range) && r.max_ms >= closed.skipped_ms);
+        if let Some(packed) = wanted_open.and_then(|_| series.open.packed()) {
+            chunks.push(chunk(packed));
+            if self.labels_only {
+                return chunks;
+            }
+        }
         // What came in order is all before the open chunk.
         let has_closed = !closed.written.is_gone(series.chain);
         if has_closed && open.is_none_or(|open| open.min_ms > since_ms) {
             chunks.push_unread(closed.clone(), series.id, series.chain.to_bits());
-        }
-        let open = open.filter(|r| r.overlaps(&self.range) && r.max_ms >= closed.skipped_ms);
-        if let Some(packed) = open.and_then(|_| series.open.packed()) {
-            chunks.push(chunk(packed));
         }
         if let Some(late) = &series.late {
             for chunk in self.late(late, state, warnings) {

@@ -8,6 +8,7 @@ pub mod error;
 pub mod histogram;
 pub mod labels;
 pub mod matcher;
+pub mod number;
 pub mod regex;
 pub mod sample;
 pub mod tenant;

@@ -5,7 +5,7 @@ pub(crate) fn shortest(v: f64) -> String {
     if let Some(text) = special(v) {
         return text.to_owned();
     }
-    let text = format!("{v:e}");
+    let text = nilometer_model::number::scientific(v);
     with_exponent_where_large(&text, 6)
 }
 
@@ -16,11 +16,6 @@ pub(crate) fn two_digits(v: f64) -> String {
     }
     let text = format!("{v:.1e}");
     with_exponent_where_large(&text, 2)
-}
-
-/// Go's `FormatFloat(v, 'f', -1, 64)`: the shortest digits, never an exponent.
-pub(crate) fn plain(v: f64) -> String {
-    special(v).map_or_else(|| v.to_string(), str::to_owned)
 }
 
 /// OpenMetrics' text of a float: as `%g`, but a whole number shows that it is a float.
@@ -114,7 +109,7 @@ mod tests {
         assert_eq!(two_digits(123.0), "1.2e+02");
         assert_eq!(two_digits(12.0), "12");
         assert_eq!(two_digits(0.034_56), "0.035");
-        assert_eq!(plain(1e21), "1000000000000000000000");
+        assert_eq!(nilometer_model::number::plain(1e21), "1000000000000000000000");
         assert_eq!(open_metrics(1.0), "1.0");
         assert_eq!(open_metrics(0.5), "0.5");
     }

@@ -15,6 +15,7 @@ use crate::duration::{DurationExpr, DurationKind, DurationOp, format_duration};
 use crate::lex::is_label_word;
 use crate::quote::push_quoted;
 use nilometer_model::Matcher;
+use nilometer_model::number::{plain, scientific};
 use std::fmt::{self, Write};
 
 impl fmt::Display for Expr {
@@ -148,7 +149,7 @@ fn float(out: &mut String, value: f64) {
     match value {
         f64::INFINITY => out.push_str("+Inf"),
         f64::NEG_INFINITY => out.push_str("-Inf"),
-        _ => push(out, format_args!("{value}")),
+        _ => out.push_str(&plain(value)),
     }
 }
 
@@ -157,7 +158,7 @@ fn short_float(out: &mut String, value: f64) {
     if !value.is_finite() || value == 0.0 || (1e-4..1e21).contains(&value.abs()) {
         return float(out, value);
     }
-    let text = format!("{value:e}");
+    let text = scientific(value);
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or_default();
     let sign = if exponent < 0 { '-' } else { '+' };

@@ -42,15 +42,17 @@ impl Resets {
         if !kind.is_counter() {
             return Resets(Vec::new());
         }
-        let fell = |i: &usize| {
-            samples.v[*i] < samples.v[*i - 1]
-                || !samples.st.is_empty()
-                    && start_says_reset(
-                        (samples.st[*i - 1], samples.t[*i - 1]),
-                        (samples.st[*i], samples.t[*i]),
-                    )
+        let Samples { t, v, st, .. } = samples;
+        let fell = v.windows(2).map(|pair| pair[1] < pair[0]);
+        let indexes = |resets: &mut dyn Iterator<Item = bool>| {
+            resets.enumerate().filter(|(_, is_reset)| *is_reset).map(|(i, _)| i + 1).collect()
         };
-        Resets((1..samples.v.len()).filter(fell).collect())
+        if st.is_empty() {
+            return Resets(indexes(&mut { fell }));
+        }
+        let started =
+            t.windows(2).zip(st.windows(2)).map(|(t, st)| start_says_reset((st[0], t[0]), (st[1], t[1])));
+        Resets(indexes(&mut fell.zip(started).map(|(fell, started)| fell || started)))
     }
 
     /// Those after the first sample of the window.
@@ -78,7 +80,8 @@ pub(crate) fn starts_overlap(before: (i64, i64), start: i64) -> bool {
 }
 
 /// What a window holds, seen as two ends.
-struct Slope {
+#[derive(Clone, Copy)]
+struct Ends {
     first_t: i64,
     last_t: i64,
     /// Samples less one.
@@ -87,13 +90,13 @@ struct Slope {
     first_start: i64,
     /// For counters, the first value: nothing is extended below zero.
     first_value: f64,
-    result: Outcome,
 }
 
-enum Outcome {
-    Float(f64),
-    /// `None` before there are two.
-    Histogram(Option<FloatHistogram>),
+/// How what lies between the ends is made to stand for the whole range.
+struct Extension {
+    factor: f64,
+    /// The counter began at zero within the range, so the first value is part of the increase.
+    adds_first: bool,
 }
 
 pub(crate) fn extrapolated(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Out {
@@ -101,58 +104,63 @@ pub(crate) fn extrapolated(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut
         cx.note(&Note::MixedFloatsHistograms { name: cx.name });
         return Out::None;
     }
-    let slope = if w.h().is_empty() { floats(kind, w, resets, cx) } else { histograms(kind, w, cx) };
-    let Some(mut slope) = slope else { return Out::None };
-    let Some(factor) = slope.factor(kind, w, cx) else { return Out::None };
-    match slope.result {
-        Outcome::Float(v) => Out::Float(v * factor),
-        Outcome::Histogram(Some(mut h)) => {
-            histogram::scale(&mut h, factor);
-            Out::Histogram(Arc::new(h))
-        }
-        Outcome::Histogram(None) => Out::None,
+    if w.h().is_empty() {
+        return floats(kind, w, resets, cx).map_or(Out::None, Out::Float);
     }
+    histograms(kind, w, cx).map_or(Out::None, |h| Out::Histogram(Arc::new(h)))
 }
 
-fn floats(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Option<Slope> {
+#[inline]
+fn floats(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Option<f64> {
     let (t, v, st) = (w.t(), w.v(), w.st());
-    let (first, last) = (*v.first()?, *v.last()?);
-    let mut result = last - first;
+    let (first_value, last) = (*v.first()?, *v.last()?);
+    let mut total = last - first_value;
     if kind.is_counter() {
         let overlap = (1..st.len()).any(|i| starts_overlap((st[i - 1], t[i - 1]), st[i]));
         if overlap {
             cx.note(&Note::StartTimeOverlap { name: cx.name });
         }
         for reset in resets.within(w) {
-            result += w.samples.v[*reset - 1];
+            total += w.samples.v[*reset - 1];
         }
     }
-    Some(Slope {
-        first_t: t[0],
-        last_t: t[t.len() - 1],
-        gaps: v.len() - 1,
-        first_start: st.first().copied().unwrap_or(0),
-        first_value: first,
-        result: Outcome::Float(result),
-    })
+    let first_start = st.first().copied().unwrap_or(0);
+    let ends = Ends { first_t: t[0], last_t: t[t.len() - 1], gaps: v.len() - 1, first_start, first_value };
+    let Extension { factor, adds_first } = ends.extension(kind, total, w, cx.spec.range_ms)?;
+    if adds_first {
+        total += first_value;
+    }
+    Some(total * factor)
 }
 
-fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<Slope> {
+fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<FloatHistogram> {
     let (t, h, st) = (w.ht(), w.h(), w.hst());
-    let result = if h.len() > 1 { Some(histogram_rate::difference(kind, (t, h, st), cx)?) } else { None };
-    Some(Slope {
+    let difference = if h.len() > 1 { Some(histogram_rate::difference(kind, (t, h, st), cx)?) } else { None };
+    let ends = Ends {
         first_t: t[0],
         last_t: t[t.len() - 1],
         gaps: h.len() - 1,
         first_start: st.first().copied().unwrap_or(0),
         first_value: h[0].count,
-        result: Outcome::Histogram(result),
-    })
+    };
+    let total = difference.as_ref().map_or(0.0, |h| h.count);
+    let Extension { factor, adds_first } = ends.extension(kind, total, w, cx.spec.range_ms)?;
+    let mut result = match (difference, adds_first) {
+        (None, _) => adds_first.then(|| (*h[0]).clone())?,
+        (Some(result), false) => result,
+        (Some(mut result), true) => {
+            histogram_rate::add_noting(&mut result, &h[0], cx)?;
+            result
+        }
+    };
+    histogram::scale(&mut result, factor);
+    Some(result)
 }
 
-impl Slope {
-    /// By what the result has to be multiplied, to stand for the whole range. `None`: too little is known.
-    fn factor(&mut self, kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<f64> {
+impl Ends {
+    /// `None`: too little is known.
+    #[inline]
+    fn extension(self, kind: Kind, total: f64, w: &Window<'_>, range_ms: i64) -> Option<Extension> {
         // Times of a damaged chunk can be anything.
         let seconds = |from: i64, to: i64| to.saturating_sub(from) as f64 / 1000.0;
         let mut to_start = seconds(w.start_ms, self.first_t);
@@ -161,11 +169,11 @@ impl Slope {
         let between = if self.gaps > 0 { sampled / self.gaps as f64 } else { 0.0 };
         let threshold = between * 1.1;
         let start = self.first_start;
-        if kind.is_counter() && start != 0 && start > w.start_ms && start < self.first_t {
+        let adds_first = kind.is_counter() && start != 0 && start > w.start_ms && start < self.first_t;
+        if adds_first {
             // The counter began within the range, at zero: no need to guess.
             to_start = 0.0;
             sampled = seconds(start, self.last_t);
-            self.add_first(w, cx)?;
         } else if self.gaps == 0 {
             return None;
         } else {
@@ -175,7 +183,7 @@ impl Slope {
                 to_start = between / 2.0;
             }
             if kind.is_counter() {
-                to_start = self.not_below_zero(to_start, sampled);
+                to_start = self.not_below_zero(total, to_start, sampled);
             }
         }
         if to_end >= threshold {
@@ -186,17 +194,14 @@ impl Slope {
             factor = (sampled + to_start + to_end) / sampled;
         }
         if kind.is_rate() {
-            factor /= cx.spec.range_ms as f64 / 1000.0;
+            factor /= range_ms as f64 / 1000.0;
         }
-        Some(factor)
+        Some(Extension { factor, adds_first })
     }
 
     /// A counter was never negative: it is extended at most back to where it would have been zero.
-    fn not_below_zero(&self, to_start: f64, sampled: f64) -> f64 {
-        let total = match &self.result {
-            Outcome::Float(v) => *v,
-            Outcome::Histogram(h) => h.as_ref().map_or(0.0, |h| h.count),
-        };
+    #[inline]
+    fn not_below_zero(self, total: f64, to_start: f64, sampled: f64) -> f64 {
         if total > 0.0 && self.first_value >= 0.0 {
             let to_zero = sampled * (self.first_value / total);
             if to_zero < to_start {
@@ -204,15 +209,6 @@ impl Slope {
             }
         }
         to_start
-    }
-
-    fn add_first(&mut self, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<()> {
-        match &mut self.result {
-            Outcome::Float(v) => *v += self.first_value,
-            Outcome::Histogram(result @ None) => *result = Some((*w.h()[0]).clone()),
-            Outcome::Histogram(Some(h)) => histogram_rate::add_noting(h, &w.h()[0], cx)?,
-        }
-        Some(())
     }
 }
 

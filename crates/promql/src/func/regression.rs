@@ -3,8 +3,8 @@
 use crate::annotations::Note;
 use crate::exec::range::{Out, RangeContext};
 use crate::exec::window::Window;
-use crate::kahan::Sum;
-use crate::number::plain;
+use crate::kahan::Sums;
+use nilometer_model::number::plain;
 use nilometer_model::{Error, Result};
 
 pub(crate) fn derivative(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
@@ -38,18 +38,14 @@ fn least_squares(t: &[i64], v: &[f64], origin_ms: i64) -> (f64, f64) {
         return if v[0].is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, v[0]) };
     }
     let n = v.len() as f64;
-    let (mut sum_x, mut sum_y, mut sum_xy, mut sum_x2) =
-        (Sum::default(), Sum::default(), Sum::default(), Sum::default());
+    let mut sums = Sums::new();
     for (t, y) in t.iter().zip(v) {
         let x = t.saturating_sub(origin_ms) as f64 / 1e3;
-        sum_x.add(x);
-        sum_y.add(*y);
-        sum_xy.add(x * y);
-        sum_x2.add(x * x);
+        sums.add([x, *y, x * y, x * x]);
     }
-    let (sum_x, sum_y) = (sum_x.total(), sum_y.total());
-    let covariance = sum_xy.total() - sum_x * sum_y / n;
-    let variance = sum_x2.total() - sum_x * sum_x / n;
+    let [sum_x, sum_y, sum_xy, sum_x2] = sums.totals();
+    let covariance = sum_xy - sum_x * sum_y / n;
+    let variance = sum_x2 - sum_x * sum_x / n;
     let slope = covariance / variance;
     (slope, sum_y / n - slope * sum_x / n)
 }

@@ -3,8 +3,9 @@
 use super::parse::Eval;
 use super::series::Point;
 use crate::histogram::{compact, describe};
-use crate::number::{almost_equal, plain};
+use crate::number::almost_equal;
 use crate::value::{MatrixSeries, SampleValue, Value, VectorSample};
+use nilometer_model::number::plain;
 use nilometer_model::{FloatHistogram, Labels};
 use std::collections::HashMap;
 

@@ -3,6 +3,7 @@
 //! Two of its habits are visible from outside: numbers of samples are texts in Go's shortest form, and texts
 //! outside of samples are escaped for HTML (`<` as `\u003c`), those of a sample's labels are not.
 
+use nilometer_model::number::{push_plain, scientific};
 use nilometer_model::{FloatHistogram, Labels};
 use std::io::Write;
 
@@ -58,11 +59,14 @@ fn push_escaped(out: &mut Vec<u8>, rest: &[u8]) -> usize {
 /// Seconds with as many of three decimals as there are.
 pub(crate) fn push_time(out: &mut Vec<u8>, t_ms: i64) {
     let (seconds, ms) = (t_ms.unsigned_abs() / 1000, t_ms.unsigned_abs() % 1000);
-    let sign = if t_ms < 0 { "-" } else { "" };
-    let _ = match ms {
-        0 => write!(out, "{sign}{seconds}"),
-        _ => write!(out, "{sign}{seconds}.{ms:03}"),
-    };
+    if t_ms < 0 {
+        out.push(b'-');
+    }
+    out.extend_from_slice(itoa::Buffer::new().format(seconds).as_bytes());
+    if ms != 0 {
+        let digit = |unit: u64| b'0' + (ms / unit % 10) as u8;
+        out.extend_from_slice(&[b'.', digit(100), digit(10), digit(1)]);
+    }
 }
 
 /// The same without zeros at the end: how Prometheus writes the time of a scalar or string.
@@ -81,7 +85,7 @@ pub(crate) fn push_value(out: &mut Vec<u8>, v: f64) {
     if size != 0.0 && size.is_finite() && !(1e-6..1e21).contains(&size) {
         push_with_exponent(out, v);
     } else {
-        push_digits(out, v);
+        push_plain(out, v);
     }
     out.push(b'"');
 }
@@ -89,33 +93,19 @@ pub(crate) fn push_value(out: &mut Vec<u8>, v: f64) {
 /// A scalar's value in quotes: never with an exponent.
 pub(crate) fn push_scalar(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
-    push_digits(out, v);
+    push_plain(out, v);
     out.push(b'"');
 }
 
 /// A number as such.
 pub(crate) fn push_number(out: &mut Vec<u8>, v: f64) {
     debug_assert!(v.is_finite(), "{v} is no JSON");
-    push_digits(out, v);
-}
-
-fn push_digits(out: &mut Vec<u8>, v: f64) {
-    const EXACT: f64 = (1u64 << 53) as f64;
-    let _ = match v {
-        _ if v.is_nan() => write!(out, "NaN"),
-        f64::INFINITY => write!(out, "+Inf"),
-        f64::NEG_INFINITY => write!(out, "-Inf"),
-        // Most samples are whole, and whole numbers are quicker to write; not so a negative zero.
-        _ if v.fract() == 0.0 && v.abs() < EXACT && v.to_bits() != (-0.0f64).to_bits() => {
-            write!(out, "{}", v as i64)
-        }
-        _ => write!(out, "{v}"),
-    };
+    push_plain(out, v);
 }
 
 /// As Go: a sign and at least two digits behind the `e`.
 fn push_with_exponent(out: &mut Vec<u8>, v: f64) {
-    let text = format!("{v:e}");
+    let text = scientific(v);
     let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
     let exponent: i32 = exponent.parse().unwrap_or(0);
     let sign = if exponent < 0 { '-' } else { '+' };

@@ -2,6 +2,7 @@
 
 use super::names::is_plain;
 use super::{Exposition, Family, FamilyType, Metric, MetricValue, cumulative};
+use nilometer_model::number::{push_plain, scientific};
 use std::io::Write;
 
 pub(super) fn put(
@@ -108,10 +109,13 @@ fn put_float(out: &mut Vec<u8>, v: f64) {
         f64::INFINITY => write!(out, "+Inf"),
         f64::NEG_INFINITY => write!(out, "-Inf"),
         _ => {
-            let text = format!("{v:e}");
+            let text = scientific(v);
             let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
             match exponent.parse::<i32>().unwrap_or(0) {
-                -4..=5 => write!(out, "{v}"),
+                -4..=5 => {
+                    push_plain(out, v);
+                    Ok(())
+                }
                 exponent => {
                     let sign = if exponent < 0 { '-' } else { '+' };
                     write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())

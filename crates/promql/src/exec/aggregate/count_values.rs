@@ -6,7 +6,7 @@ use crate::exec::sink::Sink;
 use crate::exec::table::{Cell, StepSeries};
 use crate::exec::{Context, Held, Output};
 use crate::histogram::describe;
-use crate::number::plain;
+use nilometer_model::number::plain;
 use nilometer_model::{Error, Labels, Result};
 use std::collections::HashMap;
 

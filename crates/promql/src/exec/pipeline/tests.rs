@@ -29,7 +29,8 @@ fn threads_change_nothing() {
     for n in 0..3_000u32 {
         let (group, name) = ((n % 7).to_string(), if n % 3 == 0 { "a_total" } else { "b" });
         let labels = Labels::from_pairs([("__name__", name), ("g", &group), ("n", &n.to_string())]);
-        let samples: Vec<_> = (0..200).map(|i| (i * 15_000, f64::from(n) * 0.1 + (i * i % 37) as f64 / 3.0)).collect();
+        let samples: Vec<_> =
+            (0..200).map(|i| (i * 15_000, f64::from(n) * 0.1 + (i * i % 37) as f64 / 3.0)).collect();
         memory.push_floats(labels, &samples);
     }
     let memory: Arc<dyn Queryable> = Arc::new(memory);
