@@ -15,11 +15,7 @@ impl Sum {
 
     #[inline]
     pub(crate) fn add(&mut self, v: f64) {
-        // Knuth's two-sum: the same error, which is exact, as by asking which of the two is larger, without a branch
-        // that nobody can predict.
-        let total = self.value + v;
-        let added = total - self.value;
-        let error = (self.value - (total - added)) + (v - added);
+        let (total, error) = two_sum(self.value, v);
         self.compensation = if total.is_infinite() { 0.0 } else { self.compensation + error };
         self.value = total;
     }
@@ -34,25 +30,37 @@ impl Sum {
     }
 }
 
-/// Several sums that are added to at the same time, which takes hardly longer than one.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Sums<const N: usize>([Sum; N]);
-
-impl<const N: usize> Sums<N> {
-    pub(crate) fn new() -> Self {
-        Sums([Sum::default(); N])
+/// Several sums of as many terms, which take hardly longer than one: as long as they are finite, there is nothing
+/// to decide.
+pub(crate) fn totals<const N: usize>(terms: impl Iterator<Item = [f64; N]> + Clone) -> [f64; N] {
+    let (mut values, mut compensations) = ([0.0; N], [0.0; N]);
+    for term in terms.clone() {
+        for i in 0..N {
+            let (total, error) = two_sum(values[i], term[i]);
+            values[i] = total;
+            compensations[i] += error;
+        }
     }
-
-    #[inline]
-    pub(crate) fn add(&mut self, v: [f64; N]) {
-        for (sum, v) in self.0.iter_mut().zip(v) {
+    // A sum that was infinite once stays so, or is no number.
+    if values.iter().all(|value| value.is_finite()) {
+        return std::array::from_fn(|i| values[i] + compensations[i]);
+    }
+    let mut sums = [Sum::default(); N];
+    for term in terms {
+        for (sum, v) in sums.iter_mut().zip(term) {
             sum.add(v);
         }
     }
+    sums.map(Sum::total)
+}
 
-    pub(crate) fn totals(self) -> [f64; N] {
-        self.0.map(Sum::total)
-    }
+/// A sum and its rounding error. By Knuth's way, which finds the same error as asking which of the two is larger,
+/// since it is exact, without a branch that nobody can predict.
+#[inline(always)]
+fn two_sum(a: f64, b: f64) -> (f64, f64) {
+    let total = a + b;
+    let gained = total - a;
+    (total, (a - (total - gained)) + (b - gained))
 }
 
 /// A mean that adds up as long as the sum is finite, and changes to the running mean where it would not be.
@@ -130,6 +138,18 @@ mod tests {
                 let (a, b) = (bits(ours), bits(theirs));
                 prop_assert!((a.0 && b.0) || a.1 == b.1, "{ours:?} {theirs:?} at {v}");
                 prop_assert!((a.2 && b.2) || a.3 == b.3 || ours.value.is_nan(), "{ours:?} {theirs:?} at {v}");
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn many_at_once_are_as_each_alone(terms in prop::collection::vec(any::<[f64; 3]>(), 0..10)) {
+            let together = totals(terms.iter().copied());
+            for i in 0..3 {
+                let mut alone = Sum::default();
+                terms.iter().for_each(|term| alone.add(term[i]));
+                prop_assert!(alone.total().to_bits() == together[i].to_bits() || alone.total().is_nan());
             }
         }
     }

@@ -28,13 +28,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 /// Series of a portion, where their results are small.
-const PORTION_SERIES: usize = 64;
+const PORTION_SERIES: usize = 16;
 /// Values of the results of a portion, where it has several series.
-const PORTION_VALUES: usize = 1 << 16;
+const PORTION_VALUES: usize = 1 << 14;
 /// Nobody is further ahead of the sink.
-const AHEAD: u64 = 8;
-/// So many portions are worth a helper: fewer are done before it wakes.
-const ALONE: u64 = 2;
+const AHEAD: u64 = 32;
 
 /// What is done with each series.
 pub(crate) struct Work {
@@ -221,7 +219,7 @@ impl Run {
 
     /// Has other threads join in, where that is worth it.
     fn call_helpers(self: &Arc<Self>, pool: &dyn CpuPool) {
-        if self.ended.load(Ordering::Relaxed) || self.results().taken < ALONE {
+        if self.ended.load(Ordering::Relaxed) || self.results().taken == 0 {
             return;
         }
         for _ in self.helpers.load(Ordering::Relaxed) + 1..pool.threads() {

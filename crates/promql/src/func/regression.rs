@@ -3,7 +3,7 @@
 use crate::annotations::Note;
 use crate::exec::range::{Out, RangeContext};
 use crate::exec::window::Window;
-use crate::kahan::Sums;
+use crate::kahan::totals;
 use nilometer_model::number::plain;
 use nilometer_model::{Error, Result};
 
@@ -38,12 +38,10 @@ fn least_squares(t: &[i64], v: &[f64], origin_ms: i64) -> (f64, f64) {
         return if v[0].is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, v[0]) };
     }
     let n = v.len() as f64;
-    let mut sums = Sums::new();
-    for (t, y) in t.iter().zip(v) {
+    let [sum_x, sum_y, sum_xy, sum_x2] = totals(t.iter().zip(v).map(|(t, y)| {
         let x = t.saturating_sub(origin_ms) as f64 / 1e3;
-        sums.add([x, *y, x * y, x * x]);
-    }
-    let [sum_x, sum_y, sum_xy, sum_x2] = sums.totals();
+        [x, *y, x * y, x * x]
+    }));
     let covariance = sum_xy - sum_x * sum_y / n;
     let variance = sum_x2 - sum_x * sum_x / n;
     let slope = covariance / variance;
