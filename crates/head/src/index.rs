@@ -163,7 +163,7 @@ impl Index {
         }
         // For a few, comparing labels is cheaper than walking over all.
         if slots.len() < self.len() / 64 {
-            slots.sort_by_cached_key(|&slot| self.labels(slot));
+            slots.sort_unstable_by(|a, b| self.compare(*a, *b));
             return slots;
         }
         let mut wanted = vec![false; self.len()];

@@ -38,13 +38,13 @@ impl Labels {
     /// From pairs that are already sorted by name, unique and not empty.
     ///
     /// # Panics
-    /// If they are not: that is the caller's bug, outside input is checked before.
+    /// In tests, if they are not: that is the caller's bug, outside input is checked before.
     pub fn from_sorted<'a>(pairs: impl Iterator<Item = (&'a str, &'a str)>) -> Self {
-        let mut bytes = Vec::with_capacity(256);
+        let mut bytes = Vec::with_capacity(512);
         let mut last: Option<&str> = None;
         for (name, value) in pairs {
-            assert!(last.is_none_or(|l| l < name), "labels are not sorted: {last:?} before {name:?}");
-            assert!(!value.is_empty(), "label {name:?} is empty");
+            debug_assert!(last.is_none_or(|l| l < name), "labels are not sorted: {last:?} before {name:?}");
+            debug_assert!(!value.is_empty(), "label {name:?} is empty");
             push_str(&mut bytes, name);
             push_str(&mut bytes, value);
             last = Some(name);
@@ -101,19 +101,25 @@ impl Labels {
     /// These labels with `over` laid on top: on a clash `over` wins.
     #[must_use]
     pub fn merged_with(&self, over: &Labels) -> Labels {
-        let (mut a, mut b) = (self.iter().peekable(), over.iter().peekable());
-        Labels::from_sorted(std::iter::from_fn(|| match (a.peek(), b.peek()) {
-            (Some((x, _)), Some((y, _))) => match x.cmp(y) {
-                Ordering::Less => a.next(),
-                Ordering::Equal => {
-                    a.next();
-                    b.next()
-                }
-                Ordering::Greater => b.next(),
-            },
-            (Some(_), None) => a.next(),
-            (None, _) => b.next(),
-        }))
+        let mut bytes = Vec::with_capacity(self.0.len() + over.0.len());
+        // What stands between the names of `over` is copied as it is.
+        let mut rest = self.iter();
+        for (name, value) in over {
+            let from = rest.0;
+            let mut next = rest.clone();
+            while next.next().is_some_and(|(own, _)| own < name) {
+                rest = next.clone();
+            }
+            bytes.extend_from_slice(&from[..from.len() - rest.0.len()]);
+            let mut next = rest.clone();
+            if next.next().is_some_and(|(own, _)| own == name) {
+                rest = next;
+            }
+            push_str(&mut bytes, name);
+            push_str(&mut bytes, value);
+        }
+        bytes.extend_from_slice(rest.0);
+        Labels(Arc::from(bytes))
     }
 }
 
@@ -162,6 +168,7 @@ pub struct Iter<'a>(&'a [u8]);
 impl<'a> Iterator for Iter<'a> {
     type Item = (&'a str, &'a str);
 
+    #[inline]
     fn next(&mut self) -> Option<Self::Item> {
         if self.0.is_empty() {
             return None;
@@ -213,6 +220,12 @@ fn push_str(out: &mut Vec<u8>, text: &str) {
 
 #[inline]
 fn take_str<'a>(bytes: &mut &'a [u8]) -> &'a str {
+    // Nearly all are short.
+    if let Some((&len, rest)) = bytes.split_first().filter(|(len, _)| **len < 0x80) {
+        let (text, rest) = rest.split_at(usize::from(len));
+        *bytes = rest;
+        return as_str(text);
+    }
     let (mut len, mut shift, mut at) = (0usize, 0, 0);
     loop {
         let byte = bytes[at];
@@ -238,6 +251,7 @@ fn as_str(text: &[u8]) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn sorts_and_drops_empty() {
@@ -266,5 +280,21 @@ mod tests {
         let low = Labels::from_pairs([("a", "1"), ("c", "1")]);
         let over = Labels::from_pairs([("b", "2"), ("c", "2")]);
         assert_eq!(low.merged_with(&over).to_string(), r#"{a="1", b="2", c="2"}"#);
+    }
+
+    proptest! {
+        #[test]
+        fn merging_is_setting_each(own in some_labels(), over in some_labels()) {
+            let mut builder = own.to_builder();
+            for (name, value) in &over {
+                builder.set(name, value);
+            }
+            prop_assert_eq!(own.merged_with(&over), builder.build());
+        }
+    }
+
+    fn some_labels() -> impl Strategy<Value = Labels> {
+        let value = prop_oneof!["[a-c]{1,2}", Just("long ".repeat(40))];
+        prop::collection::btree_map("[a-h]", value, 0..6).prop_map(Labels::from_pairs)
     }
 }

@@ -206,8 +206,8 @@ impl RangeCall {
                 steps.each(|w, cx| extended::rate(kind, w, cx));
             }
             RangeFunc::Rate(kind) => {
-                let resets = rate::Resets::of(kind, steps.samples);
-                steps.each(|w, cx| rate::extrapolated(kind, w, &resets, cx));
+                let (resets, mut extent) = (rate::Resets::of(kind, steps.samples), rate::Extent::default());
+                steps.each(|w, cx| rate::extrapolated(kind, w, (&resets, &mut extent), cx));
             }
             RangeFunc::Instant(kind) => steps.each(|w, cx| rate::instant(kind, w, cx)),
             RangeFunc::Derivative => steps.each(regression::derivative),

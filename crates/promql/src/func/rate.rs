@@ -99,19 +99,83 @@ struct Extension {
     adds_first: bool,
 }
 
-pub(crate) fn extrapolated(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Out {
+/// Where the samples of a window lie in it. Who is scraped at a steady pace has windows that are all the same, so
+/// the last one's is kept.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Extent {
+    to_start_ms: i64,
+    sampled_ms: i64,
+    to_end_ms: i64,
+    gaps: usize,
+    is_known: bool,
+    /// In seconds, how much is added at the ends.
+    to_start: f64,
+    sampled: f64,
+    to_end: f64,
+    factor: f64,
+}
+
+impl Extent {
+    #[inline]
+    fn refresh(&mut self, ends: &Ends, w: &Window<'_>, seconds: Option<f64>) {
+        // Times of a damaged chunk can be anything.
+        let to_start_ms = ends.first_t.saturating_sub(w.start_ms);
+        let sampled_ms = ends.last_t.saturating_sub(ends.first_t);
+        let to_end_ms = w.end_ms.saturating_sub(ends.last_t);
+        let is_same = (self.to_start_ms, self.sampled_ms, self.to_end_ms, self.gaps)
+            == (to_start_ms, sampled_ms, to_end_ms, ends.gaps);
+        if self.is_known && is_same {
+            return;
+        }
+        let (mut to_start, mut to_end) = (to_start_ms as f64 / 1000.0, to_end_ms as f64 / 1000.0);
+        let sampled = sampled_ms as f64 / 1000.0;
+        let between = if ends.gaps > 0 { sampled / ends.gaps as f64 } else { 0.0 };
+        // A sample near an end of the range stands for all of the time up to it; otherwise the series is taken to
+        // begin or end half a sample's distance away.
+        let threshold = between * 1.1;
+        if to_start >= threshold {
+            to_start = between / 2.0;
+        }
+        if to_end >= threshold {
+            to_end = between / 2.0;
+        }
+        let factor = factor((sampled, to_start, to_end), seconds);
+        let (gaps, is_known) = (ends.gaps, true);
+        *self =
+            Extent { to_start_ms, sampled_ms, to_end_ms, gaps, is_known, to_start, sampled, to_end, factor };
+    }
+}
+
+/// By what a result is multiplied to stand for all three parts, and to be per second of `seconds`.
+#[inline]
+fn factor((sampled, to_start, to_end): (f64, f64, f64), seconds: Option<f64>) -> f64 {
+    let whole = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
+    seconds.map_or(whole, |seconds| whole / seconds)
+}
+
+pub(crate) fn extrapolated(
+    kind: Kind,
+    w: &Window<'_>,
+    (resets, extent): (&Resets, &mut Extent),
+    cx: &mut RangeContext<'_>,
+) -> Out {
     if w.is_mixed() {
         cx.note(&Note::MixedFloatsHistograms { name: cx.name });
         return Out::None;
     }
     if w.h().is_empty() {
-        return floats(kind, w, resets, cx).map_or(Out::None, Out::Float);
+        return floats(kind, w, (resets, extent), cx).map_or(Out::None, Out::Float);
     }
-    histograms(kind, w, cx).map_or(Out::None, |h| Out::Histogram(Arc::new(h)))
+    histograms(kind, w, extent, cx).map_or(Out::None, |h| Out::Histogram(Arc::new(h)))
 }
 
 #[inline]
-fn floats(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>) -> Option<f64> {
+fn floats(
+    kind: Kind,
+    w: &Window<'_>,
+    (resets, extent): (&Resets, &mut Extent),
+    cx: &mut RangeContext<'_>,
+) -> Option<f64> {
     let (t, v, st) = (w.t(), w.v(), w.st());
     let (first_value, last) = (*v.first()?, *v.last()?);
     let mut total = last - first_value;
@@ -126,14 +190,19 @@ fn floats(kind: Kind, w: &Window<'_>, resets: &Resets, cx: &mut RangeContext<'_>
     }
     let first_start = st.first().copied().unwrap_or(0);
     let ends = Ends { first_t: t[0], last_t: t[t.len() - 1], gaps: v.len() - 1, first_start, first_value };
-    let Extension { factor, adds_first } = ends.extension(kind, total, w, cx.spec.range_ms)?;
+    let Extension { factor, adds_first } = ends.extension(kind, total, w, (extent, cx.spec.range_ms))?;
     if adds_first {
         total += first_value;
     }
     Some(total * factor)
 }
 
-fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<FloatHistogram> {
+fn histograms(
+    kind: Kind,
+    w: &Window<'_>,
+    extent: &mut Extent,
+    cx: &mut RangeContext<'_>,
+) -> Option<FloatHistogram> {
     let (t, h, st) = (w.ht(), w.h(), w.hst());
     let difference = if h.len() > 1 { Some(histogram_rate::difference(kind, (t, h, st), cx)?) } else { None };
     let ends = Ends {
@@ -144,7 +213,7 @@ fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<F
         first_value: h[0].count,
     };
     let total = difference.as_ref().map_or(0.0, |h| h.count);
-    let Extension { factor, adds_first } = ends.extension(kind, total, w, cx.spec.range_ms)?;
+    let Extension { factor, adds_first } = ends.extension(kind, total, w, (extent, cx.spec.range_ms))?;
     let mut result = match (difference, adds_first) {
         (None, _) => adds_first.then(|| (*h[0]).clone())?,
         (Some(result), false) => result,
@@ -160,55 +229,36 @@ fn histograms(kind: Kind, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Option<F
 impl Ends {
     /// `None`: too little is known.
     #[inline]
-    fn extension(self, kind: Kind, total: f64, w: &Window<'_>, range_ms: i64) -> Option<Extension> {
-        // Times of a damaged chunk can be anything.
-        let seconds = |from: i64, to: i64| to.saturating_sub(from) as f64 / 1000.0;
-        let mut to_start = seconds(w.start_ms, self.first_t);
-        let mut to_end = seconds(self.last_t, w.end_ms);
-        let mut sampled = seconds(self.first_t, self.last_t);
-        let between = if self.gaps > 0 { sampled / self.gaps as f64 } else { 0.0 };
-        let threshold = between * 1.1;
+    fn extension(
+        self,
+        kind: Kind,
+        total: f64,
+        w: &Window<'_>,
+        (extent, range_ms): (&mut Extent, i64),
+    ) -> Option<Extension> {
+        let seconds = kind.is_rate().then(|| range_ms as f64 / 1000.0);
+        extent.refresh(&self, w, seconds);
+        let Extent { sampled, to_start, to_end, .. } = *extent;
         let start = self.first_start;
-        let adds_first = kind.is_counter() && start != 0 && start > w.start_ms && start < self.first_t;
-        if adds_first {
+        if kind.is_counter() && start != 0 && start > w.start_ms && start < self.first_t {
             // The counter began within the range, at zero: no need to guess.
-            to_start = 0.0;
-            sampled = seconds(start, self.last_t);
-        } else if self.gaps == 0 {
+            let sampled = self.last_t.saturating_sub(start) as f64 / 1000.0;
+            return Some(Extension { factor: factor((sampled, 0.0, to_end), seconds), adds_first: true });
+        }
+        if self.gaps == 0 {
             return None;
-        } else {
-            // A sample near an end of the range stands for all of the time up to it; otherwise the series is
-            // taken to begin or end half a sample's distance away.
-            if to_start >= threshold {
-                to_start = between / 2.0;
-            }
-            if kind.is_counter() {
-                to_start = self.not_below_zero(total, to_start, sampled);
-            }
         }
-        if to_end >= threshold {
-            to_end = between / 2.0;
-        }
-        let mut factor = 1.0;
-        if sampled != 0.0 {
-            factor = (sampled + to_start + to_end) / sampled;
-        }
-        if kind.is_rate() {
-            factor /= range_ms as f64 / 1000.0;
-        }
-        Some(Extension { factor, adds_first })
-    }
-
-    /// A counter was never negative: it is extended at most back to where it would have been zero.
-    #[inline]
-    fn not_below_zero(self, total: f64, to_start: f64, sampled: f64) -> f64 {
-        if total > 0.0 && self.first_value >= 0.0 {
+        // A counter was never negative: it is extended at most back to where it would have been zero.
+        if kind.is_counter() && total > 0.0 && self.first_value >= 0.0 {
             let to_zero = sampled * (self.first_value / total);
             if to_zero < to_start {
-                return to_zero;
+                return Some(Extension {
+                    factor: factor((sampled, to_zero, to_end), seconds),
+                    adds_first: false,
+                });
             }
         }
-        to_start
+        Some(Extension { factor: extent.factor, adds_first: false })
     }
 }
 

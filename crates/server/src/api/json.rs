@@ -14,10 +14,27 @@ pub(crate) enum Escape {
     Html,
 }
 
+/// The bytes that stand for themselves whatever is escaped.
+const PLAIN: [bool; 256] = {
+    let mut plain = [true; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        plain[byte] = byte >= 0x20 && !matches!(byte as u8, b'"' | b'\\' | b'<' | b'>' | b'&' | 0xe2);
+        byte += 1;
+    }
+    plain
+};
+
 /// A text in quotes.
 pub(crate) fn push_text(out: &mut Vec<u8>, text: &str, escape: Escape) {
     out.push(b'"');
     let bytes = text.as_bytes();
+    // Nearly all have nothing special, which is quickly seen.
+    if bytes.iter().fold(true, |plain, byte| plain & PLAIN[usize::from(*byte)]) {
+        out.extend_from_slice(bytes);
+        out.push(b'"');
+        return;
+    }
     let mut done = 0;
     for (at, &byte) in bytes.iter().enumerate() {
         let special = match byte {
