@@ -2,14 +2,15 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
 use super::answers::Answer;
 use super::options::Queries;
-use super::server::{Running, Server};
-use super::{Bench, Latency};
+use super::server::{self, Running, Server};
+use super::{Bench, Latency, PORT};
 use crate::shell;
 
 /// What one server made of the queries.
@@ -29,6 +30,7 @@ pub(super) struct Times {
     pub(super) latency: Latency,
     pub(super) series: u64,
     pub(super) values: u64,
+    /// By how much memory exceeded what it was before, at most.
     pub(super) extra_bytes: Option<u64>,
 }
 
@@ -46,16 +48,47 @@ impl Bench {
         let answers = self.folder.join(format!("{}.answers", server.name));
         super::remove(&answers)?;
         fs::create_dir_all(&answers).with_context(|| format!("cannot make {}", answers.display()))?;
-        let mut command = shell::command(&self.client);
-        command.args(["bench", "query", "--json"]).arg(format!("--url={}", running.url()));
-        command.arg(format!("--time={end_seconds}"));
-        command.arg(format!("--server-pid={}", running.pid()));
+        let mut command = self.query_command(running, end_seconds);
         command.arg(format!("--answers={}", answers.display()));
         if let Queries::File(file) = &self.options.queries {
             command.arg(format!("--file={}", file.display()));
         }
         let Report { queries } = serde_json::from_str(&shell::output(&mut command)?)?;
         Ok(Some(Asked { name: server.name, is_exact: server.is_exact, queries, answers }))
+    }
+
+    /// What memory each query takes of the hub when it has just started: what its allocator keeps of one query would
+    /// hide what the next one takes.
+    pub(super) fn weigh(
+        &self,
+        server: &Server,
+        dir: &Path,
+        asked: &mut Asked,
+        end_seconds: i64,
+    ) -> Result<()> {
+        if !self.options.memory || server.name != server::HUB {
+            return Ok(());
+        }
+        println!("bench: {}: the memory of each query", server.name);
+        let file = dir.join("query");
+        for times in &mut asked.queries {
+            fs::write(&file, &times.query).with_context(|| format!("cannot write {}", file.display()))?;
+            let running = Running::start_again(server, dir, PORT)?;
+            let mut command = self.query_command(&running, end_seconds);
+            command.arg(format!("--server-pid={}", running.pid()));
+            command.arg(format!("--file={}", file.display()));
+            let Report { queries } = serde_json::from_str(&shell::output(&mut command)?)?;
+            times.extra_bytes = queries.first().and_then(|times| times.extra_bytes);
+            running.kill()?;
+        }
+        Ok(())
+    }
+
+    fn query_command(&self, running: &Running, end_seconds: i64) -> Command {
+        let mut command = shell::command(&self.client);
+        command.args(["bench", "query", "--json"]).arg(format!("--url={}", running.url()));
+        command.arg(format!("--time={end_seconds}"));
+        command
     }
 }
 

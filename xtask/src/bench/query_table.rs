@@ -11,7 +11,7 @@ const QUICK_MS: f64 = 1.0;
 
 /// What is compared.
 const SAME: &str =
-    "All answers have as many series, and those of Prometheus the same labels and values (to 1e-9)";
+    "All answers have the same number of series, and Prometheus' the same labels and values (to 1e-9)";
 
 /// Of all servers; the first is the one that the others are compared with.
 struct Comparison {
@@ -75,15 +75,11 @@ impl Row {
 impl Comparison {
     fn markdown(&self) -> String {
         let (first, others) = (self.names[0], &self.names[1..]);
-        let mut text = format!(
-            "## Queries\n\nMilliseconds, the median of 7 runs after one that does not count, one at a time, without caches \
-             of results. Behind it, how many times as long a server takes as {first}. Series, values, and memory beyond \
-             what was resident before are {first}'s.\n\n"
-        );
+        let mut text = self.introduction();
         let mut head = vec!["query".to_owned(), "series".to_owned(), "values".to_owned()];
         head.extend(self.names.iter().map(|name| format!("{name}, ms")));
         head.extend(others.iter().map(|name| format!("{name} / {first}")));
-        head.push("extra memory, MB".to_owned());
+        head.push(format!("extra memory of {first}, MB"));
         let _ = writeln!(text, "| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
         for row in &self.rows {
             let _ = writeln!(text, "| {} |", self.cells(row).join(" | "));
@@ -94,6 +90,22 @@ impl Comparison {
         }
         text += &self.notes();
         text
+    }
+
+    fn introduction(&self) -> String {
+        let first = self.names[0];
+        let mut text = format!(
+            "\n## Queries\n\nMilliseconds, the median of 7 runs after one that does not count, one at a time, without \
+             caches of results; series and values in the answer of {first}."
+        );
+        if self.names.len() > 1 {
+            let _ = write!(text, " Behind them, how many times as long a server takes as {first}.");
+        }
+        if self.rows.iter().any(|row| row.extra_bytes.is_some()) {
+            text += " Extra memory is the peak of all 8 runs less what was resident right before them, in a process \
+                     that was started for this one query.";
+        }
+        text + "\n\n"
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
@@ -170,12 +182,13 @@ mod tests {
             },
         ];
         let text = Comparison { names: vec!["nilometer", "prometheus", "victoria-metrics"], rows }.markdown();
-        expect![[r###"
+        expect![[r#"
+
             ## Queries
 
-            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results. Behind it, how many times as long a server takes as nilometer. Series, values, and memory beyond what was resident before are nilometer's.
+            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results; series and values in the answer of nilometer. Behind them, how many times as long a server takes as nilometer. Extra memory is the peak of all 8 runs less what was resident right before them, in a process that was started for this one query.
 
-            | query | series | values | nilometer, ms | prometheus, ms | victoria-metrics, ms | prometheus / nilometer | victoria-metrics / nilometer | extra memory, MB |
+            | query | series | values | nilometer, ms | prometheus, ms | victoria-metrics, ms | prometheus / nilometer | victoria-metrics / nilometer | extra memory of nilometer, MB |
             |---|---|---|---|---|---|---|---|---|
             | `range 7200 60 rate(a[5m])` | 3 | 363 | 10.00 | 80.00 | 20.00 | 8.00 | 2.00 | 1.5 |
             | `instant b{c=~"d\|e"}` | 3 | 363 | 10.00 | 40.00 | 5.00 | 4.00 | 0.50 | 1.5 |
@@ -184,20 +197,21 @@ mod tests {
 
             - prometheus takes 2.25 times as long as nilometer: the median over 4 queries. nilometer is slower than prometheus in 1 of them (one that takes at most 1 ms is not).
             - victoria-metrics takes 2.00 times as long as nilometer: the median over 3 queries. nilometer is slower than victoria-metrics in 1 of them (one that takes at most 1 ms is not).
-            - All answers have as many series, and those of Prometheus the same labels and values (to 1e-9), but for:
+            - All answers have the same number of series, and Prometheus' the same labels and values (to 1e-9), but for:
               - `labels`: victoria-metrics refuses: 422
-        "###]].assert_eq(&text);
+        "#]].assert_eq(&text);
     }
 
     #[test]
     fn one_server_alone() {
         let rows = vec![row("labels", &[Some(2.0)])];
         expect![[r#"
+
             ## Queries
 
-            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results. Behind it, how many times as long a server takes as prometheus. Series, values, and memory beyond what was resident before are prometheus's.
+            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results; series and values in the answer of prometheus. Extra memory is the peak of all 8 runs less what was resident right before them, in a process that was started for this one query.
 
-            | query | series | values | prometheus, ms | extra memory, MB |
+            | query | series | values | prometheus, ms | extra memory of prometheus, MB |
             |---|---|---|---|---|
             | `labels` | 3 | 363 | 2.00 | 1.5 |
 
