@@ -16,6 +16,8 @@ const SAME: &str =
 /// Of all servers; the first is the one that the others are compared with.
 struct Comparison {
     names: Vec<&'static str>,
+    /// By server: CPUs that other processes used meanwhile.
+    others_cpus: Vec<Option<f64>>,
     rows: Vec<Row>,
 }
 
@@ -39,7 +41,7 @@ pub(super) fn markdown(asked: &[Asked]) -> Result<String> {
             query: times.query.clone(),
             series: times.series,
             values: times.values,
-            extra_bytes: times.extra_bytes,
+            extra_bytes: first.extra_bytes.get(number).copied().flatten(),
             median_ms: Vec::new(),
             notes: Vec::new(),
         };
@@ -50,14 +52,17 @@ pub(super) fn markdown(asked: &[Asked]) -> Result<String> {
                 row.notes.push(format!("{} refuses: {why}", one.name));
             }
         }
-        for other in &asked[1..] {
+        let answers = |one: &Asked| one.queries[number].refused.is_none();
+        for other in asked[1..].iter().filter(|other| answers(first) && answers(other)) {
             if let Some(how) = first.difference(other, number)? {
                 row.notes.push(format!("{}: {how}", other.name));
             }
         }
         rows.push(row);
     }
-    Ok(Comparison { names: asked.iter().map(|one| one.name).collect(), rows }.markdown())
+    let names = asked.iter().map(|one| one.name).collect();
+    let others_cpus = asked.iter().map(|one| one.others_cpus).collect();
+    Ok(Comparison { names, others_cpus, rows }.markdown())
 }
 
 impl Row {
@@ -89,6 +94,7 @@ impl Comparison {
             text += &self.summary(server, name);
         }
         text += &self.notes();
+        text += &self.others();
         text
     }
 
@@ -132,6 +138,17 @@ impl Comparison {
              {name} in {slower} of them (one that takes at most 1 ms is not).\n",
             ratios.len()
         )
+    }
+
+    /// Times from a busy machine are worth little, and those of who uses all CPUs the least.
+    fn others(&self) -> String {
+        let of_server = self.names.iter().zip(&self.others_cpus);
+        let known = of_server.filter_map(|(name, cpus)| Some(format!("{:.2} ({name})", (*cpus)?)));
+        let known: Vec<String> = known.collect();
+        if known.is_empty() {
+            return String::new();
+        }
+        format!("- CPUs that other processes used meanwhile: {}.\n", known.join(", "))
     }
 
     fn notes(&self) -> String {
@@ -181,7 +198,12 @@ mod tests {
                 ..row("labels", &[Some(2.0), Some(1.0), None])
             },
         ];
-        let text = Comparison { names: vec!["nilometer", "prometheus", "victoria-metrics"], rows }.markdown();
+        let comparison = Comparison {
+            names: vec!["nilometer", "prometheus", "victoria-metrics"],
+            others_cpus: vec![Some(0.021), None, Some(1.5)],
+            rows,
+        };
+        let text = comparison.markdown();
         expect![[r#"
 
             ## Queries
@@ -199,12 +221,14 @@ mod tests {
             - victoria-metrics takes 2.00 times as long as nilometer: the median over 3 queries. nilometer is slower than victoria-metrics in 1 of them (one that takes at most 1 ms is not).
             - All answers have the same number of series, and Prometheus' the same labels and values (to 1e-9), but for:
               - `labels`: victoria-metrics refuses: 422
+            - CPUs that other processes used meanwhile: 0.02 (nilometer), 1.50 (victoria-metrics).
         "#]].assert_eq(&text);
     }
 
     #[test]
     fn one_server_alone() {
         let rows = vec![row("labels", &[Some(2.0)])];
+        let comparison = Comparison { names: vec!["prometheus"], others_cpus: vec![None], rows };
         expect![[r#"
 
             ## Queries
@@ -215,7 +239,7 @@ mod tests {
             |---|---|---|---|---|
             | `labels` | 3 | 363 | 2.00 | 1.5 |
 
-        "#]].assert_eq(&Comparison { names: vec!["prometheus"], rows }.markdown());
+        "#]].assert_eq(&comparison.markdown());
     }
 
     #[test]
