@@ -9,13 +9,11 @@ use super::queries::Asked;
 /// Below so many milliseconds nobody is slow.
 const QUICK_MS: f64 = 1.0;
 
-/// What is compared.
-const SAME: &str =
-    "All answers have the same number of series, and Prometheus' the same labels and values (to 1e-9)";
-
 /// Of all servers; the first is the one that the others are compared with.
 struct Comparison {
     names: Vec<&'static str>,
+    /// Of the others, those whose labels and values are compared too.
+    exact: Vec<&'static str>,
     /// By server: CPUs that other processes used meanwhile.
     others_cpus: Vec<Option<f64>>,
     rows: Vec<Row>,
@@ -61,8 +59,9 @@ pub(super) fn markdown(asked: &[Asked]) -> Result<String> {
         rows.push(row);
     }
     let names = asked.iter().map(|one| one.name).collect();
+    let exact = asked[1..].iter().filter(|one| one.is_exact).map(|one| one.name).collect();
     let others_cpus = asked.iter().map(|one| one.others_cpus).collect();
-    Ok(Comparison { names, others_cpus, rows }.markdown())
+    Ok(Comparison { names, exact, others_cpus, rows }.markdown())
 }
 
 impl Row {
@@ -160,10 +159,12 @@ impl Comparison {
         if self.names.len() < 2 && notes.is_empty() {
             return String::new();
         }
-        if notes.is_empty() {
-            return format!("- {SAME}.\n");
+        let mut text = "- All answers have the same number of series".to_owned();
+        if !self.exact.is_empty() {
+            let _ = write!(text, ", and {}' the same labels and values (to 1e-9)", self.exact.join("', "));
         }
-        format!("- {SAME}, but for:\n{}", notes.concat())
+        text += if notes.is_empty() { ".\n" } else { ", but for:\n" };
+        text + &notes.concat()
     }
 }
 
@@ -200,6 +201,7 @@ mod tests {
         ];
         let comparison = Comparison {
             names: vec!["nilometer", "prometheus", "victoria-metrics"],
+            exact: vec!["prometheus"],
             others_cpus: vec![Some(0.021), None, Some(1.5)],
             rows,
         };
@@ -219,7 +221,7 @@ mod tests {
 
             - prometheus takes 2.25 times as long as nilometer: the median over 4 queries. nilometer is slower than prometheus in 1 of them (one that takes at most 1 ms is not).
             - victoria-metrics takes 2.00 times as long as nilometer: the median over 3 queries. nilometer is slower than victoria-metrics in 1 of them (one that takes at most 1 ms is not).
-            - All answers have the same number of series, and Prometheus' the same labels and values (to 1e-9), but for:
+            - All answers have the same number of series, and prometheus' the same labels and values (to 1e-9), but for:
               - `labels`: victoria-metrics refuses: 422
             - CPUs that other processes used meanwhile: 0.02 (nilometer), 1.50 (victoria-metrics).
         "#]].assert_eq(&text);
@@ -228,7 +230,8 @@ mod tests {
     #[test]
     fn one_server_alone() {
         let rows = vec![row("labels", &[Some(2.0)])];
-        let comparison = Comparison { names: vec!["prometheus"], others_cpus: vec![None], rows };
+        let comparison =
+            Comparison { names: vec!["prometheus"], exact: Vec::new(), others_cpus: vec![None], rows };
         expect![[r#"
 
             ## Queries
