@@ -33,7 +33,7 @@ use table::Machine;
 /// A port on loopback that few use.
 const PORT: u16 = 41_871;
 /// Of a block.
-const RANGE_SECONDS: u64 = 7_200;
+const RANGE_SECONDS: i64 = 7_200;
 const PER_REQUEST: u64 = 2_000;
 
 /// What was found of one server.
@@ -167,8 +167,12 @@ impl Bench {
             let of_journal = Plan::of_journal(&journal)?;
             let running = Running::start_again(server, &dir, PORT)?;
             revisions.push((server.name, running.revision()));
-            asked.extend(self.ask(server, &running, of_journal.end_seconds())?);
+            let of_server = self.ask(server, &running, of_journal.end_seconds())?;
             running.kill()?;
+            if let Some(mut of_server) = of_server {
+                self.weigh(server, &dir, &mut of_server, of_journal.end_seconds())?;
+                asked.push(of_server);
+            }
             fs::remove_dir_all(&dir).context("cannot remove what was measured")?;
             plan = Some(of_journal);
         }
@@ -176,7 +180,7 @@ impl Bench {
         Ok(table::queries_alone(&plan, machine, &revisions)? + &query_table::markdown(&asked)?)
     }
 
-    fn server(&self, server: &Server, end_seconds: u64) -> Result<Found> {
+    fn server(&self, server: &Server, end_seconds: i64) -> Result<Found> {
         let dir = self.fresh(server.name)?;
         println!("bench: {}: the load", server.name);
         let running = Running::start(server, &dir, PORT)?;
@@ -196,10 +200,13 @@ impl Bench {
         } else {
             None
         };
-        let asked = self.ask(server, &again, end_seconds as i64)?;
+        let mut asked = self.ask(server, &again, end_seconds)?;
         println!("bench: {}: a snapshot", server.name);
         let block_bytes = again.snapshot()?;
         again.kill()?;
+        if let Some(asked) = &mut asked {
+            self.weigh(server, &dir, asked, end_seconds)?;
+        }
         let kills = self.options.kill_at > 0;
         let killed = if kills { Some(self.kill_in_mid_load(server, end_seconds)?) } else { None };
         fs::remove_dir_all(&dir).context("cannot remove what was measured")?;
@@ -207,7 +214,7 @@ impl Bench {
         Ok(Found { name, revision, load, disk_bytes, block_bytes, ready_seconds, verified, killed, asked })
     }
 
-    fn kill_in_mid_load(&self, server: &Server, end_seconds: u64) -> Result<Verified> {
+    fn kill_in_mid_load(&self, server: &Server, end_seconds: i64) -> Result<Verified> {
         let dir = self.fresh(server.name)?;
         println!("bench: {}: SIGKILL in mid-load", server.name);
         let running = Running::start(server, &dir, PORT)?;
@@ -239,7 +246,7 @@ impl Bench {
         }
     }
 
-    fn load(&self, name: &str, url: &str, pid: Option<u32>, end_seconds: u64) -> Result<Load> {
+    fn load(&self, name: &str, url: &str, pid: Option<u32>, end_seconds: i64) -> Result<Load> {
         let mut command = self.load_command(name, url, end_seconds);
         command.arg("--json");
         if let Some(pid) = pid {
@@ -250,7 +257,7 @@ impl Bench {
         Ok(load)
     }
 
-    fn load_command(&self, name: &str, url: &str, end_seconds: u64) -> Command {
+    fn load_command(&self, name: &str, url: &str, end_seconds: i64) -> Command {
         let journal = self.journal(name);
         let _ = fs::remove_file(&journal);
         let mut command = Command::new(&self.client);

@@ -20,6 +20,10 @@ struct Envelope {
 enum Data {
     /// Series, labels or values of one.
     Names(Vec<IgnoredAny>),
+    Scalar {
+        #[serde(rename = "result")]
+        _sample: (f64, String),
+    },
     Result {
         result: Vec<Row>,
     },
@@ -31,7 +35,7 @@ enum Row {
     Matrix {
         values: Vec<IgnoredAny>,
     },
-    /// A series of a vector, or a half of a scalar.
+    /// A series of a vector.
     One(IgnoredAny),
 }
 
@@ -40,6 +44,7 @@ pub(crate) fn size(body: &[u8]) -> Option<Size> {
     let Envelope { data } = serde_json::from_slice(body).ok()?;
     Some(match data {
         Data::Names(names) => Size { series: names.len() as u64, values: names.len() as u64 },
+        Data::Scalar { .. } => Size { series: 1, values: 1 },
         Data::Result { result } => {
             let values = |row: &Row| match row {
                 Row::Matrix { values } => values.len() as u64,
@@ -68,6 +73,7 @@ mod tests {
             2,
             3,
         );
+        check(r#"{"data":{"resultType":"scalar","result":[1.5,"2"]}}"#, 1, 1);
         check(r#"{"data":{"resultType":"matrix","result":[]}}"#, 0, 0);
         for bad in ["", "{}", r#"{"data":7}"#, "not found"] {
             assert_eq!(size(bad.as_bytes()), None, "{bad}");

@@ -29,6 +29,19 @@ impl Usage {
     }
 }
 
+/// Seconds for which the CPUs worked since the machine started, those that a hypervisor gave away included.
+pub(crate) fn machine_cpu_seconds() -> Option<f64> {
+    machine(&fs::read_to_string("/proc/stat").ok()?)
+}
+
+/// All but the idle times, which are the 4th and the 5th; those of guests, behind the 8th, are in the others.
+fn machine(stat: &str) -> Option<f64> {
+    let times = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
+    let times = times.map(str::parse::<f64>).collect::<Result<Vec<_>, _>>().ok()?;
+    let busy = times.iter().enumerate().filter(|(at, _)| !(3..=4).contains(at)).map(|(_, ticks)| ticks);
+    Some(busy.sum::<f64>() / TICKS_PER_SECOND)
+}
+
 /// What is resident now; `None` where there is no such process.
 pub(crate) fn resident_bytes(pid: u32) -> Option<u64> {
     bytes(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmRSS:")
@@ -60,6 +73,8 @@ mod tests {
         let usage = Usage::parse(stat, "Name:\tx\nVmPeak:\t 9 kB\nVmHWM:\t   2048 kB\n");
         assert_eq!(usage, Some(Usage { cpu_seconds: 1.75, peak_bytes: 2 << 20 }));
         assert!(Usage::of(std::process::id()).is_some());
+        assert_eq!(machine("cpu  100 20 30 9999 8888 5 6 39 100 100\ncpu0 1 1\n"), Some(2.0));
+        assert!(machine_cpu_seconds().is_some() && machine("cpu a\n").is_none());
         assert_eq!(Usage::of(u32::MAX), None);
     }
 }

@@ -18,8 +18,8 @@ pub enum Query {
     },
     /// Series that one of the selectors matches.
     Series(Vec<String>),
-    /// Names of labels.
-    Labels,
+    /// Names of labels, of all series or of those that one of the selectors matches.
+    Labels(Vec<String>),
     /// Values of a label, maybe only those in series that match.
     Values {
         label: String,
@@ -27,8 +27,8 @@ pub enum Query {
     },
 }
 
-const FORMS: &str = "`instant EXPRESSION`, `range SECONDS STEP EXPRESSION`, `series SELECTOR…`, `labels` or \
-                     `values LABEL [SELECTOR]`";
+const FORMS: &str = "`instant EXPRESSION`, `range SECONDS STEP EXPRESSION`, `series SELECTOR…`, \
+                     `labels [SELECTOR…]` or `values LABEL [SELECTOR]`";
 
 impl Query {
     /// What dashboards, alerts and capacity reports ask of a load.
@@ -63,7 +63,7 @@ impl Query {
                 Some(Query::Range { expression: parts.next()?.trim().to_owned(), seconds, step_seconds })
             }
             "series" if !rest.is_empty() => Some(Query::Series(words(rest))),
-            "labels" if rest.is_empty() => Some(Query::Labels),
+            "labels" => Some(Query::Labels(words(rest))),
             "values" => {
                 let mut words = words(rest).into_iter();
                 let values = Query::Values { label: words.next()?, selector: words.next() };
@@ -90,7 +90,7 @@ impl Query {
                 seconds(at_ms)
             ),
             Query::Series(all) => format!("/api/v1/series?{}{}", selectors(all), metadata()),
-            Query::Labels => format!("/api/v1/labels?{}", metadata()),
+            Query::Labels(all) => format!("/api/v1/labels?{}{}", selectors(all), metadata()),
             Query::Values { label, selector } => {
                 format!("/api/v1/label/{label}/values?{}{}", selectors(selector.as_slice()), metadata())
             }
@@ -117,7 +117,8 @@ impl fmt::Display for Query {
                 write!(f, "range {seconds} {step_seconds} {expression}")
             }
             Query::Series(selectors) => write!(f, "series {}", selectors.join(" ")),
-            Query::Labels => f.write_str("labels"),
+            Query::Labels(selectors) if selectors.is_empty() => f.write_str("labels"),
+            Query::Labels(selectors) => write!(f, "labels {}", selectors.join(" ")),
             Query::Values { label, selector: None } => write!(f, "values {label}"),
             Query::Values { label, selector: Some(selector) } => write!(f, "values {label} {selector}"),
         }
@@ -134,17 +135,9 @@ mod tests {
         let all = Query::parse_all("# x\n\ninstant a + b\n range 60 15  sum(c) \n").unwrap();
         let range = Query::Range { expression: "sum(c)".into(), seconds: 60, step_seconds: 15 };
         assert_eq!(all, [Query::Instant("a + b".into()), range.clone()]);
-        for bad in [
-            "a",
-            "instant",
-            "range 60 a",
-            "range 60 0 a",
-            "rate 60 15 a",
-            "series",
-            "labels x",
-            "values",
-            "values a b c",
-        ] {
+        for bad in
+            ["a", "instant", "range 60 a", "range 60 0 a", "rate 60 15 a", "series", "values", "values a b c"]
+        {
             let error = Query::parse_all(bad).unwrap_err().to_string();
             assert!(error.contains("values LABEL [SELECTOR]") && error.contains(bad), "{error}");
         }
@@ -165,6 +158,7 @@ mod tests {
             &format!("/api/v1/series?match%5B%5D=a%7Bb%3D%22c%20d%5C%22%20e%22%7D&match%5B%5D=f&{time}"),
         );
         check("labels", &format!("/api/v1/labels?{time}"));
+        check("labels a", &format!("/api/v1/labels?match%5B%5D=a&{time}"));
         check("values pod", &format!("/api/v1/label/pod/values?{time}"));
         check("values pod a", &format!("/api/v1/label/pod/values?match%5B%5D=a&{time}"));
     }
@@ -173,7 +167,7 @@ mod tests {
     #[test]
     fn the_list_fits_the_load() {
         let all = Query::built_in();
-        assert_eq!(all.len(), 40);
+        assert_eq!(all.len(), 42);
         for query in &all {
             let text = query.to_string();
             let metrics = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_'));

@@ -79,6 +79,6 @@ impl Display for QueryReport {
                 )?,
             }
         }
-        Ok(())
+        self.others_cpus.iter().try_for_each(|cpus| writeln!(f, "other processes used {cpus:.2} CPUs"))
     }
 }

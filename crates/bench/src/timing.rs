@@ -3,7 +3,7 @@
 use crate::answer;
 use crate::http::{Client, Endpoint};
 use crate::latency::{Latencies, Spread};
-use crate::process;
+use crate::process::{self, Usage};
 use crate::query::Query;
 use nilometer_env::Clock;
 use nilometer_model::{Error, Result};
@@ -37,6 +37,8 @@ pub struct QueryTimes {
 pub struct QueryReport {
     pub runs: u32,
     pub queries: Vec<QueryTimes>,
+    /// CPUs that neither the server nor we used, on average: what others took away while times were measured.
+    pub others_cpus: Option<f64>,
 }
 
 /// `each_answer` gets the number of each query that was answered, and the last answer.
@@ -50,6 +52,8 @@ pub fn time_queries(
 ) -> Result<QueryReport> {
     let mut client = Client::new(&options.endpoint);
     let mut queries = Vec::new();
+    let started = clock.monotonic();
+    let before = others_cpu_seconds(options);
     for (number, query) in options.queries.iter().enumerate() {
         let asked = ask(options, query, &mut client, clock)?;
         let size = answer::size(&asked.body).unwrap_or_default();
@@ -66,7 +70,16 @@ pub fn time_queries(
             extra_bytes: asked.extra_bytes,
         });
     }
-    Ok(QueryReport { runs: options.runs, queries })
+    let seconds = clock.monotonic().saturating_sub(started).as_secs_f64();
+    let others = before.zip(others_cpu_seconds(options)).map(|(before, after)| (after - before).max(0.0));
+    let others_cpus = others.map(|others| others / seconds.max(f64::MIN_POSITIVE));
+    Ok(QueryReport { runs: options.runs, queries, others_cpus })
+}
+
+/// What the machine's other processes have used so far.
+fn others_cpu_seconds(options: &QueryOptions) -> Option<f64> {
+    let [server, own] = [options.server_pid?, std::process::id()].map(Usage::of);
+    Some(process::machine_cpu_seconds()? - server?.cpu_seconds - own?.cpu_seconds)
 }
 
 #[derive(Default)]
@@ -144,6 +157,7 @@ mod tests {
         };
         let report = time_queries(&options, &SystemClock::default(), &mut each).unwrap();
         assert_eq!(answers, [(0, r#"{"data":["a","b"]}"#.to_owned())], "the last answer of what is answered");
+        assert!(report.others_cpus.is_some_and(f64::is_finite), "{report:?}");
         let [labels, refused] = &report.queries[..] else { panic!("{report:?}") };
         assert_eq!((labels.series, labels.values, labels.answer_bytes), (2, 2, 18));
         assert!(labels.refused.is_none() && labels.extra_bytes.is_some());

@@ -128,8 +128,8 @@ pub(crate) struct QueryFlags {
     url: String,
     #[command(flatten)]
     server: ServerFlags,
-    /// Queries, one a line: `instant EXPRESSION`, `range SECONDS STEP EXPRESSION`, `series SELECTOR…`, `labels` or
-    /// `values LABEL [SELECTOR]` [default: a set that fits the load]
+    /// Queries, one a line: `instant EXPRESSION`, `range SECONDS STEP EXPRESSION`, `series SELECTOR…`,
+    /// `labels [SELECTOR…]` or `values LABEL [SELECTOR]` [default: a set that fits the load]
     #[arg(long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// How often each is asked, after once that does not count
@@ -240,6 +240,9 @@ fn run_query(flags: &QueryFlags, clock: &SystemClock) -> Result<()> {
         at_ms: flags.time.map_or_else(|| clock.wall_ms(), |seconds| seconds.saturating_mul(1_000)),
         server_pid: flags.server_pid,
     };
+    if let Some(folder) = &flags.answers {
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+    }
     let report = time_queries(&options, clock, &mut |number, body| {
         let Some(folder) = &flags.answers else { return Ok(()) };
         let path = folder.join(format!("{}.json", number + 1));

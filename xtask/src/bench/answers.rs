@@ -20,13 +20,9 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// `None`: there is none.
-    pub(super) fn read(path: &Path) -> Result<Option<Answer>> {
-        if !path.exists() {
-            return Ok(None);
-        }
+    pub(super) fn read(path: &Path) -> Result<Answer> {
         let body = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Answer::parse(&body).map(Some).with_context(|| format!("{} is no answer", path.display()))
+        Answer::parse(&body).with_context(|| format!("{} is no answer", path.display()))
     }
 
     fn parse(body: &[u8]) -> Result<Answer> {
@@ -36,6 +32,9 @@ impl Answer {
         if let Some(names) = data.as_array() {
             let names = names.iter().map(name).filter(|name| name != TENANT);
             series.extend(names.map(|name| (name, Vec::new())));
+        } else if data["resultType"] == "scalar" {
+            let sample = sample(&data["result"]).context("its value is no number")?;
+            series.insert("{}".to_owned(), vec![sample]);
         } else {
             for row in data["result"].as_array().context("it has no result")? {
                 let values = match row["values"].as_array() {
@@ -145,6 +144,17 @@ mod tests {
         check(&row(""), r#"1 of 1 series, such as {a="1"} has 0 values, not 1"#);
         check(&row(r#"[1,"2.00001"]"#), r#"1 of 1 series, such as {a="1"} is 2.00001 at 1, not 2 at 1"#);
         check(&row(r#"[2,"2"]"#), r#"1 of 1 series, such as {a="1"} is 2 at 2, not 2 at 1"#);
+    }
+
+    #[test]
+    fn scalars() {
+        let scalar =
+            |value: &str| format!(r#"{{"data":{{"resultType":"scalar","result":[7.5,"{value}"]}}}}"#);
+        assert_eq!(difference(&scalar("1e+6"), &scalar("1000000")), None);
+        assert_eq!(
+            difference(&scalar("1"), &scalar("2")).as_deref(),
+            Some("1 of 1 series, such as {} is 2 at 7.5, not 1 at 7.5")
+        );
     }
 
     #[test]

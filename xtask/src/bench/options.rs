@@ -17,6 +17,7 @@ cargo xtask bench [options]
   --client=FILE     another program that loads, verifies and asks than the hub's own
   --no-verify       do not read everything back after the load
   --no-queries      do not time queries after the load
+  --no-memory       do not measure what memory each query takes
   --queries=FILE    other queries than those of `nilometer bench query`, one a line
   --keep=DIR        copy each server's data to this folder after the load
   --use=DIR         no load: time queries over the data that --keep has left there
@@ -35,6 +36,8 @@ pub(super) struct Options {
     pub(super) client: Option<PathBuf>,
     pub(super) verify: bool,
     pub(super) queries: Queries,
+    /// Measured query by query, each in a hub that was started for it.
+    pub(super) memory: bool,
     pub(super) keep: Option<PathBuf>,
     pub(super) kept: Option<PathBuf>,
     pub(super) what: String,
@@ -67,6 +70,7 @@ pub(super) fn parse(args: &[&str]) -> Result<Options> {
         client: None,
         verify: true,
         queries: Queries::BuiltIn,
+        memory: true,
         keep: None,
         kept: None,
         what: String::new(),
@@ -84,6 +88,7 @@ pub(super) fn parse(args: &[&str]) -> Result<Options> {
             "--client" => options.client = Some(path(arg, value)?),
             "--no-verify" => options.verify = false,
             "--no-queries" => options.queries = Queries::None,
+            "--no-memory" => options.memory = false,
             "--queries" => options.queries = Queries::File(path(arg, value)?),
             "--keep" => options.keep = Some(path(arg, value)?),
             "--use" => options.kept = Some(path(arg, value)?),

@@ -9,13 +9,13 @@ use super::queries::Asked;
 /// Below so many milliseconds nobody is slow.
 const QUICK_MS: f64 = 1.0;
 
-/// What is compared.
-const SAME: &str =
-    "All answers have as many series, and those of Prometheus the same labels and values (to 1e-9)";
-
 /// Of all servers; the first is the one that the others are compared with.
 struct Comparison {
     names: Vec<&'static str>,
+    /// Of the others, those whose labels and values are compared too.
+    exact: Vec<&'static str>,
+    /// By server: CPUs that other processes used meanwhile.
+    others_cpus: Vec<Option<f64>>,
     rows: Vec<Row>,
 }
 
@@ -39,7 +39,7 @@ pub(super) fn markdown(asked: &[Asked]) -> Result<String> {
             query: times.query.clone(),
             series: times.series,
             values: times.values,
-            extra_bytes: times.extra_bytes,
+            extra_bytes: first.extra_bytes.get(number).copied().flatten(),
             median_ms: Vec::new(),
             notes: Vec::new(),
         };
@@ -50,14 +50,18 @@ pub(super) fn markdown(asked: &[Asked]) -> Result<String> {
                 row.notes.push(format!("{} refuses: {why}", one.name));
             }
         }
-        for other in &asked[1..] {
+        let answers = |one: &Asked| one.queries[number].refused.is_none();
+        for other in asked[1..].iter().filter(|other| answers(first) && answers(other)) {
             if let Some(how) = first.difference(other, number)? {
                 row.notes.push(format!("{}: {how}", other.name));
             }
         }
         rows.push(row);
     }
-    Ok(Comparison { names: asked.iter().map(|one| one.name).collect(), rows }.markdown())
+    let names = asked.iter().map(|one| one.name).collect();
+    let exact = asked[1..].iter().filter(|one| one.is_exact).map(|one| one.name).collect();
+    let others_cpus = asked.iter().map(|one| one.others_cpus).collect();
+    Ok(Comparison { names, exact, others_cpus, rows }.markdown())
 }
 
 impl Row {
@@ -75,15 +79,11 @@ impl Row {
 impl Comparison {
     fn markdown(&self) -> String {
         let (first, others) = (self.names[0], &self.names[1..]);
-        let mut text = format!(
-            "## Queries\n\nMilliseconds, the median of 7 runs after one that does not count, one at a time, without caches \
-             of results. Behind it, how many times as long a server takes as {first}. Series, values, and memory beyond \
-             what was resident before are {first}'s.\n\n"
-        );
+        let mut text = self.introduction();
         let mut head = vec!["query".to_owned(), "series".to_owned(), "values".to_owned()];
         head.extend(self.names.iter().map(|name| format!("{name}, ms")));
         head.extend(others.iter().map(|name| format!("{name} / {first}")));
-        head.push("extra memory, MB".to_owned());
+        head.push(format!("extra memory of {first}, MB"));
         let _ = writeln!(text, "| {} |\n|{}", head.join(" | "), "---|".repeat(head.len()));
         for row in &self.rows {
             let _ = writeln!(text, "| {} |", self.cells(row).join(" | "));
@@ -93,7 +93,24 @@ impl Comparison {
             text += &self.summary(server, name);
         }
         text += &self.notes();
+        text += &self.others();
         text
+    }
+
+    fn introduction(&self) -> String {
+        let first = self.names[0];
+        let mut text = format!(
+            "\n## Queries\n\nMilliseconds, the median of 7 runs after one that does not count, one at a time, without \
+             caches of results; series and values in the answer of {first}."
+        );
+        if self.names.len() > 1 {
+            let _ = write!(text, " Behind them, how many times as long a server takes as {first}.");
+        }
+        if self.rows.iter().any(|row| row.extra_bytes.is_some()) {
+            text += " Extra memory is the peak of all 8 runs less what was resident right before them, in a process \
+                     that was started for this one query.";
+        }
+        text + "\n\n"
     }
 
     fn cells(&self, row: &Row) -> Vec<String> {
@@ -122,6 +139,17 @@ impl Comparison {
         )
     }
 
+    /// Times from a busy machine are worth little, and those of who uses all CPUs the least.
+    fn others(&self) -> String {
+        let of_server = self.names.iter().zip(&self.others_cpus);
+        let known = of_server.filter_map(|(name, cpus)| Some(format!("{:.2} ({name})", (*cpus)?)));
+        let known: Vec<String> = known.collect();
+        if known.is_empty() {
+            return String::new();
+        }
+        format!("- CPUs that other processes used meanwhile: {}.\n", known.join(", "))
+    }
+
     fn notes(&self) -> String {
         let notes: Vec<String> = self
             .rows
@@ -131,10 +159,12 @@ impl Comparison {
         if self.names.len() < 2 && notes.is_empty() {
             return String::new();
         }
-        if notes.is_empty() {
-            return format!("- {SAME}.\n");
+        let mut text = "- All answers have the same number of series".to_owned();
+        if !self.exact.is_empty() {
+            let _ = write!(text, ", and {}' the same labels and values (to 1e-9)", self.exact.join("', "));
         }
-        format!("- {SAME}, but for:\n{}", notes.concat())
+        text += if notes.is_empty() { ".\n" } else { ", but for:\n" };
+        text + &notes.concat()
     }
 }
 
@@ -169,13 +199,20 @@ mod tests {
                 ..row("labels", &[Some(2.0), Some(1.0), None])
             },
         ];
-        let text = Comparison { names: vec!["nilometer", "prometheus", "victoria-metrics"], rows }.markdown();
-        expect![[r###"
+        let comparison = Comparison {
+            names: vec!["nilometer", "prometheus", "victoria-metrics"],
+            exact: vec!["prometheus"],
+            others_cpus: vec![Some(0.021), None, Some(1.5)],
+            rows,
+        };
+        let text = comparison.markdown();
+        expect![[r#"
+
             ## Queries
 
-            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results. Behind it, how many times as long a server takes as nilometer. Series, values, and memory beyond what was resident before are nilometer's.
+            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results; series and values in the answer of nilometer. Behind them, how many times as long a server takes as nilometer. Extra memory is the peak of all 8 runs less what was resident right before them, in a process that was started for this one query.
 
-            | query | series | values | nilometer, ms | prometheus, ms | victoria-metrics, ms | prometheus / nilometer | victoria-metrics / nilometer | extra memory, MB |
+            | query | series | values | nilometer, ms | prometheus, ms | victoria-metrics, ms | prometheus / nilometer | victoria-metrics / nilometer | extra memory of nilometer, MB |
             |---|---|---|---|---|---|---|---|---|
             | `range 7200 60 rate(a[5m])` | 3 | 363 | 10.00 | 80.00 | 20.00 | 8.00 | 2.00 | 1.5 |
             | `instant b{c=~"d\|e"}` | 3 | 363 | 10.00 | 40.00 | 5.00 | 4.00 | 0.50 | 1.5 |
@@ -184,24 +221,28 @@ mod tests {
 
             - prometheus takes 2.25 times as long as nilometer: the median over 4 queries. nilometer is slower than prometheus in 1 of them (one that takes at most 1 ms is not).
             - victoria-metrics takes 2.00 times as long as nilometer: the median over 3 queries. nilometer is slower than victoria-metrics in 1 of them (one that takes at most 1 ms is not).
-            - All answers have as many series, and those of Prometheus the same labels and values (to 1e-9), but for:
+            - All answers have the same number of series, and prometheus' the same labels and values (to 1e-9), but for:
               - `labels`: victoria-metrics refuses: 422
-        "###]].assert_eq(&text);
+            - CPUs that other processes used meanwhile: 0.02 (nilometer), 1.50 (victoria-metrics).
+        "#]].assert_eq(&text);
     }
 
     #[test]
     fn one_server_alone() {
         let rows = vec![row("labels", &[Some(2.0)])];
+        let comparison =
+            Comparison { names: vec!["prometheus"], exact: Vec::new(), others_cpus: vec![None], rows };
         expect![[r#"
+
             ## Queries
 
-            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results. Behind it, how many times as long a server takes as prometheus. Series, values, and memory beyond what was resident before are prometheus's.
+            Milliseconds, the median of 7 runs after one that does not count, one at a time, without caches of results; series and values in the answer of prometheus. Extra memory is the peak of all 8 runs less what was resident right before them, in a process that was started for this one query.
 
-            | query | series | values | prometheus, ms | extra memory, MB |
+            | query | series | values | prometheus, ms | extra memory of prometheus, MB |
             |---|---|---|---|---|
             | `labels` | 3 | 363 | 2.00 | 1.5 |
 
-        "#]].assert_eq(&Comparison { names: vec!["prometheus"], rows }.markdown());
+        "#]].assert_eq(&comparison.markdown());
     }
 
     #[test]

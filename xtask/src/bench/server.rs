@@ -13,6 +13,9 @@ use crate::{process, tools};
 /// Where a server's data lies, in its folder.
 pub(super) const DATA: &str = "data";
 
+/// Ours; the others are its peers.
+pub(super) const HUB: &str = "nilometer";
+
 /// What is ready in 0.1 s is seen in time.
 const POLL: Duration = Duration::from_millis(2);
 const PATIENCE: Duration = Duration::from_secs(600);
@@ -39,7 +42,7 @@ pub(super) struct Server {
 pub(super) fn all(binary: &Path) -> Vec<Server> {
     vec![
         Server {
-            name: "nilometer",
+            name: HUB,
             program: binary.to_owned(),
             args: |dir, port| {
                 vec![

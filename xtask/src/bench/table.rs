@@ -106,7 +106,7 @@ pub(super) fn queries_alone(
             text += &format!("| {name} | revision {revision} |\n");
         }
     }
-    Ok(text + "\n")
+    Ok(text)
 }
 
 fn row(one: &Found) -> String {
@@ -146,7 +146,7 @@ pub(super) fn date(format: &str) -> Result<String> {
     Ok(shell::output(shell::command("date").args(["-u", format]))?.trim().to_owned())
 }
 
-pub(super) fn now_seconds() -> Result<u64> {
+pub(super) fn now_seconds() -> Result<i64> {
     date("+%s")?.parse().context("`date` printed no number")
 }
 

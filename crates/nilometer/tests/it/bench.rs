@@ -73,14 +73,21 @@ fn after_a_kill_in_mid_load_the_rest_can_follow() {
 }
 
 #[test]
-fn queries_are_timed() {
+fn each_query_of_the_list_has_an_answer() {
     let dir = Dir::new();
     let hub = Hub::start(dir.path(), &[]);
-    let url = format!("--url=http://{}", hub.http);
+    let (journal, answers) = (dir.path().join("journal"), dir.path().join("answers"));
+    assert!(load(&hub, &journal, &[]).status.success());
     let timed = Command::new(env!("CARGO_BIN_EXE_nilometer"))
-        .args(["bench", "query", "--runs=1", &url])
+        .args(["bench", "query", "--runs=1", "--json"])
+        .arg(format!("--url=http://{}", hub.http))
+        .arg(format!("--answers={}", answers.display()))
         .output()
         .unwrap();
-    let text = String::from_utf8(timed.stdout).unwrap();
-    assert!(timed.status.success() && text.contains("instant up") && !text.contains("refused"), "{text}");
+    let report = report(&timed);
+    let queries = report["queries"].as_array().unwrap();
+    for query in queries {
+        assert!(query["refused"].is_null() && query["series"].as_u64() > Some(0), "{query}");
+    }
+    assert_eq!(std::fs::read_dir(&answers).unwrap().count(), queries.len());
 }
