@@ -1,16 +1,15 @@
 //! What was read around a chunk, for who reads those of many series: chunks that were closed at one time lie side
-//! by side, so one read brings hundreds.
+//! by side, so one read brings many.
 
 use super::written::WrittenFile;
 use crate::frame::FRAME_HEAD_BYTES;
 use std::collections::VecDeque;
 use std::io;
 
-const PAGE_BYTES: u64 = 64 << 10;
+/// Some dozens of chunks: what a read costs beside the copying is then little for each.
+const PAGE_BYTES: u64 = 8 << 10;
 /// Who reads every so many bytes needs a good part of a page.
 const NEAR_BYTES: u64 = 2 << 10;
-/// So much more is read, so that most frames that begin in a page also end in what is read of it.
-const MORE_BYTES: u64 = 2 << 10;
 const MAX_PAGES: usize = 8;
 /// What is read of a place that nobody was near: a whole chunk, mostly.
 const ALONE_BYTES: usize = 512;
@@ -43,15 +42,14 @@ impl Pages {
         let is_near = self.visit(number, offset);
         let mut place = self.find(number, offset);
         if place.is_none() && is_near {
-            let start = offset / PAGE_BYTES * PAGE_BYTES;
             self.pages.truncate(MAX_PAGES);
             let mut bytes = match self.pages.len() {
                 MAX_PAGES => self.pages.pop_back().map(|page| page.bytes).unwrap_or_default(),
                 _ => Vec::new(),
             };
-            bytes.resize(file.len.saturating_sub(start).min(PAGE_BYTES + MORE_BYTES) as usize, 0);
-            file.file.read_exact_at(&mut bytes, start)?;
-            self.pages.push_front(Page { file: number, start, bytes });
+            bytes.resize(file.len.saturating_sub(offset).min(PAGE_BYTES) as usize, 0);
+            file.file.read_exact_at(&mut bytes, offset)?;
+            self.pages.push_front(Page { file: number, start: offset, bytes });
             place = self.find(number, offset);
         }
         match place {

@@ -6,7 +6,7 @@ use super::grid::Grid;
 use super::samples::Samples;
 use super::stage::{ScalarRef, drop_name};
 use super::table::{StepSeries, histogram_samples};
-use super::window::{RangeSpec, Window, each_window};
+use super::window::{RangeSpec, Span, Window, each_window, spans};
 use crate::annotations::{Annotations, Note};
 use crate::ast::PosRange;
 use crate::budget::Budget;
@@ -151,6 +151,35 @@ impl Steps<'_> {
     }
 }
 
+/// Steps between two looks at whether to go on.
+const STEPS_PER_CHECK: usize = 1 << 16;
+
+impl Steps<'_> {
+    /// Whether there are only floats, whose starts do not matter, and a plain range.
+    fn is_plain(&self) -> bool {
+        self.samples.ht.is_empty() && self.samples.st.is_empty() && self.cx.spec.mode.is_none()
+    }
+
+    /// For plain ones: `f` of each step with its floats.
+    fn each_span(&mut self, mut f: impl FnMut(Span) -> Option<f64>) {
+        let spans = spans(&self.samples.t, self.cx.spec, self.grid);
+        for (step, (span, out)) in spans.zip(&mut self.out.floats).enumerate() {
+            let count = span.to - span.from;
+            self.looked_at += count;
+            self.widest = self.widest.max(count);
+            if let Some(v) = f(span) {
+                *out = v;
+            }
+            if step % STEPS_PER_CHECK == STEPS_PER_CHECK - 1 {
+                self.failed = self.budget.check_interrupt().err();
+                if self.failed.is_some() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
 impl RangeCall {
     pub(crate) fn resolve(&mut self, slots: &mut Slots) -> Result<()> {
         self.scalars.iter_mut().try_for_each(|s| s.resolve(slots))
@@ -207,12 +236,21 @@ impl RangeCall {
             }
             RangeFunc::Rate(kind) => {
                 let (resets, mut extent) = (rate::Resets::of(kind, steps.samples), rate::Extent::default());
+                if steps.is_plain() {
+                    let (samples, spec) = (steps.samples, steps.cx.spec);
+                    steps.each_span(rate::of_floats(kind, samples, &resets, spec));
+                    return;
+                }
                 steps.each(|w, cx| rate::extrapolated(kind, w, (&resets, &mut extent), cx));
             }
             RangeFunc::Instant(kind) => steps.each(|w, cx| rate::instant(kind, w, cx)),
-            RangeFunc::Derivative => steps.each(regression::derivative),
+            RangeFunc::Derivative => {
+                let mut line = regression::Line::default();
+                steps.each(|w, cx| regression::derivative(&mut line, w, cx));
+            }
             RangeFunc::PredictLinear => {
-                steps.each(|w, cx| regression::predict(w, scalar(0, w.step), cx));
+                let mut line = regression::Line::default();
+                steps.each(|w, cx| regression::predict(&mut line, w, scalar(0, w.step), cx));
             }
             RangeFunc::DoubleExponentialSmoothing => {
                 steps.each_or_fail(|w, cx| regression::smooth(w, (scalar(0, w.step), scalar(1, w.step)), cx));

@@ -138,6 +138,32 @@ pub(crate) fn each_window<'a>(
     }
 }
 
+/// Which floats a step looks at, and where: what is left of a window where there is nothing else.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) from: usize,
+    pub(crate) to: usize,
+    pub(crate) start_ms: i64,
+    pub(crate) end_ms: i64,
+}
+
+/// The span of each step. Only for plain ranges, without any of the experimental modes.
+#[inline]
+pub(crate) fn spans(t: &[i64], spec: &RangeSpec, grid: Grid) -> impl Iterator<Item = Span> {
+    let (mut from, mut to) = (0, 0);
+    grid.times().map(move |eval_ms| {
+        let end_ms = spec.place.seen_from(eval_ms);
+        let start_ms = end_ms.saturating_sub(spec.range_ms);
+        while t.get(to).is_some_and(|t| *t <= end_ms) {
+            to += 1;
+        }
+        while from < to && t[from] <= start_ms {
+            from += 1;
+        }
+        Span { from, to, start_ms, end_ms }
+    })
+}
+
 /// Moves a window forward to the times in `(from, to]`.
 #[inline]
 fn slide(t: &[i64], window: &mut Range<usize>, from: i64, to: i64) {

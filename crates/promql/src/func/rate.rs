@@ -5,7 +5,7 @@ use super::histogram_rate;
 use crate::annotations::{Note, Operation};
 use crate::exec::range::{Out, RangeContext};
 use crate::exec::samples::Samples;
-use crate::exec::window::Window;
+use crate::exec::window::{RangeSpec, Span, Window};
 use crate::histogram::{self, detect_reset};
 use nilometer_model::{CounterReset, FloatHistogram};
 use std::sync::Arc;
@@ -25,6 +25,11 @@ impl Kind {
     pub(crate) fn is_rate(self) -> bool {
         self == Kind::Rate
     }
+
+    /// The time that the result is per, where it is.
+    fn seconds(self, spec: &RangeSpec) -> Option<f64> {
+        self.is_rate().then(|| spec.range_ms as f64 / 1000.0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,22 +48,20 @@ impl Resets {
             return Resets(Vec::new());
         }
         let Samples { t, v, st, .. } = samples;
-        let fell = v.windows(2).map(|pair| pair[1] < pair[0]);
-        let indexes = |resets: &mut dyn Iterator<Item = bool>| {
-            resets.enumerate().filter(|(_, is_reset)| *is_reset).map(|(i, _)| i + 1).collect()
-        };
-        if st.is_empty() {
-            return Resets(indexes(&mut { fell }));
+        let mut resets = Vec::new();
+        for (i, pair) in v.windows(2).enumerate() {
+            let started = |st: &[i64]| start_says_reset((st[i], t[i]), (st[i + 1], t[i + 1]));
+            if pair[1] < pair[0] || !st.is_empty() && started(st) {
+                resets.push(i + 1);
+            }
         }
-        let started =
-            t.windows(2).zip(st.windows(2)).map(|(t, st)| start_says_reset((st[0], t[0]), (st[1], t[1])));
-        Resets(indexes(&mut fell.zip(started).map(|(fell, started)| fell || started)))
+        Resets(resets)
     }
 
-    /// Those after the first sample of the window.
-    fn within(&self, window: &Window<'_>) -> &[usize] {
-        let from = self.0.partition_point(|i| *i <= window.float_range.start);
-        let to = self.0.partition_point(|i| *i < window.float_range.end);
+    /// Those after the first sample of a window.
+    fn between(&self, from: usize, to: usize) -> &[usize] {
+        let from = self.0.partition_point(|i| *i <= from);
+        let to = self.0.partition_point(|i| *i < to);
         &self.0[from..to.max(from)]
     }
 }
@@ -117,11 +120,11 @@ pub(crate) struct Extent {
 
 impl Extent {
     #[inline]
-    fn refresh(&mut self, ends: &Ends, w: &Window<'_>, seconds: Option<f64>) {
+    fn refresh(&mut self, ends: &Ends, (start_ms, end_ms): (i64, i64), seconds: Option<f64>) {
         // Times of a damaged chunk can be anything.
-        let to_start_ms = ends.first_t.saturating_sub(w.start_ms);
+        let to_start_ms = ends.first_t.saturating_sub(start_ms);
         let sampled_ms = ends.last_t.saturating_sub(ends.first_t);
-        let to_end_ms = w.end_ms.saturating_sub(ends.last_t);
+        let to_end_ms = end_ms.saturating_sub(ends.last_t);
         let is_same = (self.to_start_ms, self.sampled_ms, self.to_end_ms, self.gaps)
             == (to_start_ms, sampled_ms, to_end_ms, ends.gaps);
         if self.is_known && is_same {
@@ -151,6 +154,28 @@ impl Extent {
 fn factor((sampled, to_start, to_end): (f64, f64, f64), seconds: Option<f64>) -> f64 {
     let whole = if sampled == 0.0 { 1.0 } else { (sampled + to_start + to_end) / sampled };
     seconds.map_or(whole, |seconds| whole / seconds)
+}
+
+/// The same as [`extrapolated`] where there is nothing but floats, as nearly everywhere.
+pub(crate) fn of_floats<'a>(
+    kind: Kind,
+    samples: &'a Samples,
+    resets: &'a Resets,
+    spec: &RangeSpec,
+) -> impl FnMut(Span) -> Option<f64> + 'a {
+    let (mut extent, seconds) = (Extent::default(), kind.seconds(spec));
+    move |Span { from, to, start_ms, end_ms }| {
+        let (t, v) = (samples.t.get(from..to)?, samples.v.get(from..to)?);
+        let ([first_t, .., last_t], [first_value, .., last]) = (t, v) else { return None };
+        let mut total = last - first_value;
+        if !resets.0.is_empty() {
+            total = resets.between(from, to).iter().fold(total, |total, reset| total + samples.v[*reset - 1]);
+        }
+        let (first_t, last_t, first_value) = (*first_t, *last_t, *first_value);
+        let ends = Ends { first_t, last_t, gaps: v.len() - 1, first_start: 0, first_value };
+        let extension = ends.extension(kind, total, (start_ms, end_ms), (&mut extent, seconds))?;
+        Some(total * extension.factor)
+    }
 }
 
 pub(crate) fn extrapolated(
@@ -184,13 +209,14 @@ fn floats(
         if overlap {
             cx.note(&Note::StartTimeOverlap { name: cx.name });
         }
-        for reset in resets.within(w) {
+        for reset in resets.between(w.float_range.start, w.float_range.end) {
             total += w.samples.v[*reset - 1];
         }
     }
     let first_start = st.first().copied().unwrap_or(0);
     let ends = Ends { first_t: t[0], last_t: t[t.len() - 1], gaps: v.len() - 1, first_start, first_value };
-    let Extension { factor, adds_first } = ends.extension(kind, total, w, (extent, cx.spec.range_ms))?;
+    let Extension { factor, adds_first } =
+        ends.extension(kind, total, (w.start_ms, w.end_ms), (extent, kind.seconds(cx.spec)))?;
     if adds_first {
         total += first_value;
     }
@@ -213,7 +239,8 @@ fn histograms(
         first_value: h[0].count,
     };
     let total = difference.as_ref().map_or(0.0, |h| h.count);
-    let Extension { factor, adds_first } = ends.extension(kind, total, w, (extent, cx.spec.range_ms))?;
+    let Extension { factor, adds_first } =
+        ends.extension(kind, total, (w.start_ms, w.end_ms), (extent, kind.seconds(cx.spec)))?;
     let mut result = match (difference, adds_first) {
         (None, _) => adds_first.then(|| (*h[0]).clone())?,
         (Some(result), false) => result,
@@ -233,14 +260,13 @@ impl Ends {
         self,
         kind: Kind,
         total: f64,
-        w: &Window<'_>,
-        (extent, range_ms): (&mut Extent, i64),
+        window: (i64, i64),
+        (extent, seconds): (&mut Extent, Option<f64>),
     ) -> Option<Extension> {
-        let seconds = kind.is_rate().then(|| range_ms as f64 / 1000.0);
-        extent.refresh(&self, w, seconds);
+        extent.refresh(&self, window, seconds);
         let Extent { sampled, to_start, to_end, .. } = *extent;
         let start = self.first_start;
-        if kind.is_counter() && start != 0 && start > w.start_ms && start < self.first_t {
+        if kind.is_counter() && start != 0 && start > window.0 && start < self.first_t {
             // The counter began within the range, at zero: no need to guess.
             let sampled = self.last_t.saturating_sub(start) as f64 / 1000.0;
             return Some(Extension { factor: factor((sampled, 0.0, to_end), seconds), adds_first: true });

@@ -7,20 +7,20 @@ use crate::kahan::totals;
 use nilometer_model::number::plain;
 use nilometer_model::{Error, Result};
 
-pub(crate) fn derivative(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+pub(crate) fn derivative(line: &mut Line, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
     if !enough(w, cx) {
         return Out::None;
     }
     // A time near the samples, so that little precision is lost.
-    let (slope, _) = least_squares(w.t(), w.v(), w.t()[0]);
+    let (slope, _) = line.fit(w.t(), w.v(), w.t()[0]);
     Out::Float(slope)
 }
 
-pub(crate) fn predict(w: &Window<'_>, seconds: f64, cx: &mut RangeContext<'_>) -> Out {
+pub(crate) fn predict(line: &mut Line, w: &Window<'_>, seconds: f64, cx: &mut RangeContext<'_>) -> Out {
     if !enough(w, cx) {
         return Out::None;
     }
-    let (slope, intercept) = least_squares(w.t(), w.v(), w.eval_ms);
+    let (slope, intercept) = line.fit(w.t(), w.v(), w.eval_ms);
     Out::Float(slope * seconds + intercept)
 }
 
@@ -32,20 +32,46 @@ fn enough(w: &Window<'_>, cx: &mut RangeContext<'_>) -> bool {
     w.v().len() >= 2
 }
 
-/// Slope per second, and the value at `origin_ms`.
-fn least_squares(t: &[i64], v: &[f64], origin_ms: i64) -> (f64, f64) {
-    if v.iter().all(|y| *y == v[0]) {
-        return if v[0].is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, v[0]) };
+/// Fits lines by least squares. Who is scraped at a steady pace has windows whose samples lie the same way, so
+/// what depends on times alone is kept from the last one.
+#[derive(Default)]
+pub(crate) struct Line {
+    offsets_ms: Vec<i64>,
+    x: Vec<f64>,
+    sum_x: f64,
+    sum_x2: f64,
+}
+
+impl Line {
+    /// Slope per second, and the value at `origin_ms`.
+    fn fit(&mut self, t: &[i64], v: &[f64], origin_ms: i64) -> (f64, f64) {
+        if v.iter().all(|y| *y == v[0]) {
+            return if v[0].is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, v[0]) };
+        }
+        let n = v.len() as f64;
+        self.place(t, origin_ms);
+        let (sum_x, sum_x2) = (self.sum_x, self.sum_x2);
+        let [sum_y, sum_xy] = totals(self.x.iter().zip(v).map(|(x, y)| [*y, x * y]));
+        let covariance = sum_xy - sum_x * sum_y / n;
+        let variance = sum_x2 - sum_x * sum_x / n;
+        let slope = covariance / variance;
+        (slope, sum_y / n - slope * sum_x / n)
     }
-    let n = v.len() as f64;
-    let [sum_x, sum_y, sum_xy, sum_x2] = totals(t.iter().zip(v).map(|(t, y)| {
-        let x = t.saturating_sub(origin_ms) as f64 / 1e3;
-        [x, *y, x * y, x * x]
-    }));
-    let covariance = sum_xy - sum_x * sum_y / n;
-    let variance = sum_x2 - sum_x * sum_x / n;
-    let slope = covariance / variance;
-    (slope, sum_y / n - slope * sum_x / n)
+
+    fn place(&mut self, t: &[i64], origin_ms: i64) {
+        let offsets = t.iter().map(|t| t.saturating_sub(origin_ms));
+        // Without a way out in between, several are compared at once.
+        let is_same = self.offsets_ms.len() == t.len()
+            && offsets.clone().zip(&self.offsets_ms).fold(true, |same, (new, old)| same & (new == *old));
+        if is_same {
+            return;
+        }
+        self.offsets_ms.clear();
+        self.offsets_ms.extend(offsets);
+        self.x.clear();
+        self.x.extend(self.offsets_ms.iter().map(|ms| *ms as f64 / 1e3));
+        [self.sum_x, self.sum_x2] = totals(self.x.iter().map(|x| [*x, x * x]));
+    }
 }
 
 /// `factors`: how much the newest value counts, and how much the newest trend.
