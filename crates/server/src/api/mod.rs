@@ -18,6 +18,7 @@ mod federate;
 mod json;
 mod labels;
 mod metadata;
+mod openapi;
 mod params;
 mod process;
 mod query;
@@ -120,6 +121,7 @@ fn under_v1<S>(api: &Arc<Api>) -> Router<S> {
         .route("/notifications", get(rules::notifications))
         .route("/notifications/live", get(rules::live_notifications))
         .route("/features", get(features::features))
+        .route("/openapi.yaml", get(openapi::description))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/tsdb/blocks", get(status::blocks))
