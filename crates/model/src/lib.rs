@@ -22,7 +22,7 @@ pub use block_meta::{
 pub use error::{Error, Kind, Result};
 pub use histogram::{Count, CounterReset, FloatHistogram, Histogram, IntHistogram, Span};
 pub use labels::{Labels, LabelsBuilder};
-pub use matcher::{MatchKind, Matcher};
+pub use matcher::{MatchKind, Matcher, RegexBytes};
 pub use sample::{Exemplar, Metadata, MetricType, STALE_NAN_BITS, Sample, Value, is_stale_nan};
 pub use tenant::Tenant;
 pub use time::TimeRange;

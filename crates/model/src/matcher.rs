@@ -1,7 +1,8 @@
 //! Selects series by one label.
 
 use crate::regex::Regex;
-use crate::{Labels, Result};
+use crate::regex::limits::MAX_TOTAL_BYTES;
+use crate::{Error, Labels, Result};
 use std::fmt;
 use std::sync::Arc;
 
@@ -86,6 +87,26 @@ impl Matcher {
     /// The compiled expression of the two regular-expression kinds, for what it says of literals.
     pub fn regex(&self) -> Option<&Regex> {
         self.regex.as_deref()
+    }
+}
+
+/// What the regular expressions of one request take together. A small text can make many large automata.
+#[derive(Debug, Default)]
+pub struct RegexBytes(usize);
+
+impl RegexBytes {
+    /// Counts one more matcher.
+    ///
+    /// # Errors
+    /// `Limit` where that is more than is allowed.
+    pub fn add(&mut self, matcher: &Matcher) -> Result<()> {
+        self.0 = self.0.saturating_add(matcher.regex().map_or(0, Regex::bytes));
+        if self.0 <= MAX_TOTAL_BYTES {
+            return Ok(());
+        }
+        let message =
+            "the regular expressions need more memory than is allowed: use fewer of them, or shorter repeats";
+        Err(Error::limit("regex_total_bytes", MAX_TOTAL_BYTES as u64, message))
     }
 }
 

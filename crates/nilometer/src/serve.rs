@@ -42,8 +42,8 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
              everything (--tenants.config-file)"
         );
     }
-    let ingest = threads::runtime("ingest").context("starting threads")?;
-    let queries = threads::runtime("query").context("starting threads")?;
+    let ingest = threads::ingest().context("starting threads")?;
+    let queries = threads::queries(options.query.max_concurrent).context("starting threads")?;
     let assembled = assemble(options, clock, build, &queries, open_files)?;
     let (hub, memory) = (assembled.hub.clone(), assembled.memory.clone());
     let log_thread = threads::log(hub.head.clone()).context("starting threads")?;

@@ -18,10 +18,35 @@ const CERTIFICATES_EVERY: u32 = 60;
 /// How often memory is measured.
 const MEMORY_EVERY: u32 = 15;
 
-/// A runtime with as many threads as there are cores.
-pub(crate) fn runtime(name: &'static str) -> std::io::Result<Runtime> {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    tokio::runtime::Builder::new_multi_thread().worker_threads(cores).thread_name(name).enable_all().build()
+/// More queries at a time share threads, so that no flag takes more of the system than it has.
+const MAX_QUERY_THREADS: usize = 64;
+/// How much less of a busy core a thread of queries gets than one of writes: a third.
+const NICE: i32 = 5;
+
+/// Sockets and writes: as many threads as there are cores.
+pub(crate) fn ingest() -> std::io::Result<Runtime> {
+    runtime("ingest", cores()).build()
+}
+
+/// Queries: a thread for each that is computed, since one may keep its thread for minutes and the system shares
+/// cores out fairly; and some for who waits or is written to.
+pub(crate) fn queries(max_concurrent: usize) -> std::io::Result<Runtime> {
+    let threads = max_concurrent.min(MAX_QUERY_THREADS) + cores();
+    let give_way = || {
+        // Of this thread alone. Where it is not allowed, queries and writes are equals.
+        let _ = rustix::process::nice(NICE);
+    };
+    runtime("query", threads).on_thread_start(give_way).build()
+}
+
+fn runtime(name: &'static str, threads: usize) -> tokio::runtime::Builder {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder.worker_threads(threads).thread_name(name).enable_all();
+    builder
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
 }
 
 /// As many open files as the system lets: each connection takes one. Gives how many that are, `None` for any

@@ -90,7 +90,7 @@ impl Budget {
         }
         if self.limits.max_memory_bytes > 0 && bytes > self.limits.max_memory_bytes {
             return Err(Error::limit(
-                "query.max-memory-bytes",
+                "query.max-memory",
                 self.limits.max_memory_bytes as u64,
                 "the query needs more memory than is allowed: ask for fewer series or a shorter time, or raise the limit",
             ));

@@ -1,6 +1,6 @@
 //! All routes, and what every request passes on its way to one.
 
-use crate::{Hub, admin, answer, api, auth, body, compress, home, origin, pages, receive, unread};
+use crate::{Hub, admin, answer, apart, api, auth, body, compress, home, origin, pages, receive, unread};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -14,7 +14,10 @@ use std::sync::Arc;
 /// What the HTTP address serves: everything, so that one port is enough.
 pub fn main_routes(hub: &Arc<Hub>) -> Router {
     let layer = || hub.clone();
-    let reads = api::routes(hub).route_layer(from_fn_with_state(layer(), auth::reads));
+    let apart = |routes: Router<Arc<Hub>>| {
+        routes.route_layer(compress::layer()).route_layer(from_fn_with_state(layer(), apart::answered))
+    };
+    let reads = apart(api::routes(hub)).route_layer(from_fn_with_state(layer(), auth::reads));
     let of_process = api::process_routes().route_layer(from_fn_with_state(layer(), auth::oversees));
     let api = reads.merge(of_process).route_layer(from_fn_with_state(layer(), origin::cross_origin));
     let known =

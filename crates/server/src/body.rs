@@ -7,7 +7,6 @@ use axum::http::{HeaderMap, header};
 use bytes::Bytes;
 use http_body_util::BodyExt;
 use hyper::body::{Body as _, Frame, SizeHint};
-use nilometer_model::Tenant;
 use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::fmt;
@@ -73,18 +72,19 @@ impl hyper::body::Body for Patient {
     }
 }
 
-/// Memory for bodies that are being received, of all requests together and of each tenant.
+/// Memory for bodies that are being received, of all requests together and of each sender: a tenant, or whoever
+/// else has a name.
 ///
 /// It is taken as bytes arrive, so that who announces much and sends little holds little.
 pub(crate) struct BodyBudget {
     all: Arc<Semaphore>,
-    tenants: Mutex<HashMap<Tenant, OfTenant>>,
+    senders: Mutex<HashMap<Arc<str>, OfSender>>,
     max_bytes: usize,
     turns: usize,
 }
 
 #[derive(Clone)]
-struct OfTenant {
+struct OfSender {
     free: Arc<Semaphore>,
     turns: Arc<Semaphore>,
 }
@@ -95,8 +95,8 @@ const UNIT_BYTES: usize = 1 << 10;
 const REQUEST_BYTES: usize = 4 << 10;
 /// The first piece of memory for a body.
 const FIRST_BYTES: usize = 16 << 10;
-/// No tenant gets more than this part of it all, so that one that sends slowly cannot stop the others.
-const TENANT_PART: usize = 4;
+/// No sender gets more than this part of it all, so that one that sends slowly cannot stop the others.
+const SENDER_PART: usize = 4;
 
 /// A body, and its share of the budget.
 pub(crate) struct Received {
@@ -116,7 +116,7 @@ pub(crate) enum NoBody {
     TooLarge {
         max: u64,
     },
-    /// All bodies of the tenant, or of all tenants, take what there is for them.
+    /// All bodies of the sender, or of all senders, take what there is for them.
     NoMemory,
     TooSlow(TooSlow),
     /// The sender or something on the way broke off.
@@ -128,9 +128,9 @@ pub(crate) enum NoBody {
 impl BodyBudget {
     pub(crate) fn new(max_bytes: usize) -> Self {
         let all = Arc::new(Semaphore::new(max_bytes / UNIT_BYTES));
-        // One at the tenant's memory, and the next ones ready for it: more would only be decoded earlier.
+        // One at a tenant's memory, and the next ones ready for it: more would only be decoded earlier.
         let turns = std::thread::available_parallelism().map_or(1, usize::from) + 1;
-        BodyBudget { all, tenants: Mutex::default(), max_bytes, turns }
+        BodyBudget { all, senders: Mutex::default(), max_bytes, turns }
     }
 
     /// What bodies take now, in bytes.
@@ -142,19 +142,19 @@ impl BodyBudget {
     /// byte is read.
     pub(crate) async fn receive(
         &self,
-        tenant: &Tenant,
+        sender: &str,
         headers: &HeaderMap,
         mut body: Body,
         max: u64,
     ) -> Result<Received, NoBody> {
         // What could never fit is too large: no retry would mend it.
-        let max = max.min((self.max_bytes / TENANT_PART).saturating_sub(REQUEST_BYTES) as u64);
+        let max = max.min((self.max_bytes / SENDER_PART).saturating_sub(REQUEST_BYTES) as u64);
         let announced = headers.get(header::CONTENT_LENGTH);
         let announced = announced.and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
         if announced.is_some_and(|len| len > max) {
             return Err(NoBody::TooLarge { max });
         }
-        let mut received = self.nothing_yet(tenant)?;
+        let mut received = self.nothing_yet(sender)?;
         let mut shared = 0;
         while let Some(frame) = body.frame().await {
             let frame = frame.map_err(broken)?;
@@ -176,13 +176,16 @@ impl BodyBudget {
         Ok(received)
     }
 
-    fn nothing_yet(&self, tenant: &Tenant) -> Result<Received, NoBody> {
-        let of_tenant = || OfTenant {
-            free: Arc::new(Semaphore::new(self.max_bytes / TENANT_PART / UNIT_BYTES)),
+    fn nothing_yet(&self, sender: &str) -> Result<Received, NoBody> {
+        let of_sender = || OfSender {
+            free: Arc::new(Semaphore::new(self.max_bytes / SENDER_PART / UNIT_BYTES)),
             turns: Arc::new(Semaphore::new(self.turns)),
         };
-        let OfTenant { free, turns } =
-            self.tenants.lock().entry(tenant.clone()).or_insert_with(of_tenant).clone();
+        let mut senders = self.senders.lock();
+        let known = senders.get(sender).cloned();
+        let OfSender { free, turns } =
+            known.unwrap_or_else(|| senders.entry(Arc::from(sender)).or_insert_with(of_sender).clone());
+        drop(senders);
         let shares = [free, self.all.clone()].map(|free| Share { free, taken: None });
         let mut received = Received { bytes: Vec::new(), shares, turns };
         received.grow(REQUEST_BYTES)?;
@@ -191,7 +194,7 @@ impl BodyBudget {
 }
 
 impl Received {
-    /// Waits until the body may be decoded, which takes several times its memory: of each tenant, only a few are
+    /// Waits until the body may be decoded, which takes several times its memory: of each sender, only a few are
     /// at a time.
     pub(crate) async fn turn(&self) -> Option<OwnedSemaphorePermit> {
         // Nobody closes it.
@@ -248,7 +251,7 @@ mod tests {
         body: Body,
         max: u64,
     ) -> Result<Received, NoBody> {
-        block_on(budget.receive(&Tenant::new(tenant).unwrap(), headers, body, max))
+        block_on(budget.receive(tenant, headers, body, max))
     }
 
     #[test]
@@ -275,7 +278,7 @@ mod tests {
     #[test]
     fn all_bodies_together_are_bounded_and_give_back() {
         const TENANT: usize = 16 * UNIT_BYTES;
-        let budget = BodyBudget::new(TENANT_PART * TENANT);
+        let budget = BodyBudget::new(SENDER_PART * TENANT);
         let headers = HeaderMap::new();
         let large: &'static [u8] = &[7; TENANT - REQUEST_BYTES];
         let mut held = Vec::new();
@@ -291,6 +294,6 @@ mod tests {
         let never = receive(&budget, &headers, body(&[large, b"1"]), 1 << 20);
         assert!(matches!(never, Err(NoBody::TooLarge { .. })), "no retry would mend that");
         assert!(receive(&budget, &headers, body(&[large]), 1 << 20).is_ok());
-        assert_eq!(budget.all.available_permits() * UNIT_BYTES, TENANT_PART * TENANT);
+        assert_eq!(budget.all.available_permits() * UNIT_BYTES, SENDER_PART * TENANT);
     }
 }

@@ -10,6 +10,7 @@
 
 mod admin;
 mod answer;
+mod apart;
 mod api;
 mod app;
 mod auth;

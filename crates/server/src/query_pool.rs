@@ -3,12 +3,14 @@
 use crate::gate::{Gate, Who};
 use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
+use tokio::task::JoinError;
 
 /// Runs at most so many queries at a time; the others wait, within the time that they have.
 #[derive(Clone)]
@@ -40,6 +42,22 @@ impl QueryPool {
         self.handle.spawn(work);
     }
 
+    /// Does on the pool's threads what takes no place. Dropping the future that this returns ends it at its next
+    /// await; where it panics, that is the error.
+    pub(crate) async fn beside<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> std::result::Result<T, Box<dyn Any + Send>> {
+        match AbortOnDrop(self.handle.spawn(work)).await {
+            Ok(done) => Ok(done),
+            Err(e) => match e.try_into_panic() {
+                Ok(panic) => Err(panic),
+                // Only the end of the runtime is left, and then nobody waits for this.
+                Err(_) => std::future::pending().await,
+            },
+        }
+    }
+
     /// Computes `query` on the pool. Dropping the future that this returns cancels it at its next await; one
     /// that takes longer than `timeout` (bounded by the pool's own) ends with `Canceled`.
     pub(crate) async fn run<T, F>(&self, who: Who, timeout: Option<Duration>, query: F) -> Result<T>
@@ -55,18 +73,18 @@ impl QueryPool {
         };
         let task = AbortOnDrop(self.handle.spawn(tokio::time::timeout(timeout, placed)));
         match task.await {
-            Some(Ok(answer)) => answer,
-            Some(Err(_)) => Err(Error::canceled(format!(
+            Ok(Ok(answer)) => answer,
+            Ok(Err(_)) => Err(Error::canceled(format!(
                 "query timed out: it took longer than {} s, waiting for a free place included",
                 timeout.as_secs_f64()
             ))),
-            None => Err(Error::unavailable("the query was broken off, see the log; retry")),
+            Err(_) => Err(Error::unavailable("the query was broken off, see the log; retry")),
         }
     }
 }
 
-/// Threads beside those of the runtime, one less than it has: a query alone uses all cores, and many queries have
-/// one each.
+/// Threads beside those of the runtime, one less than there are cores: a query alone uses all cores, and many
+/// queries have one each.
 struct Helpers {
     handle: Handle,
     threads: usize,
@@ -75,7 +93,7 @@ struct Helpers {
 
 impl Helpers {
     fn new(handle: Handle) -> Self {
-        let threads = handle.metrics().num_workers();
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
         Helpers { handle, threads, free: Arc::new(Semaphore::new(threads.saturating_sub(1))) }
     }
 }
@@ -99,14 +117,14 @@ impl CpuPool for Helpers {
 struct AbortOnDrop<T>(tokio::task::JoinHandle<T>);
 
 impl<T> Future for AbortOnDrop<T> {
-    /// `None` where the task panicked, or the runtime ends.
-    type Output = Option<T>;
+    /// An error where the task panicked, or the runtime ends.
+    type Output = std::result::Result<T, JoinError>;
 
     fn poll(
         mut self: std::pin::Pin<&mut Self>,
         cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<Option<T>> {
-        std::pin::Pin::new(&mut self.0).poll(cx).map(Result::ok)
+    ) -> std::task::Poll<Self::Output> {
+        std::pin::Pin::new(&mut self.0).poll(cx)
     }
 }
 

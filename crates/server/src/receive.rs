@@ -84,7 +84,8 @@ async fn store(
     let (head, body) = request.into_parts();
     let message = message(&head.headers).map_err(Stop::Unsupported)?;
     let max = tenant.limits.request_bytes;
-    let received = hub.bodies.receive(&tenant.tenant, &head.headers, body, max).await.map_err(Stop::Body)?;
+    let received =
+        hub.bodies.receive(tenant.tenant.as_str(), &head.headers, body, max).await.map_err(Stop::Body)?;
     hub.metrics.receive.body(received.bytes.len());
     // Only now: who sends slowly must not take the places of those who do not.
     let _place = hub.access.enter(Some(tenant)).map_err(Stop::Refused)?;

@@ -50,7 +50,9 @@ pub mod limits {
     /// Largest compiled program, once forwards and once backwards. Go accepts a larger one.
     pub const MAX_PROGRAM_BYTES: usize = 10 << 20;
     /// What the automaton may remember of one expression in one thread, before it forgets and starts anew.
-    pub const MAX_CACHE_BYTES: usize = 4 << 20;
+    pub const MAX_CACHE_BYTES: usize = 1 << 20;
+    /// Most memory of all expressions of one request, what their automata remember included.
+    pub const MAX_TOTAL_BYTES: usize = 256 << 20;
     /// Most values in [`set_matches`](super::Regex::set_matches), as in Prometheus.
     pub const MAX_SET_MATCHES: usize = 256;
 }
@@ -76,6 +78,11 @@ impl Regex {
 
     pub fn pattern(&self) -> &str {
         &self.pattern
+    }
+
+    /// The memory that it may take, at most about.
+    pub fn bytes(&self) -> usize {
+        size_of_val(self) + self.pattern.len() + self.strategy.bytes()
     }
 
     /// All values that match, sorted, where there are at most [`limits::MAX_SET_MATCHES`] and the

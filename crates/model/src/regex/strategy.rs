@@ -67,6 +67,17 @@ impl Strategy {
         }
     }
 
+    /// At most about.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Strategy::Set(set) => set.bytes(),
+            Strategy::Few(few) => size_of_val(&**few),
+            Strategy::AnySubstring(automaton) | Strategy::Automaton { automaton, .. } => {
+                automaton.memory_usage() + MAX_CACHE_BYTES
+            }
+        }
+    }
+
     /// Where any value of so many characters matches, and no other.
     pub(super) fn least_chars(&self) -> Option<u32> {
         match self {
@@ -149,6 +160,12 @@ impl Set {
 
     fn len(&self) -> usize {
         self.sorted.len().max(self.hashed.len())
+    }
+
+    fn bytes(&self) -> usize {
+        let (sorted, hashed) = (self.sorted.iter(), self.hashed.iter());
+        sorted.map(|one| size_of_val(one) + one.len()).sum::<usize>()
+            + hashed.map(|one| size_of_val(one) * 2 + one.len()).sum::<usize>()
     }
 
     fn contains(&self, value: &str) -> bool {

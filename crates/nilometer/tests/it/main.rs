@@ -1,5 +1,6 @@
 //! The real binary, driven over HTTP as its users drive it.
 
+mod abuse;
 mod bad_input;
 mod bench;
 mod common;

@@ -71,6 +71,7 @@ impl Flow {
                 let mut line = Line { stages, sink: sink.start(grid, slots, cx)?, grid };
                 let mut samples = Samples::default();
                 for series in slots.take_vector(slot)? {
+                    cx.budget.check(0, Samples::bytes_of(inner.len))?;
                     of_steps(&series, inner, &mut samples);
                     let drop_name = series.drop_name;
                     let mut out = call.evaluate(&samples, &series.labels, of_call, cx)?;

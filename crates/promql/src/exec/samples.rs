@@ -103,8 +103,13 @@ impl Samples {
         }
     }
 
+    /// Of so many floats.
+    pub(crate) fn bytes_of(len: usize) -> usize {
+        len * 16
+    }
+
     pub(crate) fn bytes(&self) -> usize {
-        (self.t.len() + self.st.len()) * 16
+        Self::bytes_of(self.t.len() + self.st.len())
             + self.h.iter().map(|h| super::table::histogram_samples(h) * 16).sum::<usize>()
     }
 }

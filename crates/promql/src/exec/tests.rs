@@ -197,7 +197,7 @@ fn a_subquery_of_too_many_steps_is_refused() {
     let engine = Engine::new(EngineOptions::default());
     let source = Source::new(Arc::new(MemoryQueryable::default()));
     let error = block_on(engine.instant(&source, "sum_over_time(m[200y:1ms])", 0)).unwrap_err();
-    assert!(error.to_string().contains("query.max-memory-bytes"), "{error}");
+    assert!(error.to_string().contains("query.max-memory"), "{error}");
 }
 
 /// The parser refuses what is deeper; all else has to fit a thread's usual stack.
@@ -266,8 +266,10 @@ fn limits_are_named() {
     for query in
         ["m", "topk(3, m)", "quantile(0.5, m)", "count_values by (i) (\"x\", m)", "sum by (i) (m)", "m + m"]
     {
-        assert!(error(bytes.clone(), query).contains("query.max-memory-bytes"), "{query}");
+        assert!(error(bytes.clone(), query).contains("query.max-memory"), "{query}");
     }
+    // The steps of a subquery fit, but not beside the same as samples.
+    assert!(error(bytes.clone(), "max_over_time(vector(1)[1s:50ms])").contains("query.max-memory"));
     assert_eq!(error(bytes, "sum(m)"), "");
     assert!(error(with(crate::Limits { max_steps: 100, ..none }), "m").contains("query.max-steps"));
 }

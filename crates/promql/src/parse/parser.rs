@@ -3,7 +3,7 @@
 use super::{Limit, MAX_DEPTH, MAX_QUERY_BYTES, ParseError, ParseOptions};
 use crate::ast::{Expr, PosRange};
 use crate::lex::{Lexer, Result, Token, TokenKind};
-use nilometer_model::Matcher;
+use nilometer_model::{Matcher, RegexBytes};
 
 /// An expression and the height of its tree. Children of durations count too.
 pub(super) struct Node {
@@ -36,6 +36,7 @@ pub(super) struct Parser<'a> {
     nesting: usize,
     /// How many regular expressions have been compiled.
     pub(super) regexes: usize,
+    pub(super) regex_bytes: RegexBytes,
 }
 
 impl<'a> Parser<'a> {
@@ -48,6 +49,7 @@ impl<'a> Parser<'a> {
             place: Place { name: "", expected: "" },
             nesting: 0,
             regexes: 0,
+            regex_bytes: RegexBytes::default(),
         };
         if query.len() > MAX_QUERY_BYTES {
             let limit = Limit { name: "query-bytes", max: MAX_QUERY_BYTES as u64 };

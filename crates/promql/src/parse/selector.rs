@@ -1,11 +1,11 @@
 //! Series selectors: a name, matchers in braces, or both.
 
 use super::parser::Parser;
-use super::{Limit, MAX_REGEXES};
+use super::{Limit, MAX_REGEXES, ParseError};
 use crate::ast::{BinaryOp, DurationArg, PosRange, VectorSelector};
 use crate::lex::{Result, Token, TokenKind};
 use crate::quote::unquote;
-use nilometer_model::{MatchKind, Matcher};
+use nilometer_model::{Kind, MatchKind, Matcher};
 
 /// The label that holds a metric's name.
 const METRIC_NAME: &str = "__name__";
@@ -92,7 +92,12 @@ impl Parser<'_> {
         let pos = label.pos.to(value.pos);
         self.count_regex(kind, pos)?;
         let value = self.unquoted(value);
-        Matcher::new(kind, &name, &value).or_else(|e| self.fail(pos, e.message()))
+        let matcher = Matcher::new(kind, &name, &value);
+        let counted = matcher.and_then(|matcher| self.regex_bytes.add(&matcher).map(|()| matcher));
+        counted.map_err(|e| match *e.kind() {
+            Kind::Limit { name, max } => self.over_limit(pos, Limit { name, max }, e.message().to_owned()),
+            _ => Box::new(ParseError::new(self.query(), pos, e.message().to_owned())),
+        })
     }
 
     fn count_regex(&mut self, kind: MatchKind, pos: PosRange) -> Result<()> {

@@ -34,6 +34,7 @@ async fn explained(api: &Arc<Api>, reader: &Reader, params: Params, range: Range
     let warnings = params.thanos()?;
     let engine = api.engine.clone();
     let work = async move {
+        params.stores()?;
         let wrong = |e: nilometer_model::Error| ApiError::parameter("query", e);
         let expr = engine.parse(params.get("query")).map_err(wrong)?;
         let mut out = Vec::new();

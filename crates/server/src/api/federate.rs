@@ -28,7 +28,7 @@ pub(crate) async fn federate(
     params: Result<Params, ApiError>,
 ) -> Response<Body> {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let found = async { answered(&api, &reader?, Exposition::negotiate(accept), &params?).await };
+    let found = async { answered(&api, &reader?, Exposition::negotiate(accept), params?).await };
     found.await.unwrap_or_else(|e| answer::text(e.kind.status(), e.message))
 }
 
@@ -36,16 +36,15 @@ async fn answered(
     api: &Arc<Api>,
     reader: &Reader,
     exposition: Exposition,
-    params: &Params,
+    params: Params,
 ) -> ApiResult<Response<Body>> {
-    let sets = params.selectors()?;
     let now_ms = api.clock.wall_ms();
     let range = TimeRange::new(now_ms.saturating_sub(api.engine.options().lookback_ms), now_ms);
     let mut newest = Newest::new(exposition, api.max_memory_bytes);
     let (queryable, pool_api) = (reader.queryable(api), api.clone());
     let (newest, room) = api
         .compute(reader.who(), None, async move {
-            for set in sets {
+            for set in params.selectors()? {
                 newest.add(&*queryable, set, range).await?;
             }
             newest.sort();

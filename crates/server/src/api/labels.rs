@@ -7,12 +7,13 @@ use super::text::{quoted, unescaped_name};
 use super::{Api, Reader};
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
+use nilometer_model::TimeRange;
 use nilometer_storage::{BoxFuture, LabelQuery, Names};
 use std::sync::Arc;
 
 /// `GET` and `POST /labels`: all names of labels.
 pub(crate) async fn names(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
-    let asked = Asked::read(&params)?;
+    let asked = Asked::read(params)?;
     let queryable = reader.queryable(&api);
     asked.answer((&api, &reader), move |query| queryable.label_names(query)).await
 }
@@ -31,25 +32,24 @@ pub(crate) async fn values(
     if name.is_empty() {
         return Err(ApiError::bad_data(format!("invalid label name: {}", quoted(&name))));
     }
-    let asked = Asked::read(&params)?;
+    let asked = Asked::read(params)?;
     let queryable = reader.queryable(&api);
     asked.answer((&api, &reader), move |query| queryable.label_values(&name, query)).await
 }
 
 struct Asked {
-    query: LabelQuery,
+    params: Params,
+    range: TimeRange,
     limit: usize,
     warnings: Vec<String>,
 }
 
 impl Asked {
-    fn read(params: &Params) -> ApiResult<Self> {
+    fn read(params: Params) -> ApiResult<Self> {
         let limit = params.limit()?;
         let range = params.range()?;
-        let matcher_sets = params.matcher_sets()?;
-        // One more than asked for shows whether there are more.
-        let query = LabelQuery { matcher_sets, range, limit: limit.saturating_add(usize::from(limit > 0)) };
-        Ok(Asked { query, limit, warnings: params.thanos()? })
+        let warnings = params.thanos()?;
+        Ok(Asked { params, range, limit, warnings })
     }
 
     async fn answer(
@@ -57,10 +57,14 @@ impl Asked {
         (api, reader): (&Arc<Api>, &Reader),
         ask: impl FnOnce(LabelQuery) -> BoxFuture<nilometer_model::Result<Names>> + Send + 'static,
     ) -> ApiResult<Answer> {
-        let Asked { query, limit, mut warnings } = self;
+        let Asked { params, range, limit, mut warnings } = self;
         let pool_api = api.clone();
         let found = api.compute(reader.who(), None, async move {
-            let found = ask(query).await?;
+            let matcher_sets = params.matcher_sets()?;
+            params.stores()?;
+            // One more than asked for shows whether there are more.
+            let limit = limit.saturating_add(usize::from(limit > 0));
+            let found = ask(LabelQuery { matcher_sets, range, limit }).await?;
             let bytes = found.names.iter().map(|name| name.len() + size_of::<String>()).sum();
             Ok((found, pool_api.unsent.room_for(bytes).await))
         });

@@ -18,6 +18,7 @@ mod federate;
 mod json;
 mod labels;
 mod metadata;
+mod openapi;
 mod params;
 mod process;
 mod query;
@@ -35,11 +36,13 @@ pub(crate) use data::Data;
 
 use self::error::{ApiError, ApiResult, ErrorType};
 use self::unsent::Unsent;
+use crate::body::{BodyBudget, NoBody, Received};
 use crate::gate::Who;
 use crate::{BuildInfo, Caller, Hub, QueryLog, QueryOptions, QueryPool, RemoteReadOptions};
 use axum::Router;
+use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath};
-use axum::http::{Method, StatusCode, request};
+use axum::http::{HeaderMap, Method, StatusCode, request};
 use axum::response::IntoResponse;
 use axum::routing::{get, post};
 use nilometer_access::{Identity, ReadScope, Scopes};
@@ -54,6 +57,9 @@ use std::time::Duration;
 /// Evaluation steps of a subquery. Prometheus bounds only the samples; this bounds the steps without any.
 const MAX_SUBQUERY_STEPS: usize = 10_000_000;
 
+/// Forms and bodies of all requests that are read or wait for a place; of one caller a quarter.
+const MAX_BODIES_BYTES: usize = 64 << 20;
+
 /// What the endpoints share.
 pub(crate) struct Api {
     data: Arc<dyn Data>,
@@ -63,6 +69,7 @@ pub(crate) struct Api {
     clock: Arc<dyn Clock>,
     build: BuildInfo,
     unsent: Unsent,
+    bodies: BodyBudget,
     max_memory_bytes: usize,
     remote_read: RemoteReadOptions,
     read_places: remote_read::Places,
@@ -114,6 +121,7 @@ fn under_v1<S>(api: &Arc<Api>) -> Router<S> {
         .route("/notifications", get(rules::notifications))
         .route("/notifications/live", get(rules::live_notifications))
         .route("/features", get(features::features))
+        .route("/openapi.yaml", get(openapi::description))
         .route("/status/buildinfo", get(status::build_info))
         .route("/status/tsdb", get(status::tsdb))
         .route("/status/tsdb/blocks", get(status::blocks))
@@ -160,10 +168,37 @@ impl Api {
             clock,
             build,
             unsent: Unsent::new(max_memory_bytes),
+            bodies: BodyBudget::new(MAX_BODIES_BYTES),
             max_memory_bytes,
             remote_read,
             read_places: remote_read::Places::new(remote_read),
         }
+    }
+
+    /// Reads a request's body, within what there is for those of all requests.
+    async fn received(
+        &self,
+        reader: &Reader,
+        headers: &HeaderMap,
+        body: Body,
+        max_bytes: u64,
+    ) -> ApiResult<Received> {
+        let who = reader.who();
+        let received = self.bodies.receive(who.as_deref().unwrap_or_default(), headers, body, max_bytes);
+        received.await.map_err(|e| match e {
+            NoBody::TooLarge { max } => ApiError::new(
+                ErrorType::TooLarge,
+                format!("the body is larger than {} MiB: ask for less at a time", max >> 20),
+            ),
+            NoBody::NoMemory => ApiError::new(
+                ErrorType::Unavailable,
+                "other requests take all the memory that there is for bodies: retry, with fewer at a time",
+            ),
+            NoBody::TooSlow(why) => ApiError::bad_data(why.to_string()),
+            NoBody::Broken(why) | NoBody::Malformed(why) => {
+                ApiError::bad_data(format!("the body broke off: {why}"))
+            }
+        })
     }
 
     /// Does `work` on the query pool, at a place of `who`.

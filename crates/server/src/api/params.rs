@@ -1,13 +1,13 @@
 //! The parameters of a request: from the address and, with POST, from a form in the body.
 
-use super::Api;
-use super::error::{ApiError, ApiResult, ErrorType};
+use super::error::{ApiError, ApiResult};
 use super::text::quoted;
 use super::time::{Timestamp, duration_ns};
-use axum::body::Body;
-use axum::extract::{FromRequest, Request};
+use super::{Api, Reader};
+use crate::body::Received;
+use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{Method, header};
-use nilometer_model::{Matcher, TimeRange};
+use nilometer_model::{Matcher, RegexBytes, TimeRange};
 use nilometer_promql::parse::{MAX_REGEXES, parse_selector};
 use std::num::{IntErrorKind, ParseIntError};
 use std::str::FromStr;
@@ -15,24 +15,31 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// A form may be so large; as Go's limit.
-const MAX_FORM_BYTES: usize = 10 << 20;
+const MAX_FORM_BYTES: u64 = 10 << 20;
 /// A request may have so many parameters.
 const MAX_PARAMETERS: usize = 10_000;
 
 /// All parameters in order, those of the body before those of the address.
-#[derive(Debug, Default)]
-pub(crate) struct Params(Vec<(String, String)>);
+#[derive(Default)]
+pub(crate) struct Params {
+    pairs: Vec<(String, String)>,
+    /// Its share of the memory for bodies: who waits for a place with a large form still holds that.
+    _form: Option<Received>,
+}
 
 impl FromRequest<Arc<Api>> for Params {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, _api: &Arc<Api>) -> ApiResult<Self> {
+    async fn from_request(request: Request, api: &Arc<Api>) -> ApiResult<Self> {
         let is_form = request.method() == Method::POST
             && request.headers().get(header::CONTENT_TYPE).is_some_and(|v| is_form(v.as_bytes()));
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let mut params = Params::default();
         if is_form {
-            params.add(&read(body).await?)?;
+            let reader = Reader::from_request_parts(&mut parts, api).await?;
+            let mut form = api.received(&reader, &parts.headers, body, MAX_FORM_BYTES).await?;
+            params.add(&std::mem::take(&mut form.bytes))?;
+            params._form = Some(form);
         }
         params.add(parts.uri.query().unwrap_or_default().as_bytes())?;
         Ok(params)
@@ -45,35 +52,13 @@ fn is_form(content_type: &[u8]) -> bool {
     kind.trim_ascii().eq_ignore_ascii_case(FORM)
 }
 
-async fn read(body: Body) -> ApiResult<Vec<u8>> {
-    match axum::body::to_bytes(body, MAX_FORM_BYTES).await {
-        Ok(bytes) => Ok(bytes.to_vec()),
-        Err(e) if is_too_long(&e) => Err(ApiError::new(
-            ErrorType::TooLarge,
-            format!("the form is larger than {} MiB: ask for less at a time", MAX_FORM_BYTES >> 20),
-        )),
-        Err(e) => Err(ApiError::bad_data(format!("error parsing form values: {e}"))),
-    }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(e) = source {
-        if e.is::<http_body_util::LengthLimitError>() {
-            return true;
-        }
-        source = e.source();
-    }
-    false
-}
-
 impl Params {
     /// Adds what a form says. A parameter that cannot be read is an error, not left out: the answer to what is
     /// left would be one to another question.
     fn add(&mut self, form: &[u8]) -> ApiResult<()> {
         let malformed = |what: String| ApiError::bad_data(format!("error parsing form values: {what}"));
         for pair in form.split(|b| *b == b'&').filter(|pair| !pair.is_empty()) {
-            if self.0.len() == MAX_PARAMETERS {
+            if self.pairs.len() == MAX_PARAMETERS {
                 return Err(malformed(format!("more than {MAX_PARAMETERS} parameters")));
             }
             if pair.contains(&b';') {
@@ -82,18 +67,18 @@ impl Params {
             let mut sides = pair.splitn(2, |b| *b == b'=');
             let name = decoded(sides.next().unwrap_or_default()).map_err(malformed)?;
             let value = decoded(sides.next().unwrap_or_default()).map_err(malformed)?;
-            self.0.push((name, value));
+            self.pairs.push((name, value));
         }
         Ok(())
     }
 
     /// The first value, empty where there is none.
     pub(crate) fn get(&self, name: &str) -> &str {
-        self.0.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
+        self.pairs.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
     pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.0.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
+        self.pairs.iter().filter(move |(n, _)| n == name).map(|(_, value)| value.as_str())
     }
 
     /// A time that must be there.
@@ -152,16 +137,29 @@ impl Params {
 
     /// As [`matcher_sets`](Self::matcher_sets), where all series may be asked for.
     pub(crate) fn selectors(&self) -> ApiResult<Vec<Vec<Matcher>>> {
+        self.selectors_in("match[]")
+    }
+
+    /// `storeMatch[]`: the stores that are asked.
+    pub(crate) fn stores(&self) -> ApiResult<Vec<Vec<Matcher>>> {
+        self.selectors_in("storeMatch[]")
+    }
+
+    /// Only at a place: regular expressions take time and memory.
+    fn selectors_in(&self, name: &str) -> ApiResult<Vec<Vec<Matcher>>> {
         let mut sets = Vec::new();
         let mut matchers = 0;
-        for selector in self.all("match[]") {
+        let mut regexes = RegexBytes::default();
+        for selector in self.all(name) {
             let set = parse_selector(selector).map_err(|e| ApiError::bad_data(e.to_string()))?;
             matchers += set.len();
             if matchers > MAX_REGEXES {
                 return Err(ApiError::bad_data(format!(
-                    "match[] has more than {MAX_REGEXES} matchers in all: ask with fewer at a time"
+                    "{name} has more than {MAX_REGEXES} matchers in all: ask with fewer at a time"
                 )));
             }
+            let counted = set.iter().try_for_each(|matcher| regexes.add(matcher));
+            counted.map_err(|e| ApiError::bad_data(e.to_string()))?;
             sets.push(set);
         }
         Ok(sets)
@@ -179,9 +177,6 @@ impl Params {
             return Err(ApiError::bad_data(format!("'{engine}' bad engine")));
         }
         self.resolution()?;
-        for selector in self.all("storeMatch[]") {
-            parse_selector(selector).map_err(|e| ApiError::bad_data(e.to_string()))?;
-        }
         self.shard()?;
         let ignored =
             ["replicaLabels[]", "storeMatch[]"].into_iter().filter(|name| !self.get(name).is_empty());
@@ -284,6 +279,12 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
+    impl std::fmt::Debug for Params {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            self.pairs.fmt(f)
+        }
+    }
+
     fn params(form: &str) -> ApiResult<Params> {
         let mut params = Params::default();
         params.add(form.as_bytes()).map(|()| params)
@@ -341,7 +342,6 @@ mod tests {
             ("max_source_resolution=-5", "negative 'max_source_resolution' is not accepted"),
             ("engine=other", "'other' bad engine"),
             ("partial_response=2", "'partial_response' parameter: strconv.ParseBool"),
-            ("storeMatch[]=a&storeMatch[]={", "parse error"),
             ("shard_info={", "could not unmarshal parameter shard_info"),
             ("shard_info={\"shard_index\":1,\"total_shards\":2}", "--query-frontend.vertical-shards"),
         ] {
@@ -349,6 +349,8 @@ mod tests {
             assert!(error.contains(says), "{form}: {error}");
         }
         assert!(params("shard_info={\"total_shards\":1}").unwrap().thanos().is_ok());
+        let error = params("storeMatch[]=a&storeMatch[]={").unwrap().stores().unwrap_err().message;
+        assert!(error.contains("parse error"), "{error}");
     }
 
     #[test]
@@ -356,6 +358,10 @@ mod tests {
         let selector = format!("match[]=%7B{}%7D", vec!["a=\"b\""; 1000].join(","));
         assert!(params(&[&*selector; 2].join("&")).unwrap().matcher_sets().is_ok());
         assert!(params(&[&*selector; 3].join("&")).unwrap().matcher_sets().is_err());
+        let large = format!("match[]={{{}}}", vec!["a=~`\\pL{80}`"; 25].join(","));
+        assert!(params(&large).unwrap().selectors().is_ok());
+        let error = params(&[&*large; 3].join("&")).unwrap().selectors().unwrap_err().message;
+        assert!(error.contains("regex_total_bytes"), "{error}");
     }
 
     proptest! {

@@ -31,14 +31,14 @@ pub(crate) async fn instant(
 ) -> ApiResult<Answer> {
     let limit = params.limit()?;
     let t_ms = at(&api, &params)?;
-    Asked::read(&params, limit)?.answer(&api, &reader, Times::At(t_ms)).await
+    Asked::read(params, limit)?.answer(&api, &reader, Times::At(t_ms)).await
 }
 
 /// `GET` and `POST /query_range`: the values at each step.
 pub(crate) async fn range(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
     let limit = params.limit()?;
     let range = steps(&params)?;
-    Asked::read(&params, limit)?.answer(&api, &reader, Times::Steps(range)).await
+    Asked::read(params, limit)?.answer(&api, &reader, Times::Steps(range)).await
 }
 
 /// The time of an instant query.
@@ -77,7 +77,7 @@ enum Times {
 
 /// What both kinds of queries are asked with.
 struct Asked {
-    query: String,
+    params: Arc<Params>,
     limit: usize,
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
@@ -87,7 +87,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(params: &Params, limit: usize) -> ApiResult<Self> {
+    fn read(params: Params, limit: usize) -> ApiResult<Self> {
         let timeout = params.timeout()?;
         let lookback_ms = match params.get("lookback_delta") {
             "" => None,
@@ -108,9 +108,8 @@ impl Asked {
                 quoted(stats)
             ));
         }
-        let query = params.get("query").to_owned();
         let (stats, analyze) = (!stats.is_empty(), params.analyze());
-        Ok(Asked { query, limit, timeout, lookback_ms, stats, analyze, warnings })
+        Ok(Asked { params: Arc::new(params), limit, timeout, lookback_ms, stats, analyze, warnings })
     }
 
     async fn answer(self, api: &Arc<Api>, reader: &Reader, times: Times) -> ApiResult<Answer> {
@@ -122,7 +121,7 @@ impl Asked {
             left: AtomicBool::new(false),
         });
         let _leaves = LeavesOnDrop(watch.clone());
-        let logged = Logged::new(api, reader, &self.query, times);
+        let logged = Logged::new(api, reader, self.params.get("query"), times);
         let source = Source {
             queryable: reader.queryable(api),
             lookback_ms: self.lookback_ms,
@@ -133,13 +132,14 @@ impl Asked {
             }),
             pool: Some(api.pool.helpers()),
         };
-        let (pool_api, query) = (api.clone(), self.query.clone());
+        let (pool_api, params) = (api.clone(), self.params.clone());
         let evaluated = api.compute(reader.who(), Some(timeout), async move {
             let started = pool_api.clock.monotonic();
             if watch.interrupted().is_some() {
                 return Err(ApiError::new(ErrorType::Timeout, "query timed out in query queue"));
             }
-            let result = evaluate(&pool_api, &source, &query, times).await?;
+            params.stores()?;
+            let result = evaluate(&pool_api, &source, params.get("query"), times).await?;
             let ended = pool_api.clock.monotonic();
             let room = pool_api.unsent.room_for(size(&result.value)).await;
             let queued = started.saturating_sub(began);

@@ -10,7 +10,7 @@ use crate::answer;
 use crate::options::RemoteReadOptions;
 use axum::body::Body;
 use axum::extract::State;
-use axum::http::{Response, StatusCode, header};
+use axum::http::{HeaderMap, Response, StatusCode, header};
 use axum::response::IntoResponse;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
@@ -25,7 +25,7 @@ use std::sync::Arc;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 /// A request may be so large, compressed and not.
-const MAX_BODY_BYTES: usize = 4 << 20;
+const MAX_BODY_BYTES: u64 = 4 << 20;
 const MAX_PLAIN_BYTES: usize = 32 << 20;
 /// A piece of a streamed answer has about so many bytes, where frames are smaller.
 const PIECE_BYTES: usize = 64 << 10;
@@ -51,27 +51,32 @@ impl Places {
 pub(crate) async fn read(
     State(api): State<Arc<Api>>,
     reader: Result<Reader, ApiError>,
+    headers: HeaderMap,
     body: Body,
 ) -> Response<Body> {
-    let found = async { answered(&api, &reader?, body).await };
+    let found = async { answered(&api, &reader?, &headers, body).await };
     found.await.unwrap_or_else(|e| answer::text(e.kind.status(), e.message))
 }
 
-async fn answered(api: &Arc<Api>, reader: &Reader, body: Body) -> ApiResult<Response<Body>> {
-    let body = axum::body::to_bytes(body, MAX_BODY_BYTES).await.map_err(|e| {
-        let what = format!("the body could not be read, or is larger than {} MiB: {e}", MAX_BODY_BYTES >> 20);
-        ApiError::bad_data(what)
-    })?;
-    let wrong = |e: Error| ApiError::bad_data(e.to_string());
-    let request = api
-        .compute(reader.who(), None, async move { ReadRequest::read(&body, MAX_PLAIN_BYTES).map_err(wrong) });
-    let request = request.await?;
-    let kind = request.response_type().map_err(wrong)?;
+async fn answered(
+    api: &Arc<Api>,
+    reader: &Reader,
+    headers: &HeaderMap,
+    body: Body,
+) -> ApiResult<Response<Body>> {
+    let body = api.received(reader, headers, body, MAX_BODY_BYTES).await?;
+    // What follows holds its regular expressions, so that only so many may.
     let place = tokio::time::timeout(api.pool.timeout(), api.read_places.0.clone().acquire_owned()).await;
     let Ok(Ok(place)) = place else {
         let what = "remote read timed out waiting for a place (limit storage.remote.read-concurrent-limit)";
         return Err(ApiError::new(ErrorType::Timeout, what));
     };
+    let wrong = |e: Error| ApiError::bad_data(e.to_string());
+    let request = api.compute(reader.who(), None, async move {
+        ReadRequest::read(&body.bytes, MAX_PLAIN_BYTES).map_err(wrong)
+    });
+    let request = request.await?;
+    let kind = request.response_type().map_err(wrong)?;
     match kind {
         ResponseType::Samples => samples(api, reader, request, place).await,
         ResponseType::StreamedChunks => chunks(api, reader, request, place).await,

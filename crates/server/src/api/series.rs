@@ -17,11 +17,12 @@ pub(crate) async fn series(State(api): State<Arc<Api>>, reader: Reader, params: 
     }
     let limit = params.limit()?;
     let range = params.range()?;
-    let sets = params.matcher_sets().map_err(|e| ApiError::parameter("match[]", e.message))?;
     let mut warnings = params.thanos()?;
     let mut found = Found { limit, max_bytes: api.max_memory_bytes, ..Found::default() };
     let (queryable, pool_api) = (reader.queryable(&api), api.clone());
     let found = api.compute(reader.who(), None, async move {
+        let sets = params.matcher_sets().map_err(|e| ApiError::parameter("match[]", e.message))?;
+        params.stores()?;
         for set in sets {
             found.add(&*queryable, set, range).await?;
         }

@@ -2,7 +2,7 @@
 
 use crate::protobuf::{Reader, Result, Wire, tag};
 use crate::snappy::{self, Buffer};
-use nilometer_model::{Error, MatchKind, Matcher, TimeRange};
+use nilometer_model::{Error, MatchKind, Matcher, RegexBytes, TimeRange};
 
 /// Queries of one request.
 pub const MAX_QUERIES: usize = 1_000;
@@ -53,7 +53,9 @@ impl ReadRequest {
         if raw.matchers > MAX_MATCHERS {
             return too_many("max_read_matchers", MAX_MATCHERS, "a remote read has too many matchers");
         }
-        let queries = raw.queries.iter().map(RawQuery::checked).collect::<nilometer_model::Result<_>>()?;
+        let mut regexes = RegexBytes::default();
+        let queries = raw.queries.iter().map(|query| query.checked(&mut regexes));
+        let queries = queries.collect::<nilometer_model::Result<_>>()?;
         Ok(ReadRequest { queries, accepted: raw.accepted })
     }
 
@@ -167,9 +169,12 @@ impl<'a> RawQuery<'a> {
         Ok(query)
     }
 
-    fn checked(&self) -> nilometer_model::Result<ReadQuery> {
-        let matchers =
-            self.matchers.iter().map(RawMatcher::checked).collect::<nilometer_model::Result<_>>()?;
+    fn checked(&self, regexes: &mut RegexBytes) -> nilometer_model::Result<ReadQuery> {
+        let matcher = |raw: &RawMatcher<'_>| {
+            let matcher = raw.checked()?;
+            regexes.add(&matcher).map(|()| matcher)
+        };
+        let matchers = self.matchers.iter().map(matcher).collect::<nilometer_model::Result<_>>()?;
         Ok(ReadQuery { range: TimeRange::new(self.start_ms, self.end_ms), matchers })
     }
 }

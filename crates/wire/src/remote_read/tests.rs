@@ -153,6 +153,8 @@ fn what_is_no_request_is_refused() {
     let many = with(vec![matcher(0, "a", "b"); MAX_MATCHERS + 1]);
     assert!(matches!(refused(&many).kind(), Kind::Limit { name: "max_read_matchers", .. }));
     assert!(read(&with(vec![matcher(0, "a", "b"); MAX_MATCHERS])).is_ok());
+    let large = with(vec![matcher(2, "a", "\\pL{80}"); 100]);
+    assert!(matches!(refused(&large).kind(), Kind::Limit { name: "regex_total_bytes", .. }));
     let many = Request { queries: vec![Query::default(); 100_000], ..Request::default() };
     assert!(matches!(refused(&many).kind(), Kind::Limit { name: "max_read_queries", .. }));
     let unknown = Request { accepted_response_types: vec![5], ..Request::default() };

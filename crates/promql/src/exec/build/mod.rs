@@ -222,7 +222,7 @@ impl Builder {
         };
         if inner.len > max_steps {
             return Err(Error::limit(
-                "query.max-memory-bytes",
+                "query.max-memory",
                 self.limits.max_memory_bytes as u64,
                 "a subquery has too many steps to fit into memory: make its step larger or its range shorter",
             ));

@@ -106,3 +106,20 @@ fn regular_expressions_are_limited() {
     let error = parse(&many(MAX_REGEXES + 1)).unwrap_err();
     assert_eq!(error.limit.map(|l| l.name), Some("query-regexes"));
 }
+
+#[test]
+fn what_regular_expressions_take_is_limited() {
+    // Each is a program of some 4 MiB.
+    let large = |n: usize| format!("{{{}a=\"b\"}}", "a=~`\\pL{80}`,".repeat(n));
+    assert!(parse(&large(2)).is_ok());
+    let error = parse(&large(100)).unwrap_err();
+    assert_eq!(error.limit.map(|l| l.name), Some("regex_total_bytes"));
+    let sum = vec![large(20); 5].join("+");
+    assert_eq!(parse(&sum).unwrap_err().limit.map(|l| l.name), Some("regex_total_bytes"));
+    let plain = format!("{{{}a=\"b\"}}", "a=~`(x|y)z.*`,".repeat(MAX_REGEXES));
+    assert!(parse(&plain).is_ok(), "what needs no automaton is small");
+    // The limits of one expression are named too.
+    let names = (0..100_000).map(|n| format!("h{n:05}")).collect::<Vec<_>>().join("|");
+    let error = parse(&format!("{{a=~\"{names}\"}}")).unwrap_err();
+    assert_eq!(error.limit.map(|l| l.name), Some("regex_nodes"));
+}

@@ -28,6 +28,16 @@ fn answers_are_json_and_wrong_methods_are_named() {
 }
 
 #[test]
+fn the_api_describes_itself() {
+    let served = served();
+    let got = served.get("/openapi.yaml");
+    assert_eq!(header_of(&got, header::CONTENT_TYPE), "application/yaml; charset=utf-8");
+    assert!(got.body.contains("\"openapi\": \"3.1.0\"\n") && !got.body.contains("/notifications/live"));
+    let newer = served.get("/openapi.yaml?openapi_version=3.2").body;
+    assert!(newer.contains("\"openapi\": \"3.2.0\"\n") && newer.contains("/notifications/live"));
+}
+
+#[test]
 fn what_came_past_authentication_is_refused() {
     let served = served();
     let status = |path| {

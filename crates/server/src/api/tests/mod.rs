@@ -5,6 +5,7 @@
 
 mod broken;
 mod capture;
+mod crowd;
 mod edges;
 mod golden;
 mod peers;

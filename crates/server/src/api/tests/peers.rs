@@ -201,7 +201,8 @@ fn remote_reads_have_limits() {
     let tight = World::new().served(&QueryOptions { max_memory_bytes: 1000, ..patient() });
     let got = tight.send(read(SAMPLES));
     assert_eq!((got.status, got.body.contains("query.max-memory")), (400, true), "{}", got.body);
-    for body in [Vec::new(), vec![0xff; 10], snappy::compress(b"\x0a\x05").unwrap(), vec![0; 5 << 20]] {
+    for body in [Vec::new(), vec![0xff; 10], snappy::compress(b"\x0a\x05").unwrap()] {
         assert_eq!(served.send(read_body(body)).status, 400);
     }
+    assert_eq!(served.send(read_body(vec![0; 5 << 20])).status, 413);
 }
