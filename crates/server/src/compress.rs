@@ -21,8 +21,9 @@ pub(crate) fn layer() -> CompressionLayer<And<SizeAbove, IsText>> {
 
 fn is_text(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
     let kind = headers.get(header::CONTENT_TYPE).map_or(&b""[..], |kind| kind.as_bytes());
-    let texts: [&[u8]; 4] = [
+    let texts: [&[u8]; 5] = [
         b"application/json",
+        b"application/yaml",
         b"text/",
         b"application/openmetrics-text",
         // Names and labels of /federate, mostly.
