@@ -28,9 +28,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
 /// Series of a portion, where their results are small.
-const PORTION_SERIES: usize = 16;
-/// Values of the results of a portion, where it has several series.
-const PORTION_VALUES: usize = 1 << 14;
+const PORTION_SERIES: usize = 64;
+/// Values of the results of a portion, where it has several series: so much is done in a fraction of a millisecond,
+/// so that nobody waits long at the end.
+const PORTION_VALUES: usize = 1 << 12;
 /// Nobody is further ahead of the sink.
 const AHEAD: u64 = 32;
 
