@@ -151,8 +151,8 @@ impl Steps<'_> {
     }
 }
 
-/// Steps between two looks at whether to go on.
-const STEPS_PER_CHECK: usize = 1 << 16;
+/// Steps whose spans are found at once.
+const SPANS: usize = 64;
 
 impl Steps<'_> {
     /// Whether there are only floats, whose starts do not matter, and a plain range.
@@ -162,15 +162,31 @@ impl Steps<'_> {
 
     /// For plain ones: `f` of each step with its floats.
     fn each_span(&mut self, mut f: impl FnMut(Span) -> Option<f64>) {
-        let spans = spans(&self.samples.t, self.cx.spec, self.grid);
-        for (step, (span, out)) in spans.zip(&mut self.out.floats).enumerate() {
-            let count = span.to - span.from;
-            self.looked_at += count;
-            self.widest = self.widest.max(count);
-            if let Some(v) = f(span) {
-                *out = v;
+        self.some_spans(|(_, spans), out| {
+            for (span, out) in spans.iter().zip(out) {
+                if let Some(v) = f(*span) {
+                    *out = v;
+                }
             }
-            if step % STEPS_PER_CHECK == STEPS_PER_CHECK - 1 {
+        });
+    }
+
+    /// For plain ones: `f` of some steps at a time, from a step on, with where their results go.
+    fn some_spans(&mut self, mut f: impl FnMut((usize, &[Span]), &mut [f64])) {
+        let mut spans = spans(&self.samples.t, self.cx.spec, self.grid);
+        let (mut some, mut first) = (Vec::with_capacity(SPANS), 0);
+        for out in self.out.floats.chunks_mut(SPANS) {
+            some.clear();
+            some.extend(spans.by_ref().take(out.len()));
+            let counts = some.iter().map(|span: &Span| span.to - span.from);
+            let looked_at = counts.clone().sum::<usize>();
+            self.looked_at += looked_at;
+            self.widest = self.widest.max(counts.max().unwrap_or(0));
+            f((first, &some), out);
+            first += out.len();
+            self.until_check = self.until_check.saturating_sub(looked_at + some.len());
+            if self.until_check == 0 {
+                self.until_check = SAMPLES_PER_CHECK;
                 self.failed = self.budget.check_interrupt().err();
                 if self.failed.is_some() {
                     return;
@@ -249,7 +265,14 @@ impl RangeCall {
                 steps.each(|w, cx| regression::derivative(&mut line, w, cx));
             }
             RangeFunc::PredictLinear => {
-                let mut line = regression::Line::default();
+                let (mut line, samples) = (regression::Line::default(), steps.samples);
+                if steps.is_plain() {
+                    let seconds = |step| scalar(0, step);
+                    steps.some_spans(|spans, out| {
+                        regression::predict_floats(&mut line, samples, spans, seconds, out);
+                    });
+                    return;
+                }
                 steps.each(|w, cx| regression::predict(&mut line, w, scalar(0, w.step), cx));
             }
             RangeFunc::DoubleExponentialSmoothing => {

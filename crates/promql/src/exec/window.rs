@@ -143,6 +143,8 @@ pub(crate) fn each_window<'a>(
 pub(crate) struct Span {
     pub(crate) from: usize,
     pub(crate) to: usize,
+    /// The time of the step itself.
+    pub(crate) eval_ms: i64,
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,
 }
@@ -160,7 +162,7 @@ pub(crate) fn spans(t: &[i64], spec: &RangeSpec, grid: Grid) -> impl Iterator<It
         while from < to && t[from] <= start_ms {
             from += 1;
         }
-        Span { from, to, start_ms, end_ms }
+        Span { from, to, eval_ms, start_ms, end_ms }
     })
 }
 

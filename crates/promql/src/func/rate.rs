@@ -164,7 +164,7 @@ pub(crate) fn of_floats<'a>(
     spec: &RangeSpec,
 ) -> impl FnMut(Span) -> Option<f64> + 'a {
     let (mut extent, seconds) = (Extent::default(), kind.seconds(spec));
-    move |Span { from, to, start_ms, end_ms }| {
+    move |Span { from, to, start_ms, end_ms, .. }| {
         let (t, v) = (samples.t.get(from..to)?, samples.v.get(from..to)?);
         let ([first_t, .., last_t], [first_value, .., last]) = (t, v) else { return None };
         let mut total = last - first_value;
