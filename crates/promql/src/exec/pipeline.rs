@@ -53,11 +53,7 @@ pub(crate) async fn run(
 ) -> Result<()> {
     let (range, pool) = (select.range, cx.pool.clone());
     let run = Arc::new(Run {
-        feed: AsyncMutex::new(Feed {
-            stream: queryable.select(select),
-            rest: Vec::new().into_iter(),
-            next: 0,
-        }),
+        feed: AsyncMutex::new(Feed { stream: queryable.select(select), rest: Vec::new().into_iter() }),
         portion: PORTION_SERIES.min(PORTION_VALUES / work.grid.len.max(1)).max(1),
         work,
         range,
@@ -111,15 +107,26 @@ struct Run {
 struct Feed {
     stream: SeriesStream,
     rest: std::vec::IntoIter<Series>,
-    next: u64,
 }
 
 #[derive(Default)]
 struct Results {
     /// The next one for the sink.
     next: u64,
+    /// How many portions were taken: the number of the next.
     taken: u64,
     waiting: BTreeMap<u64, Result<Done>>,
+}
+
+impl Results {
+    fn take_number(&mut self) -> u64 {
+        self.taken += 1;
+        self.taken - 1
+    }
+
+    fn is_far_ahead(&self) -> bool {
+        self.taken >= self.next + AHEAD
+    }
 }
 
 /// The series of a portion, and what was noted and counted on the way.
@@ -186,7 +193,7 @@ impl Run {
     async fn take(self: &Arc<Self>) -> Option<Taken> {
         let mut feed = self.feed.lock().await;
         let ended = || self.ended.load(Ordering::Relaxed);
-        if ended() || feed.next >= self.results().next + AHEAD {
+        if ended() || self.results().is_far_ahead() {
             return None;
         }
         let mut warnings = Vec::new();
@@ -196,7 +203,7 @@ impl Run {
                     (feed.rest, warnings) = (batch.series.into_iter(), batch.warnings)
                 }
                 Some(Err(e)) => {
-                    let number = self.number(&mut feed);
+                    let number = self.results().take_number();
                     self.put(number, Err(e));
                     return None;
                 }
@@ -207,15 +214,8 @@ impl Run {
             }
         }
         let series = feed.rest.by_ref().take(self.portion).collect();
-        let number = self.number(&mut feed);
+        let number = self.results().take_number();
         Some(Taken { run: self.clone(), number, series, warnings, is_done: false })
-    }
-
-    fn number(&self, feed: &mut Feed) -> u64 {
-        let number = feed.next;
-        feed.next += 1;
-        self.results().taken = feed.next;
-        number
     }
 
     /// Has other threads join in, where that is worth it.

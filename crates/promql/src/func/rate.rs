@@ -8,6 +8,7 @@ use crate::exec::samples::Samples;
 use crate::exec::window::{RangeSpec, Span, Window};
 use crate::histogram::{self, detect_reset};
 use nilometer_model::{CounterReset, FloatHistogram};
+use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -165,17 +166,33 @@ pub(crate) fn of_floats<'a>(
 ) -> impl FnMut(Span) -> Option<f64> + 'a {
     let (mut extent, seconds) = (Extent::default(), kind.seconds(spec));
     move |Span { from, to, start_ms, end_ms, .. }| {
-        let (t, v) = (samples.t.get(from..to)?, samples.v.get(from..to)?);
-        let ([first_t, .., last_t], [first_value, .., last]) = (t, v) else { return None };
-        let mut total = last - first_value;
-        if !resets.0.is_empty() {
-            total = resets.between(from, to).iter().fold(total, |total, reset| total + samples.v[*reset - 1]);
-        }
-        let (first_t, last_t, first_value) = (*first_t, *last_t, *first_value);
-        let ends = Ends { first_t, last_t, gaps: v.len() - 1, first_start: 0, first_value };
-        let extension = ends.extension(kind, total, (start_ms, end_ms), (&mut extent, seconds))?;
-        Some(total * extension.factor)
+        of_window(kind, (samples, from..to), (start_ms, end_ms), (resets, &mut extent, seconds))
     }
+}
+
+/// What the floats of a window give.
+#[inline]
+fn of_window(
+    kind: Kind,
+    (samples, rows): (&Samples, Range<usize>),
+    window: (i64, i64),
+    (resets, extent, seconds): (&Resets, &mut Extent, Option<f64>),
+) -> Option<f64> {
+    let (t, v) = (samples.t.get(rows.clone())?, samples.v.get(rows.clone())?);
+    let (first_t, last_t, first_value) = (*t.first()?, *t.last()?, *v.first()?);
+    let mut total = v.last()? - first_value;
+    if !resets.0.is_empty() {
+        for reset in resets.between(rows.start, rows.end) {
+            total += samples.v[*reset - 1];
+        }
+    }
+    let first_start = samples.st.get(rows.start).copied().unwrap_or(0);
+    let ends = Ends { first_t, last_t, gaps: v.len() - 1, first_start, first_value };
+    let Extension { factor, adds_first } = ends.extension(kind, total, window, (extent, seconds))?;
+    if adds_first {
+        total += first_value;
+    }
+    Some(total * factor)
 }
 
 pub(crate) fn extrapolated(
@@ -201,26 +218,12 @@ fn floats(
     (resets, extent): (&Resets, &mut Extent),
     cx: &mut RangeContext<'_>,
 ) -> Option<f64> {
-    let (t, v, st) = (w.t(), w.v(), w.st());
-    let (first_value, last) = (*v.first()?, *v.last()?);
-    let mut total = last - first_value;
-    if kind.is_counter() {
-        let overlap = (1..st.len()).any(|i| starts_overlap((st[i - 1], t[i - 1]), st[i]));
-        if overlap {
-            cx.note(&Note::StartTimeOverlap { name: cx.name });
-        }
-        for reset in resets.between(w.float_range.start, w.float_range.end) {
-            total += w.samples.v[*reset - 1];
-        }
+    let (t, st) = (w.t(), w.st());
+    if kind.is_counter() && (1..st.len()).any(|i| starts_overlap((st[i - 1], t[i - 1]), st[i])) {
+        cx.note(&Note::StartTimeOverlap { name: cx.name });
     }
-    let first_start = st.first().copied().unwrap_or(0);
-    let ends = Ends { first_t: t[0], last_t: t[t.len() - 1], gaps: v.len() - 1, first_start, first_value };
-    let Extension { factor, adds_first } =
-        ends.extension(kind, total, (w.start_ms, w.end_ms), (extent, kind.seconds(cx.spec)))?;
-    if adds_first {
-        total += first_value;
-    }
-    Some(total * factor)
+    let rows = (w.samples, w.float_range.clone());
+    of_window(kind, rows, (w.start_ms, w.end_ms), (resets, extent, kind.seconds(cx.spec)))
 }
 
 fn histograms(
