@@ -161,8 +161,8 @@ impl Index {
         if slots.len() == self.len() {
             return self.order.clone();
         }
-        // For a few, comparing labels is cheaper than walking over all.
-        if slots.len() < self.len() / 64 {
+        // For a few, comparing labels is cheaper than walking over all: one comparison costs as much as some 32 steps.
+        if slots.len() * (slots.len().max(1).ilog2() as usize) < self.len() / 32 {
             slots.sort_unstable_by(|a, b| self.compare(*a, *b));
             return slots;
         }

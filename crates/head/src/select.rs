@@ -160,8 +160,14 @@ impl Walk {
         }
         for (id, hint) in some {
             let Some(slot) = inner.state.slot_of(id, hint as usize) else { continue };
-            let chunks = self.gather(&inner.state.series[slot], &inner.state, &closed, &mut batch.warnings);
-            if !chunks.is_empty() {
+            let series = &inner.state.series[slot];
+            let is_there = self.labels_only && self.wanted_open(series, &closed).is_some();
+            let chunks = if is_there {
+                Chunks::default()
+            } else {
+                self.gather(series, &inner.state, &closed, &mut batch.warnings)
+            };
+            if is_there || !chunks.is_empty() {
                 let labels = match &mut self.projected {
                     Some(projected) => projected.labels(&inner.state.index, slot as u32),
                     None => inner.state.index.labels(slot as u32),
@@ -169,6 +175,11 @@ impl Walk {
                 batch.series.push(nilometer_storage::Series { labels, chunks });
             }
         }
+    }
+
+    /// The time of what is open, if any of it is wanted.
+    fn wanted_open(&self, series: &Series, closed: &Closed) -> Option<TimeRange> {
+        series.open.range().filter(|r| r.overlaps(&self.range) && r.max_ms >= closed.skipped_ms)
     }
 
     /// The chunks of one series in the range. A damaged one costs a warning, not the query.
@@ -191,12 +202,8 @@ impl Walk {
             }
             return chunks;
         }
-        let wanted_open = open.filter(|r| r.overlaps(&self.range) && r.max_ms >= closed.skipped_ms);
-        if let Some(packed) = wanted_open.and_then(|_| series.open.packed()) {
+        if let Some(packed) = self.wanted_open(series, closed).and_then(|_| series.open.packed()) {
             chunks.push(chunk(packed));
-            if self.labels_only {
-                return chunks;
-            }
         }
         // What came in order is all before the open chunk.
         let has_closed = !closed.written.is_gone(series.chain);
@@ -226,11 +233,14 @@ impl Walk {
     }
 }
 
-/// Where only labels are wanted: leaves the series that have anything.
+/// Where only labels are wanted: leaves the series that have anything. Those without chunks are known to.
 fn leave_labels(batch: &mut SeriesBatch) {
     let SeriesBatch { series, warnings } = batch;
     let mut read = ReadChunks::default();
     series.retain_mut(|series| {
+        if series.chunks.is_empty() {
+            return true;
+        }
         read.load(&std::mem::take(&mut series.chunks));
         warnings.append(&mut read.warnings);
         read.iter().next().is_some()

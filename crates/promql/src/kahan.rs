@@ -30,28 +30,50 @@ impl Sum {
     }
 }
 
-/// Several sums of as many terms, which take hardly longer than one: as long as they are finite, there is nothing
-/// to decide.
+/// Several sums side by side, which take hardly longer than one: as long as they are finite, there is nothing to
+/// decide.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sums<const N: usize> {
+    values: [f64; N],
+    compensations: [f64; N],
+}
+
+impl<const N: usize> Sums<N> {
+    pub(crate) const ZERO: Self = Sums { values: [0.0; N], compensations: [0.0; N] };
+
+    #[inline(always)]
+    pub(crate) fn add(&mut self, term: [f64; N]) {
+        term.into_iter().enumerate().for_each(|(i, v)| self.add_to(i, v));
+    }
+
+    #[inline(always)]
+    pub(crate) fn add_to(&mut self, i: usize, v: f64) {
+        let (total, error) = two_sum(self.values[i], v);
+        self.values[i] = total;
+        self.compensations[i] += error;
+    }
+
+    /// The totals; `None` where one is not finite: a sum that was infinite once stays so, or is no number, and wants
+    /// [`Sum`].
+    pub(crate) fn totals(self) -> Option<[f64; N]> {
+        let is_finite = self.values.iter().all(|value| value.is_finite());
+        is_finite.then(|| std::array::from_fn(|i| self.values[i] + self.compensations[i]))
+    }
+}
+
+/// Several sums of as many terms.
 pub(crate) fn totals<const N: usize>(terms: impl Iterator<Item = [f64; N]> + Clone) -> [f64; N] {
-    let (mut values, mut compensations) = ([0.0; N], [0.0; N]);
-    for term in terms.clone() {
-        for i in 0..N {
-            let (total, error) = two_sum(values[i], term[i]);
-            values[i] = total;
-            compensations[i] += error;
+    let mut sums = Sums::ZERO;
+    terms.clone().for_each(|term| sums.add(term));
+    sums.totals().unwrap_or_else(|| {
+        let mut sums = [Sum::default(); N];
+        for term in terms {
+            for (sum, v) in sums.iter_mut().zip(term) {
+                sum.add(v);
+            }
         }
-    }
-    // A sum that was infinite once stays so, or is no number.
-    if values.iter().all(|value| value.is_finite()) {
-        return std::array::from_fn(|i| values[i] + compensations[i]);
-    }
-    let mut sums = [Sum::default(); N];
-    for term in terms {
-        for (sum, v) in sums.iter_mut().zip(term) {
-            sum.add(v);
-        }
-    }
-    sums.map(Sum::total)
+        sums.map(Sum::total)
+    })
 }
 
 /// A sum and its rounding error. By Knuth's way, which finds the same error as asking which of the two is larger,

@@ -4,7 +4,7 @@ use crate::annotations::Note;
 use crate::exec::range::{Out, RangeContext};
 use crate::exec::samples::Samples;
 use crate::exec::window::{Span, Window};
-use crate::kahan::totals;
+use crate::kahan::{Sums, totals};
 use nilometer_model::number::plain;
 use nilometer_model::{Error, Result};
 
@@ -71,29 +71,75 @@ impl Line {
     /// The line of each span that has two samples, around the time of its step.
     fn fit_some(&mut self, samples: &Samples, spans: &[Span]) -> [Option<(f64, f64)>; SIDE_BY_SIDE] {
         let parts = |span: &Span| (&samples.t[span.from..span.to], &samples.v[span.from..span.to]);
-        if let [a, b, c, d] = spans
-            && a.to - a.from >= 2
-            && [b, c, d].iter().all(|span| span.to - span.from == a.to - a.from)
-        {
-            self.place(parts(a).0, a.eval_ms);
-            if [b, c, d].iter().all(|span| self.is_placed(parts(span).0, span.eval_ms)) {
-                let [a, b, c, d] = [a, b, c, d].map(|span| parts(span).1);
-                let terms = self.x.iter().zip(a).zip(b).zip(c.iter().zip(d));
-                let sums =
-                    totals(terms.map(|(((x, a), b), (c, d))| [*a, x * a, *b, x * b, *c, x * c, *d, x * d]));
-                return std::array::from_fn(|i| {
-                    let v = [a, b, c, d][i];
-                    Some(
-                        flat(v).unwrap_or_else(|| self.through(v.len() as f64, sums[2 * i], sums[2 * i + 1])),
-                    )
-                });
+        let together = <&[Span; SIDE_BY_SIDE]>::try_from(spans).ok().and_then(|spans| {
+            let length = |span: &&Span| span.to - span.from;
+            let (longest, shortest) =
+                (spans.iter().max_by_key(length)?, spans.iter().map(|s| length(&s)).min()?);
+            if shortest < 2 || length(&longest) - shortest > SIDE_BY_SIDE {
+                return None;
+            }
+            self.place(parts(longest).0, longest.eval_ms);
+            let are_placed = spans.iter().all(|span| self.is_placed(parts(span).0, span.eval_ms));
+            let v = spans.each_ref().map(|span| parts(span).1);
+            if !are_placed {
+                None
+            } else if length(&longest) == shortest {
+                self.fit_equal(v)
+            } else {
+                self.fit_growing(v, shortest)
+            }
+        });
+        together.unwrap_or_else(|| {
+            std::array::from_fn(|i| {
+                let span = spans.get(i).filter(|span| span.to - span.from >= 2)?;
+                let (t, v) = parts(span);
+                Some(self.fit(t, v, span.eval_ms))
+            })
+        })
+    }
+
+    /// Windows whose samples lie where those lie that are kept.
+    fn fit_equal(&self, v: [&[f64]; SIDE_BY_SIDE]) -> Option<[Option<(f64, f64)>; SIDE_BY_SIDE]> {
+        let [a, b, c, d] = v;
+        let mut sums = Sums::<8>::ZERO;
+        for (((x, a), b), (c, d)) in self.x.iter().zip(a).zip(b).zip(c.iter().zip(d)) {
+            sums.add([*a, x * a, *b, x * b, *c, x * c, *d, x * d]);
+        }
+        let sums = sums.totals()?;
+        let n = self.x.len() as f64;
+        Some(std::array::from_fn(|i| {
+            let line = || self.through((n, self.sum_x, self.sum_x2), sums[2 * i], sums[2 * i + 1]);
+            Some(flat(v[i]).unwrap_or_else(line))
+        }))
+    }
+
+    /// The same for windows of which some lack the first few, as right after the first sample of a series.
+    fn fit_growing(
+        &self,
+        v: [&[f64]; SIDE_BY_SIDE],
+        shortest: usize,
+    ) -> Option<[Option<(f64, f64)>; SIDE_BY_SIDE]> {
+        const WINDOW: usize = 4;
+        let mut sums = Sums::<{ SIDE_BY_SIDE * WINDOW }>::ZERO;
+        for (i, v) in v.iter().enumerate() {
+            let x = &self.x[self.x.len() - v.len()..];
+            for (x, y) in x.iter().zip(*v).take(v.len() - shortest) {
+                for (of, term) in [*x, x * x, *y, x * y].into_iter().enumerate() {
+                    sums.add_to(i * WINDOW + of, term);
+                }
             }
         }
-        std::array::from_fn(|i| {
-            let span = spans.get(i).filter(|span| span.to - span.from >= 2)?;
-            let (t, v) = parts(span);
-            Some(self.fit(t, v, span.eval_ms))
-        })
+        let [a, b, c, d] = v.map(|v| &v[v.len() - shortest..]);
+        let x = &self.x[self.x.len() - shortest..];
+        for (((x, a), b), (c, d)) in x.iter().zip(a).zip(b).zip(c.iter().zip(d)) {
+            let (x, x2) = (*x, x * x);
+            sums.add([x, x2, *a, x * a, x, x2, *b, x * b, x, x2, *c, x * c, x, x2, *d, x * d]);
+        }
+        let sums = sums.totals()?;
+        Some(std::array::from_fn(|i| {
+            let [x, x2, y, xy] = std::array::from_fn(|of| sums[i * WINDOW + of]);
+            Some(flat(v[i]).unwrap_or_else(|| self.through((v[i].len() as f64, x, x2), y, xy)))
+        }))
     }
 
     /// Slope per second, and the value at `origin_ms`.
@@ -103,28 +149,28 @@ impl Line {
         }
         self.place(t, origin_ms);
         let [sum_y, sum_xy] = totals(self.x.iter().zip(v).map(|(x, y)| [*y, x * y]));
-        self.through(v.len() as f64, sum_y, sum_xy)
+        self.through((v.len() as f64, self.sum_x, self.sum_x2), sum_y, sum_xy)
     }
 
-    /// The line through `n` samples with these sums of their values, and of the products with their times.
-    fn through(&self, n: f64, sum_y: f64, sum_xy: f64) -> (f64, f64) {
-        let (sum_x, sum_x2) = (self.sum_x, self.sum_x2);
+    /// The line through `n` samples with these sums of their times, their squares, their values, and of the products
+    /// of both.
+    fn through(&self, (n, sum_x, sum_x2): (f64, f64, f64), sum_y: f64, sum_xy: f64) -> (f64, f64) {
         let covariance = sum_xy - sum_x * sum_y / n;
         let variance = sum_x2 - sum_x * sum_x / n;
         let slope = covariance / variance;
         (slope, sum_y / n - slope * sum_x / n)
     }
 
-    /// Whether times lie around `origin_ms` as those that are kept.
+    /// Whether times lie around `origin_ms` as the last of those that are kept.
     fn is_placed(&self, t: &[i64], origin_ms: i64) -> bool {
+        let Some(before) = self.offsets_ms.len().checked_sub(t.len()) else { return false };
         let offsets = t.iter().map(|t| t.saturating_sub(origin_ms));
         // Without a way out in between, several are compared at once.
-        self.offsets_ms.len() == t.len()
-            && offsets.zip(&self.offsets_ms).fold(true, |same, (new, old)| same & (new == *old))
+        offsets.zip(&self.offsets_ms[before..]).fold(true, |same, (new, old)| same & (new == *old))
     }
 
     fn place(&mut self, t: &[i64], origin_ms: i64) {
-        if self.is_placed(t, origin_ms) {
+        if self.offsets_ms.len() == t.len() && self.is_placed(t, origin_ms) {
             return;
         }
         self.offsets_ms.clear();
@@ -166,4 +212,37 @@ pub(crate) fn smooth(w: &Window<'_>, factors: (f64, f64), cx: &mut RangeContext<
         (before, smoothed) = (smoothed, x + y);
     }
     Ok(Out::Float(smoothed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Windows of any lengths, at steady and unsteady times.
+        #[test]
+        fn side_by_side_is_as_each_alone(
+            v in prop::collection::vec(prop_oneof![9 => -1e6..1e6f64, 1 => Just(f64::INFINITY)], 40),
+            cuts in prop::collection::vec((0..4usize, 0..4usize), SIDE_BY_SIDE),
+            jitter in prop::collection::vec(prop_oneof![9 => Just(0i64), 1 => -5..5i64], 40),
+            growing in any::<bool>(),
+        ) {
+            let t = (0..40).map(|i| i * 15_000 + jitter[i as usize]).collect();
+            let samples = Samples { t, v, ..Samples::default() };
+            let spans: Vec<_> = cuts.iter().enumerate().map(|(i, (from, to))| {
+                let (from, to) = if growing { (0, 20 + i) } else { (*from + i, 30 + *to) };
+                let eval_ms = to as i64 * 15_000 + 7;
+                Span { from, to, eval_ms, start_ms: 0, end_ms: eval_ms }
+            }).collect();
+            let together = Line::default().fit_some(&samples, &spans);
+            for (span, line) in spans.iter().zip(together) {
+                let (t, v) = (&samples.t[span.from..span.to], &samples.v[span.from..span.to]);
+                let (slope, intercept) = Line::default().fit(t, v, span.eval_ms);
+                let bits = |v: f64| if v.is_nan() { None } else { Some(v.to_bits()) };
+                let got = line.map(|(slope, intercept)| (bits(slope), bits(intercept)));
+                prop_assert_eq!(got, Some((bits(slope), bits(intercept))));
+            }
+        }
+    }
 }
