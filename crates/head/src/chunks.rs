@@ -12,10 +12,12 @@
 //! `previous` is the position of the series' chunk before this one, so that memory holds one position a series.
 
 mod file;
+mod hot;
 mod pages;
 mod sync;
 mod written;
 
+pub(crate) use hot::HotChunks;
 pub(crate) use pages::Pages;
 pub(crate) use written::Written;
 

@@ -28,7 +28,7 @@ pub(crate) const FRAME_HEAD_BYTES: usize = 12;
 const VERSION: u32 = 1;
 
 /// Turns bodies into frames of one file.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Framing {
     salt: u64,
 }
@@ -49,6 +49,10 @@ impl Framing {
 
     pub(crate) fn new(random: &dyn Random) -> Framing {
         Framing { salt: random.u64() }
+    }
+
+    pub(crate) fn salt(self) -> u64 {
+        self.salt
     }
 
     pub(crate) fn file_head(self, magic: [u8; 4]) -> Vec<u8> {

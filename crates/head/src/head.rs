@@ -5,6 +5,7 @@
 
 use crate::adopt::adopt;
 use crate::append::{Appended, Context, Scratch, SeriesPolicy, TimeLimits, append};
+use crate::chunks::HotChunks;
 use crate::index::KeyHasher;
 use crate::log::Log;
 use crate::metrics::Metrics;
@@ -92,6 +93,7 @@ pub struct Head {
     hasher: KeyHasher,
     tenants: RwLock<BTreeMap<Tenant, Arc<TenantHead>>>,
     pub(crate) scratch: Mutex<Vec<Scratch>>,
+    pub(crate) hot: Arc<HotChunks>,
     pub(crate) upkeep: Mutex<Upkeep>,
     pub(crate) read_only: AtomicBool,
     stopping: AtomicBool,
@@ -171,6 +173,7 @@ impl Head {
             hasher,
             tenants: RwLock::new(recovered.tenants),
             scratch: Mutex::new(Vec::new()),
+            hot: Arc::default(),
             upkeep: Mutex::default(),
             read_only: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
@@ -286,7 +289,10 @@ impl Head {
     pub fn queryable(&self, tenant: &Tenant) -> Option<Arc<dyn Queryable>> {
         let found = self.find(tenant)?;
         let external = self.external_labels(tenant);
-        Some(Arc::new(nilometer_storage::WithExternalLabels::new(Arc::new(TenantView(found)), external)))
+        Some(Arc::new(nilometer_storage::WithExternalLabels::new(
+            Arc::new(TenantView { head: found, hot: self.hot.clone() }),
+            external,
+        )))
     }
 
     /// The labels that every series of a tenant has besides its own.

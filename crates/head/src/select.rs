@@ -2,7 +2,7 @@
 
 mod projected;
 
-use crate::chunks::{ChunkPos, Pages, Written};
+use crate::chunks::{ChunkPos, HotChunks, Pages, Written};
 use crate::late::Late;
 use crate::open::Packed;
 use crate::series::Series;
@@ -28,11 +28,12 @@ pub(crate) struct HeadView {
     reader: Arc<()>,
     /// Cuts whose samples this reader finds in blocks.
     skip: Arc<[Cut]>,
+    hot: Arc<HotChunks>,
 }
 
 impl HeadView {
-    pub(crate) fn new(tenant: Arc<TenantHead>, reader: Arc<()>, skip: Vec<Cut>) -> Self {
-        HeadView { tenant, reader, skip: skip.into() }
+    pub(crate) fn new(tenant: Arc<TenantHead>, reader: Arc<()>, skip: Vec<Cut>, hot: Arc<HotChunks>) -> Self {
+        HeadView { tenant, reader, skip: skip.into(), hot }
     }
 }
 
@@ -52,6 +53,7 @@ impl Queryable for HeadView {
             tenant: self.tenant.clone(),
             reader: self.reader.clone(),
             skip: self.skip.clone(),
+            hot: self.hot.clone(),
             range: select.range,
             labels_only: select.hints.labels_only,
             newest: select.hints.newest,
@@ -116,6 +118,7 @@ struct Walk {
     tenant: Arc<TenantHead>,
     reader: Arc<()>,
     skip: Arc<[Cut]>,
+    hot: Arc<HotChunks>,
     range: TimeRange,
     labels_only: bool,
     newest: bool,
@@ -153,7 +156,8 @@ impl Walk {
             written: inner.state.files.written(),
             range: self.range,
             skipped_ms: ended_ms.max(inner.state.dropped_through_ms),
-            pages: Mutex::default(),
+            hot: self.hot.clone(),
+            pages: Mutex::new(Pages::new(self.hot.clone())),
         });
         if let Some(projected) = &mut self.projected {
             projected.refresh(&inner.state.index);
@@ -255,6 +259,7 @@ struct Closed {
     range: TimeRange,
     /// What is before is cut.
     skipped_ms: i64,
+    hot: Arc<HotChunks>,
     pages: Mutex<Pages>,
 }
 
@@ -273,8 +278,11 @@ impl Closed {
     fn read_chain(&self, series: u64, mut pos: ChunkPos, out: &mut ReadChunks) -> Option<()> {
         let range = TimeRange::new(self.range.min_ms.max(self.skipped_ms), self.range.max_ms);
         // Two threads at one batch are rare; the second does without.
-        let (mut shared, mut own) = (self.pages.try_lock(), Pages::default());
-        let pages = shared.as_deref_mut().unwrap_or(&mut own);
+        let (mut shared, mut own) = (self.pages.try_lock(), None);
+        let pages = match shared.as_deref_mut() {
+            Some(pages) => pages,
+            None => own.insert(Pages::new(self.hot.clone())),
+        };
         while !self.written.is_gone(pos) {
             let body = self.written.get(pos, pages).filter(|body| body.series == series)?;
             if body.range.max_ms < range.min_ms {

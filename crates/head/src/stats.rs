@@ -44,7 +44,11 @@ impl Head {
     /// Where memory goes, in bytes. Walks all series, so it is not for every second.
     pub fn memory(&self) -> BTreeMap<&'static str, usize> {
         let scratch = self.scratch.lock().iter().map(Scratch::heap_bytes).sum();
-        let mut parts = BTreeMap::from([("wal", self.log.heap_bytes()), ("requests", scratch)]);
+        let mut parts = BTreeMap::from([
+            ("wal", self.log.heap_bytes()),
+            ("requests", scratch),
+            ("hot_chunks", self.hot.heap_bytes()),
+        ]);
         for tenant in self.all() {
             let inner = tenant.lock();
             let state = &inner.state;

@@ -1,6 +1,6 @@
 //! One tenant: its state, its local blocks, and how both answer as one.
 
-use crate::chunks::ChunkFiles;
+use crate::chunks::{ChunkFiles, HotChunks};
 use crate::open::value_at;
 use crate::ranges::Ranges;
 use crate::select::HeadView;
@@ -92,14 +92,14 @@ impl TenantHead {
     }
 
     /// The local blocks that overlap a range, and the head's side of it, as of one moment.
-    fn view(self: &Arc<Self>, range: TimeRange) -> Vec<Arc<dyn Queryable>> {
+    fn view(self: &Arc<Self>, hot: &Arc<HotChunks>, range: TimeRange) -> Vec<Arc<dyn Queryable>> {
         let inner = self.lock();
         let skip: Vec<Cut> = inner.leaving.iter().map(|(cut, _)| *cut).collect();
         let mut sources: Vec<Arc<dyn Queryable>> = Vec::new();
         for block in inner.blocks.iter().filter(|b| b.meta().range().overlaps(&range)) {
             sources.push(Arc::new(block.clone()));
         }
-        sources.push(Arc::new(HeadView::new(self.clone(), inner.readers.clone(), skip)));
+        sources.push(Arc::new(HeadView::new(self.clone(), inner.readers.clone(), skip, hot.clone())));
         sources
     }
 }
@@ -140,23 +140,26 @@ impl Inner {
 }
 
 /// A tenant's head and local blocks as one holder of series, without external labels.
-pub(crate) struct TenantView(pub(crate) Arc<TenantHead>);
+pub(crate) struct TenantView {
+    pub(crate) head: Arc<TenantHead>,
+    pub(crate) hot: Arc<HotChunks>,
+}
 
 impl Queryable for TenantView {
     fn select(&self, select: Select) -> SeriesStream {
-        Merged::new(self.0.view(select.range)).select(select)
+        Merged::new(self.head.view(&self.hot, select.range)).select(select)
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {
-        Merged::new(self.0.view(query.range)).label_names(query)
+        Merged::new(self.head.view(&self.hot, query.range)).label_names(query)
     }
 
     fn label_values(&self, name: &str, query: LabelQuery) -> BoxFuture<Result<Names>> {
-        Merged::new(self.0.view(query.range)).label_values(name, query)
+        Merged::new(self.head.view(&self.hot, query.range)).label_values(name, query)
     }
 
     fn exemplars(&self, matchers: Vec<Vec<Matcher>>, range: TimeRange) -> BoxFuture<Result<Exemplars>> {
-        Merged::new(self.0.view(range)).exemplars(matchers, range)
+        Merged::new(self.head.view(&self.hot, range)).exemplars(matchers, range)
     }
 }
 

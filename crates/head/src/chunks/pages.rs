@@ -1,10 +1,12 @@
 //! What was read around a chunk, for who reads those of many series: chunks that were closed at one time lie side
 //! by side, so one read brings many.
 
+use super::hot::HotChunks;
 use super::written::WrittenFile;
 use crate::frame::FRAME_HEAD_BYTES;
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
 /// Some dozens of chunks: what a read costs beside the copying is then little for each.
 const PAGE_BYTES: u64 = 8 << 10;
@@ -14,14 +16,15 @@ const MAX_PAGES: usize = 8;
 /// What is read of a place that nobody was near: a whole chunk, mostly.
 const ALONE_BYTES: usize = 512;
 
-#[derive(Default)]
 pub(crate) struct Pages {
+    hot: Arc<HotChunks>,
     /// The newest in front.
     pages: VecDeque<Page>,
     /// Where was read last, by file and offset: series have chunks of several times, so there are several places.
     places: VecDeque<(u32, u64)>,
     /// A frame that no page has.
-    alone: Vec<u8>,
+    alone: Arc<[u8]>,
+    read: Vec<u8>,
 }
 
 struct Page {
@@ -31,6 +34,11 @@ struct Page {
 }
 
 impl Pages {
+    pub(crate) fn new(hot: Arc<HotChunks>) -> Pages {
+        let (pages, places) = (VecDeque::new(), VecDeque::new());
+        Pages { hot, pages, places, alone: Arc::from([]), read: Vec::new() }
+    }
+
     /// The frame at a place; `None` where none is written there. A page is read where the one who asks was near
     /// before.
     pub(super) fn frame(
@@ -59,17 +67,26 @@ impl Pages {
     }
 
     fn read_alone(&mut self, file: &WrittenFile, offset: u64) -> io::Result<Option<&[u8]>> {
+        if let Some(frame) = self.hot.get(file.framing, offset) {
+            self.alone = frame;
+            return Ok(Some(&self.alone));
+        }
         let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-        self.alone.resize(ALONE_BYTES.min(left), 0);
-        file.file.read_exact_at(&mut self.alone, offset)?;
-        let Some(len) = self.alone.first_chunk::<4>() else { return Ok(None) };
-        let (have, whole) = (self.alone.len(), FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize);
+        self.read.resize(ALONE_BYTES.min(left), 0);
+        file.file.read_exact_at(&mut self.read, offset)?;
+        let Some(len) = self.read.first_chunk::<4>() else { return Ok(None) };
+        let (have, whole) = (self.read.len(), FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize);
         // A damaged length may say anything; the file ends it.
         if whole > have && whole <= left {
-            self.alone.resize(whole, 0);
-            file.file.read_exact_at(&mut self.alone[have..], offset + have as u64)?;
+            self.read.resize(whole, 0);
+            file.file.read_exact_at(&mut self.read[have..], offset + have as u64)?;
         }
-        Ok(frame_at(&self.alone, 0))
+        let Some(frame) = frame_at(&self.read, 0) else { return Ok(None) };
+        self.alone = frame.into();
+        if file.framing.body_at(&self.alone, offset).is_some() {
+            self.hot.put(file.framing, offset, &self.alone);
+        }
+        Ok(Some(&self.alone))
     }
 
     /// Whether somebody was just before it: then what stands behind is likely wanted too.

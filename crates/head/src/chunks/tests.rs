@@ -72,7 +72,7 @@ fn pages_have_what_the_files_have() {
             files.write().unwrap();
         }
     }
-    let (mut pages, mut written, mut waiting) = (Pages::default(), files.written(), 0);
+    let (mut pages, mut written, mut waiting) = (Pages::new(Arc::default()), files.written(), 0);
     for round in 0..6_000 {
         let at = if round < 3_000 { round } else { random.below(3_000) as usize };
         let (pos, packed) = &all[at];
@@ -95,7 +95,7 @@ fn what_lies_near_is_read_once() {
     let mut files = open(&fs);
     let all: Vec<_> = (0..1_000).map(|n| files.put(0, 1, ChunkPos::NONE, &chunk(n, 500))).collect();
     files.write().unwrap();
-    let mut pages = Pages::default();
+    let mut pages = Pages::new(Arc::default());
     let written = files.written();
     for pos in &all[..2] {
         assert!(written.get(*pos, &mut pages).is_some());
@@ -103,4 +103,19 @@ fn what_lies_near_is_read_once() {
     fs.set_faults(Faults { read_fails_one_in: 1, ..Faults::default() });
     assert!(all[2..10].iter().all(|pos| written.get(*pos, &mut pages).is_some()));
     assert!(written.get(all[500], &mut pages).is_none());
+}
+
+#[test]
+fn what_is_read_alone_is_read_once() {
+    let fs = SimFs::new(1);
+    let mut files = open(&fs);
+    let all: Vec<_> = (0..1_000).map(|n| files.put(0, 1, ChunkPos::NONE, &chunk(n, 200))).collect();
+    files.write().unwrap();
+    let (hot, written) = (Arc::<HotChunks>::default(), files.written());
+    let read = |n: usize| written.get(all[n], &mut Pages::new(hot.clone())).map(|body| body.closed().packed);
+    let first = read(500);
+    assert_eq!(first, Some(chunk(500, 200)));
+    fs.set_faults(Faults { read_fails_one_in: 1, ..Faults::default() });
+    assert_eq!(read(500), first);
+    assert_eq!(read(501), None);
 }

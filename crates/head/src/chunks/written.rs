@@ -13,7 +13,7 @@ pub(crate) struct Written {
 
 pub(super) struct WrittenFile {
     pub(super) file: Arc<dyn File>,
-    framing: Framing,
+    pub(super) framing: Framing,
     pub(super) len: u64,
 }
 

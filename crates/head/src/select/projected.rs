@@ -3,7 +3,7 @@
 use crate::index::{Index, Slot};
 use nilometer_model::Labels;
 use nilometer_storage::Projection;
-use std::collections::HashMap;
+use hashbrown::HashMap;
 
 /// So many different ones are kept at hand.
 const KEPT: usize = 4096;
