@@ -1,9 +1,9 @@
 //! Labels of which only some are wanted: most series then have the same, and get the same copy.
 
 use crate::index::{Index, Slot};
+use hashbrown::HashMap;
 use nilometer_model::Labels;
 use nilometer_storage::Projection;
-use hashbrown::HashMap;
 
 /// So many different ones are kept at hand.
 const KEPT: usize = 4096;

@@ -117,6 +117,11 @@ pub(crate) struct Steps<'a> {
 const SAMPLES_PER_CHECK: usize = 1 << 22;
 
 impl Steps<'_> {
+    /// Whether no sample is in two windows.
+    pub(crate) fn are_apart(&self) -> bool {
+        self.grid.len == 1 || self.cx.spec.mode.is_none() && self.grid.step_ms >= self.cx.spec.range_ms
+    }
+
     /// Calls `f` with each window that has samples.
     #[inline]
     pub(crate) fn each(&mut self, mut f: impl FnMut(&Window<'_>, &mut RangeContext<'_>) -> Out) {

@@ -74,7 +74,11 @@ pub(crate) fn run(kind: Kind, steps: &mut Steps<'_>) {
         }),
         Kind::Min | Kind::Max | Kind::TimeOfMin | Kind::TimeOfMax => {
             let mut extreme = Extreme::new(kind);
-            steps.each(|w, cx| extreme.of(w, cx));
+            if steps.are_apart() {
+                steps.each(|w, cx| extreme.of_one(w, cx));
+            } else {
+                steps.each(|w, cx| extreme.of(w, cx));
+            }
         }
     }
 }
@@ -252,6 +256,21 @@ struct Extreme {
 impl Extreme {
     fn new(kind: Kind) -> Self {
         Extreme { kind, candidates: VecDeque::new(), next: 0 }
+    }
+
+    /// Of a window that has nothing in common with the one before.
+    fn of_one(&self, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
+        let best_of = |v: &[f64]| {
+            let first = (0, v[0]);
+            let better =
+                |best: (usize, f64), new: (usize, f64)| if self.replaces(new.1, best.1) { new } else { best };
+            let (at, best) = v.iter().copied().enumerate().fold(first, better);
+            match self.kind {
+                Kind::Min | Kind::Max => best,
+                _ => seconds(w.t()[at]),
+            }
+        };
+        of_floats(w, cx, best_of)
     }
 
     fn of(&mut self, w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
