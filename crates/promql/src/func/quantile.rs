@@ -1,6 +1,8 @@
 //! Quantiles of plain values.
 
-/// Sorts `values`. NaN counts as least.
+use std::cmp::Ordering;
+
+/// Moves `values` around. NaN counts as least.
 pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     match q {
         _ if values.is_empty() || q.is_nan() => return f64::NAN,
@@ -8,21 +10,43 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
         _ if q > 1.0 => return f64::INFINITY,
         _ => {}
     }
-    values.sort_unstable_by(|a, b| match (a.is_nan(), b.is_nan()) {
+    let rank = q * (values.len() as f64 - 1.0);
+    let lower = rank.floor().max(0.0);
+    let weight = rank - lower;
+    let (_, below, above) = values.select_nth_unstable_by(lower as usize, order);
+    let above = above.iter().copied().min_by(order).unwrap_or(*below);
+    *below * (1.0 - weight) + above * weight
+}
+
+fn order(a: &f64, b: &f64) -> Ordering {
+    match (a.is_nan(), b.is_nan()) {
         (false, false) => a.total_cmp(b),
         (a, b) => b.cmp(&a),
-    });
-    let n = values.len() as f64;
-    let rank = q * (n - 1.0);
-    let lower = rank.floor().max(0.0);
-    let upper = (lower + 1.0).min(n - 1.0);
-    let weight = rank - rank.floor();
-    values[lower as usize] * (1.0 - weight) + values[upper as usize] * weight
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::quantile;
+
+    #[test]
+    fn as_in_a_sorted_list() {
+        let values = [3.0, -0.0, f64::NAN, 7.5, 0.0, 9.5, -2.0, f64::NAN, 7.5];
+        let cases = [
+            (0.0, f64::NAN),
+            (1.5, f64::NAN),
+            (2.0, -2.0),
+            (2.5, -1.0),
+            (3.5, 0.0),
+            (5.5, 5.25),
+            (6.5, 7.5),
+            (8.0, 9.5),
+        ];
+        for (rank, expected) in cases {
+            let found = quantile(rank / 8.0, &mut values.clone());
+            assert!(found == expected || found.is_nan() && expected.is_nan(), "{rank}: {found}");
+        }
+    }
 
     #[test]
     fn between_two_values() {
