@@ -1,8 +1,7 @@
 //! Closed chunks that queries read again and again, for all tenants: a system call for each of them would cost more
 //! than all that is done with it.
 //!
-//! Only chunks that nobody else was near are kept: who walks over all series reads pages ([`super::Pages`]), and
-//! leaves nothing here.
+//! Only of who skips some: who walks over all series reads pages ([`super::Pages`]), and leaves nothing here.
 
 use crate::frame::Framing;
 use parking_lot::Mutex;
@@ -40,14 +39,14 @@ impl HotChunks {
     }
 
     /// Keeps a frame that was found whole.
-    pub(super) fn put(&self, file: Framing, offset: u64, frame: &Arc<[u8]>) {
+    pub(super) fn put(&self, file: Framing, offset: u64, frame: &[u8]) {
         if frame.len() > MAX_FRAME_BYTES {
             return;
         }
         let mut set = self.set(file, offset).lock();
         set.rotate_right(1);
         self.bytes.fetch_add(frame.len(), Ordering::Relaxed);
-        if let Some(gone) = set[0].replace(Hot { at: (file, offset), frame: frame.clone() }) {
+        if let Some(gone) = set[0].replace(Hot { at: (file, offset), frame: frame.into() }) {
             self.bytes.fetch_sub(gone.frame.len(), Ordering::Relaxed);
         }
     }
@@ -100,9 +99,9 @@ mod tests {
     #[test]
     fn long_ones_are_not_kept() {
         let (hot, file) = (HotChunks::default(), Framing::new(&SimRandom::new(1)));
-        hot.put(file, 0, &vec![0; MAX_FRAME_BYTES + 1].into());
+        hot.put(file, 0, &[0; MAX_FRAME_BYTES + 1]);
         assert!(hot.get(file, 0).is_none());
-        hot.put(file, 0, &vec![0; MAX_FRAME_BYTES].into());
+        hot.put(file, 0, &[0; MAX_FRAME_BYTES]);
         assert!(hot.get(file, 0).is_some());
     }
 }

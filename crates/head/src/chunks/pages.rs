@@ -20,11 +20,12 @@ pub(crate) struct Pages {
     hot: Arc<HotChunks>,
     /// The newest in front.
     pages: VecDeque<Page>,
-    /// Where was read last, by file and offset: series have chunks of several times, so there are several places.
+    /// Behind what was read last, by file and offset: series have chunks of several times, so there are several places.
     places: VecDeque<(u32, u64)>,
-    /// A frame that no page has.
+    /// A frame that was kept.
     alone: Arc<[u8]>,
-    read: Vec<u8>,
+    /// A frame that no page has.
+    alone_bytes: Vec<u8>,
 }
 
 struct Page {
@@ -36,68 +37,65 @@ struct Page {
 impl Pages {
     pub(crate) fn new(hot: Arc<HotChunks>) -> Pages {
         let (pages, places) = (VecDeque::new(), VecDeque::new());
-        Pages { hot, pages, places, alone: Arc::from([]), read: Vec::new() }
+        Pages { hot, pages, places, alone: Arc::from([]), alone_bytes: Vec::new() }
     }
 
     /// The frame at a place; `None` where none is written there. A page is read where the one who asks was near
-    /// before.
+    /// before. Who takes every frame, one after the other, has no use for those that are kept.
     pub(super) fn frame(
         &mut self,
         number: u32,
         file: &WrittenFile,
         offset: u64,
     ) -> io::Result<Option<&[u8]>> {
-        let is_near = self.visit(number, offset);
-        let mut place = self.find(number, offset);
-        if place.is_none() && is_near {
-            self.pages.truncate(MAX_PAGES);
-            let mut bytes = match self.pages.len() {
-                MAX_PAGES => self.pages.pop_back().map(|page| page.bytes).unwrap_or_default(),
-                _ => Vec::new(),
-            };
-            bytes.resize(file.len.saturating_sub(offset).min(PAGE_BYTES) as usize, 0);
-            file.file.read_exact_at(&mut bytes, offset)?;
-            self.pages.push_front(Page { file: number, start: offset, bytes });
-            place = self.find(number, offset);
-        }
-        match place {
-            Some((page, at)) => Ok(frame_at(&self.pages[page].bytes, at)),
-            None => self.read_alone(file, offset),
-        }
-    }
-
-    fn read_alone(&mut self, file: &WrittenFile, offset: u64) -> io::Result<Option<&[u8]>> {
-        if let Some(frame) = self.hot.get(file.framing, offset) {
+        let skipped = self.skipped(number, offset);
+        if skipped != Some(0)
+            && let Some(frame) = self.hot.get(file.framing, offset)
+        {
+            self.places.push_front((number, offset + frame.len() as u64));
             self.alone = frame;
             return Ok(Some(&self.alone));
         }
-        let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
-        self.read.resize(ALONE_BYTES.min(left), 0);
-        file.file.read_exact_at(&mut self.read, offset)?;
-        let Some(len) = self.read.first_chunk::<4>() else { return Ok(None) };
-        let (have, whole) = (self.read.len(), FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize);
-        // A damaged length may say anything; the file ends it.
-        if whole > have && whole <= left {
-            self.read.resize(whole, 0);
-            file.file.read_exact_at(&mut self.read[have..], offset + have as u64)?;
+        let mut place = self.find(number, offset);
+        if place.is_none() && skipped.is_some() {
+            self.read_page(number, file, offset)?;
+            place = self.find(number, offset);
         }
-        let Some(frame) = frame_at(&self.read, 0) else { return Ok(None) };
-        self.alone = frame.into();
-        if file.framing.body_at(&self.alone, offset).is_some() {
-            self.hot.put(file.framing, offset, &self.alone);
+        let frame = match place {
+            Some((page, at)) => frame_at(&self.pages[page].bytes, at),
+            None => read_alone(&mut self.alone_bytes, file, offset)?,
+        };
+        let Some(frame) = frame else { return Ok(None) };
+        self.places.push_front((number, offset + frame.len() as u64));
+        if skipped != Some(0) && file.framing.body_at(frame, offset).is_some() {
+            self.hot.put(file.framing, offset, frame);
         }
-        Ok(Some(&self.alone))
+        Ok(Some(frame))
     }
 
-    /// Whether somebody was just before it: then what stands behind is likely wanted too.
-    fn visit(&mut self, number: u32, offset: u64) -> bool {
-        let is_near = |place: &(u32, u64)| {
-            place.0 == number && offset.checked_sub(place.1).is_some_and(|bytes| bytes < NEAR_BYTES)
+    fn read_page(&mut self, number: u32, file: &WrittenFile, offset: u64) -> io::Result<()> {
+        self.pages.truncate(MAX_PAGES);
+        let mut bytes = match self.pages.len() {
+            MAX_PAGES => self.pages.pop_back().map(|page| page.bytes).unwrap_or_default(),
+            _ => Vec::new(),
         };
-        let before = self.places.iter().position(is_near).and_then(|at| self.places.remove(at));
+        bytes.resize(file.len.saturating_sub(offset).min(PAGE_BYTES) as usize, 0);
+        file.file.read_exact_at(&mut bytes, offset)?;
+        self.pages.push_front(Page { file: number, start: offset, bytes });
+        Ok(())
+    }
+
+    /// How many bytes were skipped since a frame just before it; `None` where nobody was near.
+    fn skipped(&mut self, number: u32, offset: u64) -> Option<u64> {
+        let skipped = |(file, end): &(u32, u64)| {
+            offset.checked_sub(*end).filter(|bytes| *file == number && *bytes < NEAR_BYTES)
+        };
+        let found = self.places.iter().enumerate().find_map(|(at, place)| Some((at, skipped(place)?)));
+        if let Some((at, _)) = found {
+            self.places.remove(at);
+        }
         self.places.truncate(MAX_PAGES - 1);
-        self.places.push_front((number, offset));
-        before.is_some()
+        found.map(|(_, bytes)| bytes)
     }
 
     /// The page that has the whole frame at a place, and where.
@@ -107,6 +105,20 @@ impl Pages {
             (page.file == number && frame_at(&page.bytes, at).is_some()).then_some((index, at))
         })
     }
+}
+
+fn read_alone<'b>(bytes: &'b mut Vec<u8>, file: &WrittenFile, offset: u64) -> io::Result<Option<&'b [u8]>> {
+    let left = usize::try_from(file.len.saturating_sub(offset)).unwrap_or(usize::MAX);
+    bytes.resize(ALONE_BYTES.min(left), 0);
+    file.file.read_exact_at(bytes, offset)?;
+    let Some(len) = bytes.first_chunk::<4>() else { return Ok(None) };
+    let (have, whole) = (bytes.len(), FRAME_HEAD_BYTES + u32::from_le_bytes(*len) as usize);
+    // A damaged length may say anything; the file ends it.
+    if whole > have && whole <= left {
+        bytes.resize(whole, 0);
+        file.file.read_exact_at(&mut bytes[have..], offset + have as u64)?;
+    }
+    Ok(frame_at(bytes, 0))
 }
 
 fn frame_at(bytes: &[u8], at: usize) -> Option<&[u8]> {
