@@ -4,7 +4,7 @@
 
 use super::compare::Difference;
 use super::{Dialect, Times};
-use crate::ast::{AggregateOp, BinaryOp, Expr, ValueType};
+use crate::ast::{AggregateOp, At, BinaryOp, Expr, ValueType};
 use nilometer_model::{MatchKind, Matcher};
 
 /// Why `expr`, which has the same inputs on both sides, may answer otherwise.
@@ -19,6 +19,9 @@ pub(super) fn known(
 }
 
 fn of_any(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static str> {
+    if at_in_parameter(expr, times) {
+        return Some("an aggregation's parameter: there @ in it holds for the first step only");
+    }
     of_functions(expr, difference).or_else(|| of_annotations(expr, times, difference)).or_else(|| {
         let text = expr.to_string();
         // A subquery is a range, too.
@@ -34,6 +37,34 @@ fn of_any(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static
         } else {
             None
         }
+    })
+}
+
+/// Whether an aggregation's parameter has a `@` that Prometheus 3.14 reads wrongly in a range.
+///
+/// `preprocessExprHelper` does not enter the parameter: nothing makes what has `@` a constant there, and what is read
+/// moves on with each step, out of the samples that were selected for the `@`. `start()` and `end()` stay without a
+/// meaning. A range vector with a number is read at that time even so.
+fn at_in_parameter(expr: &Expr, times: Times) -> bool {
+    match expr {
+        Expr::Aggregate(e) => {
+            matches!(times, Times::Steps { .. }) && e.param.as_ref().is_some_and(moves_with_the_step)
+        }
+        // Its steps are not those that were asked for.
+        Expr::Subquery(_) => any(
+            expr,
+            |e| matches!(e, Expr::Aggregate(e) if e.param.as_ref().is_some_and(moves_with_the_step)),
+        ),
+        _ => false,
+    }
+}
+
+fn moves_with_the_step(parameter: &Expr) -> bool {
+    any(parameter, |e| match e {
+        Expr::Vector(e) => e.at.is_some(),
+        Expr::Matrix(e) => matches!(e.selector.at, Some(At::Start | At::End)),
+        Expr::Subquery(e) => matches!(e.at, Some(At::Start | At::End)),
+        _ => false,
     })
 }
 
@@ -65,13 +96,10 @@ fn of_annotations(expr: &Expr, times: Times, difference: &Difference) -> Option<
         return None;
     }
     let text = expr.to_string();
-    let (mut subquery, mut statistic) = (false, false);
-    expr.walk(|e| match e {
-        Expr::Subquery(_) => subquery = true,
-        Expr::Call(call) => {
-            statistic |= matches!(call.func.name, "histogram_count" | "histogram_sum" | "histogram_avg")
-        }
-        _ => {}
+    let subquery = any(expr, |e| matches!(e, Expr::Subquery(_)));
+    let statistic = any(expr, |e| {
+        let Expr::Call(call) = e else { return false };
+        matches!(call.func.name, "histogram_count" | "histogram_sum" | "histogram_avg")
     });
     if difference.mentions("ineffective") && text.contains("sort") {
         Some("sort: a range of one step is sorted, and not warned about")
@@ -135,12 +163,16 @@ fn of_2_42(expr: &Expr, difference: &Difference) -> Option<&'static str> {
 }
 
 fn depends_on_step_of_at(expr: &Expr) -> bool {
+    any(expr, |e| match e {
+        Expr::Call(call) => matches!(call.func.name, "predict_linear" | "quantile_over_time") && has_at(e),
+        _ => false,
+    })
+}
+
+/// Whether `is` holds for the expression or a part of it.
+fn any(expr: &Expr, is: impl Fn(&Expr) -> bool) -> bool {
     let mut found = false;
-    expr.walk(|e| {
-        if let Expr::Call(call) = e {
-            found |= matches!(call.func.name, "predict_linear" | "quantile_over_time") && has_at(e);
-        }
-    });
+    expr.walk(|e| found |= is(e));
     found
 }
 
@@ -162,5 +194,35 @@ fn has_at(expr: &Expr) -> bool {
 impl Difference {
     fn mentions(&self, text: &str) -> bool {
         matches!(self, Difference::Shape { what, .. } if what.contains(text))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::{ParseOptions, parse_expr};
+
+    fn is_known(text: &str, times: Times) -> bool {
+        let what = "theirs fails: Parameter value is NaN".to_owned();
+        let expr = parse_expr(text, ParseOptions::ALL).unwrap();
+        known(Dialect::V3, &expr, times, &Difference::Shape { what, t_ms: None }).is_some()
+    }
+
+    /// What is seen of a 3.12 with the engine of 3.14: right at one step, and where the range has a number.
+    #[test]
+    fn at_in_the_parameter_of_an_aggregation() {
+        let range = Times::Steps { start_ms: 0, end_ms: 600_000, step_ms: 60_000 };
+        for (text, times, expected) in [
+            ("bottomk(scalar(sum(x @ 100)), y)", range, true),
+            ("quantile(scalar(x @ end()) * 2, y)", range, true),
+            ("topk(scalar(sum_over_time(x[1m] @ start())), y)", range, true),
+            ("(topk(scalar(x @ 100), y))[5m:1m]", Times::At(0), true),
+            ("bottomk(scalar(sum(x @ 100)), y)", Times::At(0), false),
+            ("topk(scalar(sum_over_time(x[1m] @ 100)), y)", range, false),
+            ("bottomk(scalar(sum(x)), y @ 100)", range, false),
+            ("sum(topk(scalar(x @ 100), y))", range, false),
+        ] {
+            assert_eq!(is_known(text, times), expected, "{text}");
+        }
     }
 }
