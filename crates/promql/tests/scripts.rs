@@ -1,6 +1,7 @@
 //! Prometheus' own test scripts, and ours.
 
-use nilometer_promql::script;
+use nilometer_promql::fuzz::random::Random;
+use nilometer_promql::{fuzz, script};
 use std::path::{Path, PathBuf};
 
 /// How many evaluations of each script pass. Raise a number when more do; it never goes down.
@@ -53,5 +54,25 @@ fn of_our_own() {
     for path in scripts {
         let (_, failures) = report(&path);
         assert_eq!(failures, "", "{}", path.display());
+    }
+}
+
+/// Scripts are read from anyone's folder.
+#[test]
+fn damaged_scripts() {
+    let good = "load 1m\n  m{a=\"b\"} 1+2x3 _ stale {{schema:1 sum:4 count:3 buckets:[1 2]}}x2\n  m@st -30s-1mx2\n\n\
+                eval instant at 1m rate(m[5m])\n  expect warn msg: x\n  {a=\"b\"} 1\n\nclear\n";
+    let mut random = Random::new(7);
+    for _ in 0..5000 {
+        let mut bytes = good.as_bytes().to_vec();
+        for _ in 0..1 + random.below(4) {
+            let at = random.below(bytes.len());
+            match random.below(3) {
+                0 => bytes[at] = b" \n{}[]:x+-_0159\"@e"[random.below(18)],
+                1 => drop(bytes.remove(at)),
+                _ => bytes.insert(at, bytes[random.below(bytes.len())]),
+            }
+        }
+        fuzz::script(&String::from_utf8_lossy(&bytes));
     }
 }

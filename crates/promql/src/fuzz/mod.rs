@@ -10,6 +10,8 @@ mod known;
 mod native;
 pub mod random;
 pub mod shrink;
+#[cfg(test)]
+mod tests;
 
 use self::answer::{Answer, Outcome};
 use self::judge::Side;
@@ -78,7 +80,6 @@ impl Side for Ours {
 /// Evaluates `query` over a few series of every sort. Whether it was answered, and not refused.
 pub fn evaluate(query: &str) -> bool {
     let mut answered = false;
-    let held = Arc::new(series());
     for delayed_name_removal in [false, true] {
         let limits = Limits { max_samples: 100_000, max_memory_bytes: 4 << 20, max_steps: 100 };
         let engine = Engine::new(EngineOptions {
@@ -92,11 +93,16 @@ pub fn evaluate(query: &str) -> bool {
         let mut source = Source::new(held.clone());
         source.interrupt =
             Some(Arc::new(move || (asked.fetch_add(1, Ordering::Relaxed) > 200).then_some(Stop::TimedOut)));
-        let t_ms = 240_000;
         let at_once = block_on(engine.instant(&source, query, t_ms));
         let range = Range { start_ms: t_ms, end_ms: t_ms, step_ms: 1 };
         let in_range = block_on(engine.range(&source, query, range));
-        drop(block_on(engine.range(&source, query, Range { start_ms: 0, end_ms: 600_000, step_ms: 60_000 })));
+        let around = Range { start_ms: t_ms - 240_000, end_ms: t_ms + 360_000, step_ms: 60_000 };
+        drop(block_on(engine.range(&source, query, around)));
+    evaluate_at(&Arc::new(series()), query, 240_000)
+}
+
+/// The same over other series, at a time and around it.
+fn evaluate_at(held: &Arc<MemoryQueryable>, query: &str, t_ms: i64) -> bool {
         if let (Ok(a), Ok(b)) = (at_once, in_range) {
             assert_eq!(values(&a.value), values(&b.value), "{query}");
             answered = true;

@@ -1,6 +1,8 @@
 //! Calls of functions, mostly with what they are for.
 
 use super::Generator;
+use crate::ast::ValueType;
+use crate::functions::FUNCTIONS;
 
 const COUNTER_FUNCS: [&str; 6] = ["rate", "rate", "increase", "irate", "resets", "changes"];
 const GAUGE_FUNCS: [&str; 17] = [
@@ -98,6 +100,25 @@ impl Generator {
                 format!("{func}({})", self.range(name, depth))
             }
         }
+    }
+
+    /// Whatever function there is, by what it takes: none is forgotten.
+    pub(super) fn any_call(&mut self, depth: usize) -> String {
+        let func = &FUNCTIONS[self.random.below(FUNCTIONS.len())];
+        let mut args = Vec::new();
+        for kind in func.args {
+            args.push(match kind {
+                ValueType::Matrix => {
+                    let name = self.metric();
+                    self.range(name, depth)
+                }
+                ValueType::Scalar => self.scalar(depth.min(1)),
+                ValueType::String => format!("{:?}", self.one_of(&["job", "new", "(.*)", "$1", ""])),
+                _ => self.vector(depth),
+            });
+        }
+        let call = format!("{}({})", func.name, args.join(", "));
+        if func.returns == ValueType::Scalar { format!("vector({call})") } else { call }
     }
 
     /// `anchored` and `smoothed`, for the functions that take them.

@@ -84,7 +84,8 @@ impl Generator {
             return self.instant();
         }
         let depth = depth - 1;
-        match self.random.below(26) {
+        match self.random.below(if self.new_ones() { 27 } else { 26 }) {
+            26 => self.any_call(depth),
             0..=5 => self.range_call(depth),
             6..=9 => self.aggregation(depth),
             10 => self.ranking(depth),

@@ -39,9 +39,12 @@ impl Generator {
                 };
                 format!("{op}{by}({k}, {})", self.vector(depth))
             }
-            4 if self.new_ones() => format!("limitk{by} ({}, {})", self.random.below(5), self.vector(depth)),
+            4 if self.new_ones() => {
+                let k = self.parameter(&["0", "1", "2", "3", "4"]);
+                format!("limitk{by} ({k}, {})", self.vector(depth))
+            }
             5 if self.new_ones() => {
-                let ratio = self.one_of(&["0.5", "-0.5", "0.1", "1.5", "-0.9", "0"]);
+                let ratio = self.parameter(&["0.5", "-0.5", "0.1", "1.5", "-0.9", "0"]);
                 format!("limit_ratio{by} ({ratio}, {})", self.vector(depth))
             }
             6 => {
@@ -53,6 +56,10 @@ impl Generator {
                 format!("quantile{by} ({phi}, {})", self.vector(depth))
             }
         }
+    }
+
+    fn parameter(&mut self, usual: &[&str]) -> String {
+        if self.random.once_in(6) { self.scalar(1) } else { self.one_of(usual).to_owned() }
     }
 
     pub(super) fn operator(&mut self) -> String {

@@ -121,7 +121,13 @@ impl Generator {
     /// A range over `name`, or over a subquery.
     pub(super) fn range(&mut self, name: &str, depth: usize) -> String {
         if depth == 0 || !self.random.once_in(4) {
-            return format!("{}[{}]{}", self.matching(name), self.window(), self.modifier());
+            // Few functions take it, and the others refuse it.
+            let mode = match self.random.below(80) {
+                0 if self.new_ones() => " anchored",
+                1 if self.new_ones() => " smoothed",
+                _ => "",
+            };
+            return format!("{}[{}]{mode}{}", self.matching(name), self.window(), self.modifier());
         }
         self.subquery(depth)
     }
