@@ -6,7 +6,7 @@ mod json;
 
 use nilometer_promql::fuzz::compare::agree;
 use nilometer_promql::fuzz::judge::Side;
-use nilometer_promql::fuzz::{Asked, Dialect, Ours, Times};
+use nilometer_promql::fuzz::{Asked, Dialect, Features, Ours, Times};
 
 /// Of a Prometheus 3.12 with the query engine, the histograms and the annotations of 3.14; without and with
 /// `promql-delayed-name-removal`.
@@ -22,7 +22,13 @@ fn we_answer_as_prometheus() {
 fn replay(golden: &str) -> usize {
     let mut lines = golden.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
     let header = lines.next().unwrap();
-    let mut ours = Ours::new(Dialect::V3, header["delayed_name_removal"].as_bool().unwrap());
+    let has = |feature: &str| header[feature].as_bool().unwrap_or(false);
+    let mut ours = Ours::new(Features {
+        dialect: Dialect::V3,
+        delayed_name_removal: has("delayed_name_removal"),
+        start_timestamps: has("start_timestamps"),
+        type_and_unit_labels: has("type_and_unit_labels"),
+    });
     let (mut count, mut wrong) = (0, Vec::new());
     for line in lines {
         let at = |n: usize| line["times"][n].as_i64().unwrap();

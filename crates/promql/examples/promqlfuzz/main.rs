@@ -4,9 +4,11 @@
 //! language is spoken. A finding is shrunk and printed; any ends the run with 1. With `--hub-url` a hub is fed and
 //! asked instead of the engine; its tenant's label and name must be those of the data (`tenant_id`, `fuzz`).
 
+mod feed;
 mod json;
 mod peer;
 
+use feed::{Starts, feed};
 use nilometer_bench::Endpoint;
 use nilometer_promql::fuzz::compare::agree;
 use nilometer_promql::fuzz::generate::query;
@@ -72,17 +74,19 @@ fn run(options: &Options) -> Result<bool, String> {
     let endpoint = Endpoint::new(&options.peer_url, &[]).map_err(|e| e.to_string())?;
     let mut peer = Peer::new(&endpoint);
     let about = peer.about()?;
-    peer::feed(&options.peer_url, &data::series(about.dialect))?;
+    let dialect = about.features.dialect;
+    let held = data::series(dialect);
+    let starts = if about.features.start_timestamps { Starts::ByOtlp } else { Starts::Dropped };
+    feed(&options.peer_url, &held, starts)?;
     if let Some(path) = &options.capture {
         return capture(&mut peer, &about, options.seeds.clone(), path).map(|()| true);
     }
     let Some(hub_url) = &options.hub_url else {
-        let mut ours = Ours::new(about.dialect, about.delayed_name_removal);
-        return Ok(compare(options, &mut ours, &mut peer, about.dialect));
+        return Ok(compare(options, &mut Ours::new(about.features), &mut peer, dialect));
     };
-    peer::feed(hub_url, &data::series(about.dialect))?;
+    feed(hub_url, &held, Starts::ByRemoteWrite)?;
     let endpoint = Endpoint::new(hub_url, &[]).map_err(|e| e.to_string())?;
-    Ok(compare(options, &mut Peer::new(&endpoint), &mut peer, about.dialect))
+    Ok(compare(options, &mut Peer::new(&endpoint), &mut peer, dialect))
 }
 
 fn compare(options: &Options, ours: &mut dyn Side, theirs: &mut dyn Side, dialect: Dialect) -> bool {
@@ -137,19 +141,22 @@ fn capture(peer: &mut Peer<'_>, about: &About, seeds: Range<u64>, path: &str) ->
     let mut out = Vec::new();
     let header = serde_json::json!({
         "prometheus": about.version,
-        "delayed_name_removal": about.delayed_name_removal,
+        "delayed_name_removal": about.features.delayed_name_removal,
+        "start_timestamps": about.features.start_timestamps,
+        "type_and_unit_labels": about.features.type_and_unit_labels,
     });
     writeln!(out, "{header}").map_err(|e| e.to_string())?;
-    let mut ours = Ours::new(about.dialect, about.delayed_name_removal);
+    let dialect = about.features.dialect;
+    let mut ours = Ours::new(about.features);
     for seed in seeds {
-        let asked = query(seed, about.dialect);
+        let asked = query(seed, dialect);
         let text = peer.raw(&asked)?;
         let answer: serde_json::Value = serde_json::from_str(&text).map_err(|e| format!("{e}: {text}"))?;
         let empty = answer["data"]["result"].as_array().is_some_and(Vec::is_empty);
         if text.len() > MAX_CAPTURED_BYTES || answer["status"] != "success" || empty {
             continue;
         }
-        let verdict = Judge { ours: &mut ours, theirs: peer, dialect: about.dialect }.judge(&asked);
+        let verdict = Judge { ours: &mut ours, theirs: peer, dialect }.judge(&asked);
         let rounded = matches!(verdict, Verdict::Rounding);
         if matches!(verdict, Verdict::Known(_))
             || rounded && agree(&ours.ask(&asked), &peer.ask(&asked)).is_err()

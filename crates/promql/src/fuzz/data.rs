@@ -1,12 +1,13 @@
 //! What random queries are asked of: half an hour of a small cluster, as a scraper sees it.
 //!
 //! Counters with resets, gauges, gaps, stale markers, NaN and infinities, classic histograms that are whole and
-//! broken ones, and for who knows them native histograms of all kinds. Everything follows from constants: a
+//! broken ones, and for who knows them native histograms of all kinds, start timestamps, types and units. Everything follows from constants: a
 //! server that was fed once, a golden file and this code speak of the same samples.
 
 use super::Dialect;
 use super::native::Natives;
 use super::random::Random;
+use super::typed::Typed;
 use crate::script::Stored;
 use nilometer_chunk::Stamp;
 use nilometer_model::{Labels, STALE_NAN_BITS, Value};
@@ -30,6 +31,7 @@ pub fn series(dialect: Dialect) -> Vec<Stored> {
     if dialect == Dialect::V3 {
         data.aligned();
         Natives(&mut data).add();
+        Typed(&mut data).add();
     }
     // Prometheus answers in the order in which series came, and of equal values takes the first.
     data.held.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -55,6 +57,11 @@ impl Data {
     pub(super) fn add(&mut self, name: &str, labels: &[(&str, &str)], point: Point<'_>) {
         let number = self.held.len() as i64;
         self.add_at(name, labels, &|i| 137 + 209 * (number % 60) + 10 * (i * 7 % 5), point);
+    }
+
+    /// The samples of the series that was added last.
+    pub(super) fn last(&mut self) -> &mut [(Stamp, Value)] {
+        self.held.last_mut().map_or(&mut [], |one| &mut one.samples)
     }
 
     fn add_at(

@@ -12,6 +12,7 @@ pub mod random;
 pub mod shrink;
 #[cfg(test)]
 mod tests;
+mod typed;
 
 use self::answer::{Answer, Outcome};
 use self::judge::Side;
@@ -37,6 +38,16 @@ pub enum Dialect {
     V3,
 }
 
+/// What of a server changes its answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Features {
+    pub dialect: Dialect,
+    pub delayed_name_removal: bool,
+    /// It keeps start timestamps, and counts with them.
+    pub start_timestamps: bool,
+    pub type_and_unit_labels: bool,
+}
+
 /// A query and when it is evaluated.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Asked {
@@ -57,9 +68,16 @@ pub struct Ours {
 }
 
 impl Ours {
-    pub fn new(dialect: Dialect, delayed_name_removal: bool) -> Ours {
+    pub fn new(features: Features) -> Ours {
+        let Features { dialect, delayed_name_removal, start_timestamps, type_and_unit_labels } = features;
         let parse = if dialect == Dialect::V3 { ParseOptions::ALL } else { ParseOptions::default() };
-        let engine = Engine::new(EngineOptions { parse, delayed_name_removal, ..EngineOptions::default() });
+        let engine = Engine::new(EngineOptions {
+            parse,
+            delayed_name_removal,
+            start_timestamps,
+            type_and_unit_labels,
+            ..EngineOptions::default()
+        });
         let held = data::queryable(&data::series(dialect));
         Ours { engine, source: Source::new(Arc::new(held)) }
     }
@@ -79,6 +97,11 @@ impl Side for Ours {
 
 /// Evaluates `query` over a few series of every sort. Whether it was answered, and not refused.
 pub fn evaluate(query: &str) -> bool {
+    evaluate_at(&Arc::new(series()), query, 240_000)
+}
+
+/// The same over other series, at a time and around it.
+fn evaluate_at(held: &Arc<MemoryQueryable>, query: &str, t_ms: i64) -> bool {
     let mut answered = false;
     for delayed_name_removal in [false, true] {
         let limits = Limits { max_samples: 100_000, max_memory_bytes: 4 << 20, max_steps: 100 };
@@ -98,11 +121,6 @@ pub fn evaluate(query: &str) -> bool {
         let in_range = block_on(engine.range(&source, query, range));
         let around = Range { start_ms: t_ms - 240_000, end_ms: t_ms + 360_000, step_ms: 60_000 };
         drop(block_on(engine.range(&source, query, around)));
-    evaluate_at(&Arc::new(series()), query, 240_000)
-}
-
-/// The same over other series, at a time and around it.
-fn evaluate_at(held: &Arc<MemoryQueryable>, query: &str, t_ms: i64) -> bool {
         if let (Ok(a), Ok(b)) = (at_once, in_range) {
             assert_eq!(values(&a.value), values(&b.value), "{query}");
             answered = true;

@@ -85,7 +85,7 @@ impl Natives<'_> {
 }
 
 /// Buckets −4 to 5 of each side, and zero.
-struct Observed {
+pub(super) struct Observed {
     schema: i32,
     with_negative: bool,
     positive: [u64; 10],
@@ -97,7 +97,7 @@ struct Observed {
 const LOWEST: i32 = -4;
 
 impl Observed {
-    fn new(schema: i32, with_negative: bool) -> Self {
+    pub(super) fn new(schema: i32, with_negative: bool) -> Self {
         Observed { schema, with_negative, positive: [0; 10], negative: [0; 10], zero: 0, sum: 0.0 }
     }
 
@@ -105,7 +105,7 @@ impl Observed {
         *self = Observed::new(self.schema, self.with_negative);
     }
 
-    fn observe(&mut self, random: &mut Random) {
+    pub(super) fn observe(&mut self, random: &mut Random) {
         for _ in 0..random.below(12) {
             // The middle is more likely, so that there are empty buckets at the ends for a while.
             let at = (random.below(5) + random.below(6)).min(9);
@@ -123,7 +123,7 @@ impl Observed {
         }
     }
 
-    fn int(&self) -> IntHistogram {
+    pub(super) fn int(&self) -> IntHistogram {
         let (positive_spans, positive) = filled(&self.positive);
         let (negative_spans, negative) = filled(&self.negative);
         IntHistogram {

@@ -151,16 +151,22 @@ impl Generator {
             ),
             1 => format!("label_replace({v}, \"new\", \"$1/$2\", \"instance\", \"(.*):(.*)\")"),
             2 => format!("label_replace({v}, \"job\", \"\", \"job\", \"(a)?.*\")"),
-            _ => format!(
-                "label_replace({v}, \"{}\", \"x-${{n}}\", \"{}\", \"(?P<n>[a-z]+).*\")",
-                self.one_of(&["code", "new", "__name__"]),
-                self.one_of(&["job", "__name__", "nope", "code"])
-            ),
+            _ => {
+                let (to, from): (&[&str], &[&str]) = if self.new_ones() {
+                    (&["code", "new", "__name__", "__type__"], &["job", "__name__", "nope", "__unit__"])
+                } else {
+                    (&["code", "new", "__name__"], &["job", "__name__", "nope", "code"])
+                };
+                let (to, from) = (self.one_of(to), self.one_of(from));
+                format!("label_replace({v}, \"{to}\", \"x-${{n}}\", \"{from}\", \"(?P<n>[a-z]+).*\")")
+            }
         }
     }
 
     pub(super) fn other(&mut self, depth: usize) -> String {
-        match self.random.below(10) {
+        match self.random.below(if self.new_ones() { 12 } else { 10 }) {
+            10 => format!("start_timestamp({})", self.vector(depth)),
+            11 => format!("start_timestamp({})", self.instant()),
             0 => format!("absent({})", self.vector(depth)),
             1 => format!("absent({})", self.one_of(&["nope{a=\"b\"}", "up{job=\"x\", a=~\"y\"}", "sparse"])),
             2 | 3 => format!("vector({})", self.scalar(depth)),

@@ -18,18 +18,20 @@ const GROUPINGS: [&str; 14] = [
     " by (__name__)",
     " by (nope)",
 ];
+const NEW_GROUPINGS: [&str; 4] =
+    [" by (__type__)", " by (job, __unit__)", " without (__type__, __unit__)", " without (__type__, job)"];
 const ARITHMETIC: [&str; 9] = ["+", "-", "*", "/", "/", "%", "^", "atan2", "-"];
 const COMPARISONS: [&str; 8] = ["==", "!=", "<", ">", "<=", ">=", ">", "<"];
 
 impl Generator {
     pub(super) fn aggregation(&mut self, depth: usize) -> String {
         let op = self.one_of(&["sum", "sum", "avg", "min", "max", "count", "group", "stddev", "stdvar"]);
-        let by = self.one_of(&GROUPINGS);
+        let by = self.grouping();
         format!("{op}{by} ({})", self.vector(depth))
     }
 
     pub(super) fn ranking(&mut self, depth: usize) -> String {
-        let by = self.one_of(&GROUPINGS);
+        let by = self.grouping();
         match self.random.below(8) {
             0..=3 => {
                 let op = self.one_of(&["topk", "bottomk"]);
@@ -56,6 +58,12 @@ impl Generator {
                 format!("quantile{by} ({phi}, {})", self.vector(depth))
             }
         }
+    }
+
+    fn grouping(&mut self) -> &'static str {
+        let from: &[&str] =
+            if self.new_ones() && self.random.once_in(10) { &NEW_GROUPINGS } else { &GROUPINGS };
+        self.random.of(from)
     }
 
     fn parameter(&mut self, usual: &[&str]) -> String {

@@ -26,8 +26,10 @@ const GAUGES: [&str; 13] = [
     "aligned",
     "broken_seconds_bucket",
 ];
-const NATIVES: [&str; 7] =
-    ["rpc_seconds", "rpc_seconds", "rpc_gauge", "nhcb_seconds", "mixed", "rpc_odd", "rpc_empty"];
+const NATIVES: [&str; 8] =
+    ["rpc_seconds", "rpc_seconds", "rpc_gauge", "nhcb_seconds", "mixed", "rpc_odd", "rpc_empty", "rpc_typed"];
+const STARTED: [&str; 3] = ["started_total", "deltas_total", "restarted"];
+const TYPED: [&str; 3] = ["served", "level_total", "heat"];
 const MATCHERS: [&str; 8] = [
     r#"code=~"4..|5..""#,
     r#"code="200""#,
@@ -49,6 +51,13 @@ const USUAL: [&str; 8] = [
     r#"job=~".*""#,
     r#"instance=~"a:80|c:90|x""#,
 ];
+const TYPES: [&str; 5] = [
+    r#"__type__="counter""#,
+    r#"__type__!="gauge""#,
+    r#"__type__=~"gauge.*""#,
+    r#"__unit__="bytes""#,
+    r#"__unit__!~"c.*|""#,
+];
 
 impl Generator {
     pub(super) fn metric(&mut self) -> &'static str {
@@ -60,6 +69,9 @@ impl Generator {
     }
 
     pub(super) fn counter(&mut self) -> &'static str {
+        if self.new_ones() && self.random.once_in(4) {
+            return STARTED[self.random.below(STARTED.len())];
+        }
         let known = COUNTERS.len() - usize::from(!self.new_ones());
         COUNTERS[self.random.below(known)]
     }
@@ -69,12 +81,19 @@ impl Generator {
     }
 
     pub(super) fn gauge(&mut self) -> &'static str {
+        if self.new_ones() && self.random.once_in(8) {
+            return TYPED[self.random.below(TYPED.len())];
+        }
         let name = GAUGES[self.random.below(GAUGES.len())];
         if name == "aligned" && !self.new_ones() { "temperature" } else { name }
     }
 
     /// Without modifiers.
     pub(super) fn matching(&mut self, name: &str) -> String {
+        let typed = STARTED.contains(&name) || TYPED.contains(&name) || name == "rpc_typed";
+        if typed && self.random.once_in(3) {
+            return format!("{name}{{{}}}", self.one_of(&TYPES));
+        }
         match self.random.below(12) {
             0..=6 => name.to_owned(),
             7 => format!("{name}{{{}, {}}}", self.one_of(&USUAL), self.one_of(&MATCHERS)),
