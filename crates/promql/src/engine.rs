@@ -183,23 +183,17 @@ impl Engine {
         (times, grid): (Times, Grid),
         answer: impl FnOnce(crate::exec::Output, &Context) -> Result<Value>,
     ) -> Result<QueryResult> {
-        let mut cx = Context {
-            options: Options {
-                lookback_ms: source.lookback_ms.unwrap_or(self.options.lookback_ms),
-                delayed_name_removal: self.options.delayed_name_removal,
-                type_and_unit_labels: self.options.type_and_unit_labels,
-                start_timestamps: self.options.start_timestamps,
-            },
-            notes: Annotations::default(),
-            budget: Budget::new(self.options.limits, source.interrupt.clone()),
-            stats: QueryStats::default(),
-            profile: source.stopwatch.clone().map(|watch| (watch, Vec::new())),
-            pool: source.pool.clone(),
-        };
+        let mut cx = self.context(source, self.options.type_and_unit_labels);
         cx.budget.check_steps(grid.len)?;
         let plan = plan(expr, times)?;
-        let program = build::build(&plan, grid, cx.options, self.options.limits)?;
-        let output = program.run(source.queryable.clone(), &mut cx).await?;
+        let mut program = build::build(&plan, grid, cx.options, self.options.limits)?;
+        let mut output = program.run(source.queryable.clone(), &mut cx).await?;
+        if cx.lost_types && !cx.options.typed {
+            // Types are rare where the feature is off: that nothing differs in them alone is taken for granted first.
+            cx = self.context(source, true);
+            program = build::build(&plan, grid, cx.options, self.options.limits)?;
+            output = program.run(source.queryable.clone(), &mut cx).await?;
+        }
         let value = answer(output, &cx)?;
         cx.stats.peak_samples = cx.budget.peak_samples as u64;
         cx.stats.peak_bytes = cx.budget.peak_bytes as u64;
@@ -210,6 +204,24 @@ impl Engine {
             stats: cx.stats,
             profile: cx.profile.map(|(_, tasks)| tasks).unwrap_or_default(),
         })
+    }
+
+    fn context(&self, source: &Source, typed: bool) -> Context {
+        Context {
+            options: Options {
+                lookback_ms: source.lookback_ms.unwrap_or(self.options.lookback_ms),
+                delayed_name_removal: self.options.delayed_name_removal,
+                type_and_unit_labels: self.options.type_and_unit_labels,
+                typed,
+                start_timestamps: self.options.start_timestamps,
+            },
+            notes: Annotations::default(),
+            budget: Budget::new(self.options.limits, source.interrupt.clone()),
+            stats: QueryStats::default(),
+            lost_types: false,
+            profile: source.stopwatch.clone().map(|watch| (watch, Vec::new())),
+            pool: source.pool.clone(),
+        }
     }
 }
 

@@ -92,6 +92,8 @@ pub(crate) struct Context {
     pub(crate) notes: Annotations,
     pub(crate) budget: Budget,
     pub(crate) stats: QueryStats,
+    /// A series lost a type or a unit together with its name.
+    pub(crate) lost_types: bool,
     /// What measures tasks, and what it measured.
     pub(crate) profile: Option<(Stopwatch, Vec<TaskProfile>)>,
     /// Other threads that may help.
@@ -102,11 +104,12 @@ impl Context {
     /// That of a part which is computed on its own, to be added when its turn comes.
     fn of_part(options: Options, budget: Budget) -> Context {
         let (notes, stats) = (Annotations::default(), QueryStats::default());
-        Context { options, notes, budget, stats, profile: None, pool: None }
+        Context { options, notes, budget, stats, lost_types: false, profile: None, pool: None }
     }
 
     fn add_part(&mut self, part: Context) -> Result<()> {
         self.notes.extend(part.notes);
+        self.lost_types |= part.lost_types;
         self.stats.total_samples += part.stats.total_samples;
         self.stats.samples_read += part.stats.samples_read;
         self.stats.series += part.stats.series;
@@ -139,6 +142,9 @@ pub(crate) struct Options {
     pub(crate) lookback_ms: i64,
     pub(crate) delayed_name_removal: bool,
     pub(crate) type_and_unit_labels: bool,
+    /// Series of one name may differ in type or unit, which go with the name. Where they do not, no two become the
+    /// same, and nobody has to look.
+    pub(crate) typed: bool,
     pub(crate) start_timestamps: bool,
 }
 

@@ -9,6 +9,7 @@ use crate::ast::{BinaryOp, PosRange};
 use crate::func::{histogram_stats, math, time};
 use crate::histogram;
 use nilometer_model::Result;
+use nilometer_model::labels::METRIC_NAME;
 use std::sync::Arc;
 
 /// A scalar that is known, or that a task before computes.
@@ -82,6 +83,11 @@ impl Stage {
         }
     }
 
+    /// Whether type and unit stay where the name goes: in Prometheus 3.14 they do for these functions alone.
+    pub(crate) fn keeps_type(&self) -> bool {
+        matches!(self, Stage::HistogramStat(_))
+    }
+
     /// Whether the result is another metric, so that it loses the name.
     pub(crate) fn drops_name(&self) -> bool {
         match self {
@@ -118,19 +124,24 @@ impl Stage {
                 }
             }
         }
-        if self.drops_name() {
+        if self.keeps_type() && !cx.options.delayed_name_removal {
+            series.labels = series.labels.filter(|name| name != METRIC_NAME);
+        } else if self.drops_name() {
             drop_name(series, cx);
         }
     }
 }
 
 /// Takes the name off, or marks that it goes at the end.
-pub(crate) fn drop_name(series: &mut StepSeries, cx: &Context) {
+pub(crate) fn drop_name(series: &mut StepSeries, cx: &mut Context) {
     if cx.options.delayed_name_removal {
         series.drop_name = true;
-    } else {
-        series.labels = without_metadata(&series.labels);
+        return;
     }
+    let labels = without_metadata(&series.labels);
+    let lost = series.labels.len() - labels.len();
+    cx.lost_types |= lost > 1 || lost == 1 && series.labels.get(METRIC_NAME).is_empty();
+    series.labels = labels;
 }
 
 /// Whether the operator makes another metric of its operands.

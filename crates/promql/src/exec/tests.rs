@@ -4,10 +4,11 @@ use super::grid::Grid;
 use super::samples::Samples;
 use super::window::{Place, RangeSpec, Seen, each_seen, each_window};
 use crate::engine::{Engine, EngineOptions, Range, Source};
+use crate::parse::ParseOptions;
 use crate::value::Value;
 use futures::executor::block_on;
-use nilometer_chunk::Encoding;
-use nilometer_model::{Labels, STALE_NAN_BITS, TimeRange};
+use nilometer_chunk::{Encoding, Stamp};
+use nilometer_model::{FloatHistogram, Labels, STALE_NAN_BITS, TimeRange, Value as Stored};
 use nilometer_storage::{Chunk, MemoryQueryable, ReadChunks};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -281,6 +282,51 @@ fn interrupts_end_a_query() {
     source.interrupt = Some(Arc::new(|| Some(crate::Stop::TimedOut)));
     let error = block_on(engine.instant(&source, "m", 0)).unwrap_err();
     assert_eq!(error.message(), "query timed out in expression evaluation");
+}
+
+/// Type and unit go with the name, whether the feature is on or not: series that differ in nothing else become one.
+#[test]
+fn series_that_only_types_tell_apart() {
+    let mut held = MemoryQueryable::default();
+    for (at, kind) in ["gauge", "counter"].into_iter().enumerate() {
+        let labels = |name| Labels::from_pairs([("__name__", name), ("__type__", kind), ("job", "x")]);
+        held.push_floats(labels("m"), &[(0, 1.0), (1000, 2.0 + at as f64)]);
+        let h = Stored::FloatHistogram(Arc::new(FloatHistogram { count: 2.0, ..FloatHistogram::default() }));
+        held.push(labels("h"), &[(Stamp::at(1000), h)]);
+    }
+    let source = Source::new(Arc::new(held));
+    for type_and_unit_labels in [false, true] {
+        let options =
+            EngineOptions { type_and_unit_labels, parse: ParseOptions::ALL, ..EngineOptions::default() };
+        let engine = Engine::new(options);
+        let count = |query: &str| -> Result<usize, String> {
+            match block_on(engine.instant(&source, query, 1000)).map_err(|e| e.message().to_owned())?.value {
+                Value::Vector(samples) => Ok(samples.len()),
+                other => panic!("{other:?}"),
+            }
+        };
+        for (query, expected) in [
+            ("sum without () (m)", 2),
+            ("sum by (__type__) (m)", 2),
+            ("sum(m)", 1),
+            ("abs(m{__type__=\"gauge\"})", 1),
+            ("histogram_count(h)", 2),
+        ] {
+            assert_eq!(count(query), Ok(expected), "{query}");
+        }
+        for query in [
+            "abs(m)",
+            "rate(m[5s])",
+            "sum(-m)",
+            "abs(sum without () (m))",
+            "abs(sum by (__type__) (m))",
+            "abs(histogram_count(h))",
+            "sum(abs(m))",
+        ] {
+            let error = "vector cannot contain metrics with the same labelset".to_owned();
+            assert_eq!(count(query), Err(error), "{query}");
+        }
+    }
 }
 
 /// A server moves queries between threads.

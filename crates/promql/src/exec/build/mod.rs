@@ -15,6 +15,7 @@ use super::matrix::{MatrixScan, SubqueryMatrix};
 use super::sink::{SameLabels, SinkSpec};
 use super::source::{Read, Source, What};
 use super::stage::{ScalarRef, Stage, WithScalar};
+use super::table::is_metadata;
 use super::transform::Repeat;
 use super::window::RangeSpec;
 use super::{Operator, Options, Program, SlotId, Task};
@@ -135,9 +136,17 @@ impl Builder {
 
     #[inline(never)]
     fn with_stage(&mut self, mut open: Box<Open>, stage: Stage) -> Box<Open> {
-        let drops = stage.drops_name();
+        if !stage.drops_name() {
+            open.stages.push(stage);
+            return open;
+        }
+        let types_left = stage.keeps_type() && self.options.typed && open.names != Names::Gone;
         open.stages.push(stage);
-        if drops { self.names_dropped(open, SameLabels::Join) } else { open }
+        let mut open = self.names_dropped(open, SameLabels::Join);
+        if types_left {
+            open.names = Names::Any;
+        }
+        open
     }
 
     fn vector(&mut self, node: &Node, grid: Grid) -> Result<Box<Open>> {
@@ -189,8 +198,7 @@ impl Builder {
 
     fn names_of(&self, selector: &Selector) -> Names {
         let one = selector.matchers.iter().any(|m| &*m.name == METRIC_NAME && m.kind == MatchKind::Equal);
-        // Type and unit go with the name, and may differ.
-        if one && !self.options.type_and_unit_labels { Names::One } else { Names::Any }
+        if one && !self.options.typed { Names::One } else { Names::Any }
     }
 
     fn range_spec(&self, matrix: &Matrix) -> RangeSpec {
@@ -320,8 +328,9 @@ impl Builder {
     ) -> Result<Box<Open>> {
         let grid = input.grid;
         let grouping = Grouping { labels: a.grouping.clone(), without: a.without, sorts: false };
-        let has_name = !a.without && a.grouping.iter().any(|l| l == METRIC_NAME);
-        let mut names = if has_name { Names::Any } else { Names::Gone };
+        let may_be_told =
+            if a.without { self.options.typed } else { a.grouping.iter().any(|label| is_metadata(label)) };
+        let mut names = if may_be_told { Names::Any } else { Names::Gone };
         let param_pos = a.param.as_ref().map_or(pos, |p| p.pos);
         let param = param.ok_or_else(|| super::bug("a parameter"));
         let sink = match a.op {

@@ -231,7 +231,7 @@ impl Results {
         (labels, drop): (&Labels, bool),
         step: usize,
         v: f64,
-        cx: &Context,
+        cx: &mut Context,
     ) {
         let key = (of, label.as_ref().map(|(_, value)| value.clone()));
         let (series, steps) = (&mut self.series, self.steps);
