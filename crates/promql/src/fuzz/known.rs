@@ -129,6 +129,12 @@ fn of_2_42(expr: &Expr, difference: &Difference) -> Option<&'static str> {
             "2.42 reads a range with @ at the first step only, where the function depends on the step",
         );
     }
+    if let Expr::Subquery(e) = expr
+        && difference.mentions("only theirs")
+        && any(&e.expr, |e| matches!(e, Expr::Vector(e) if e.at.is_some()))
+    {
+        return Some("a subquery so short that it has no step: 2.42 reads what has @ even so, after its end");
+    }
     let text = expr.to_string();
     if difference.mentions("only ") && (text.contains("topk") || text.contains("bottomk")) {
         return Some("topk: of equal ones, 2.42 takes others");
@@ -202,10 +208,9 @@ mod tests {
     use super::*;
     use crate::parse::{ParseOptions, parse_expr};
 
-    fn is_known(text: &str, times: Times) -> bool {
-        let what = "theirs fails: Parameter value is NaN".to_owned();
+    fn is_known(dialect: Dialect, text: &str, times: Times, what: &str) -> bool {
         let expr = parse_expr(text, ParseOptions::ALL).unwrap();
-        known(Dialect::V3, &expr, times, &Difference::Shape { what, t_ms: None }).is_some()
+        known(dialect, &expr, times, &Difference::Shape { what: what.to_owned(), t_ms: None }).is_some()
     }
 
     /// What is seen of a 3.12 with the engine of 3.14: right at one step, and where the range has a number.
@@ -222,7 +227,20 @@ mod tests {
             ("bottomk(scalar(sum(x)), y @ 100)", range, false),
             ("sum(topk(scalar(x @ 100), y))", range, false),
         ] {
-            assert_eq!(is_known(text, times), expected, "{text}");
+            let what = "theirs fails: Parameter value is NaN";
+            assert_eq!(is_known(Dialect::V3, text, times, what), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subquery_of_no_step() {
+        for (dialect, text, what, expected) in [
+            (Dialect::V2, "(x @ start())[31s:1m]", "only theirs has x", true),
+            (Dialect::V2, "(x @ start())[31s:1m]", "only ours has x", false),
+            (Dialect::V2, "(x)[31s:1m]", "only theirs has x", false),
+            (Dialect::V3, "(x @ start())[31s:1m]", "only theirs has x", false),
+        ] {
+            assert_eq!(is_known(dialect, text, Times::At(0), what), expected, "{text}");
         }
     }
 }
