@@ -28,6 +28,9 @@ prints what differs, shrunk. Any difference that is not listed in crates/promql/
   --peer-url=URL  a Prometheus that takes remote write and has nothing else; otherwise Debian's is started. For one
                   of version 3: --web.enable-remote-write-receiver and --enable-feature=promql-experimental-functions,\
 promql-duration-expr,promql-extended-range-selectors,promql-binop-fill-modifiers
+                  What else it has is found out: promql-delayed-name-removal, type-and-unit-labels; and start timestamps
+                  with use-start-timestamps,st-storage,xor2-encoding, --web.enable-otlp-receiver and, in its
+                  configuration, otlp: {translation_strategy: NoTranslation}
   --hub-url=URL   compare a hub with the peer, not the engine: serve --receive.default-tenant-id=fuzz
                   --tsdb.retention=0d --tsdb.out-of-order.time-window=1d and the same features
   --capture=FILE  write the peer's answers, which `cargo test -p nilometer-promql --test peers` replays

@@ -31,7 +31,9 @@ impl<'a> Peer<'a> {
         let features = Features {
             dialect,
             delayed_name_removal: flags.contains("promql-delayed-name-removal"),
-            start_timestamps: flags.contains("use-start-timestamps") && flags.contains("st-storage"),
+            start_timestamps: ["use-start-timestamps", "st-storage", "xor2-encoding"]
+                .iter()
+                .all(|feature| flags.contains(feature)),
             type_and_unit_labels: flags.contains("type-and-unit-labels"),
         };
         Ok(About { version, features })
