@@ -2,9 +2,10 @@
 //!
 //! Where versions of Prometheus differ, the newest one's test scripts say what is right.
 
+use super::answer::Point;
 use super::compare::Difference;
 use super::{Dialect, Times};
-use crate::ast::{AggregateOp, At, BinaryOp, Expr, ValueType};
+use crate::ast::{AggregateOp, At, BinaryOp, Expr, UnaryOp, ValueType};
 use nilometer_model::{MatchKind, Matcher};
 
 /// Why `expr`, which has the same inputs on both sides, may answer otherwise.
@@ -21,6 +22,11 @@ pub(super) fn known(
 fn of_any(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static str> {
     if at_in_parameter(expr, times) {
         return Some("an aggregation's parameter: there @ in it holds for the first step only");
+    }
+    if is_root_of_subnormal(expr, difference) {
+        return Some(
+            "^: of numbers below 2.2e-308 Go takes the logarithm, which its assembler for amd64 has wrong",
+        );
     }
     of_functions(expr, difference).or_else(|| of_annotations(expr, times, difference)).or_else(|| {
         let text = expr.to_string();
@@ -66,6 +72,26 @@ fn moves_with_the_step(parameter: &Expr) -> bool {
         Expr::Subquery(e) => matches!(e.at, Some(At::Start | At::End)),
         _ => false,
     })
+}
+
+/// Whether `x ^ y` has an `x` so small, where `y` is a literal that is no whole number: for its fraction Go's `Pow`
+/// multiplies by `Exp(y * Log(x))`.
+fn is_root_of_subnormal(expr: &Expr, difference: &Difference) -> bool {
+    let (Expr::Binary(e), Difference::Value { ours: Point::Float(ours), .. }) = (expr, difference) else {
+        return false;
+    };
+    let Some(exponent) = literal(&e.rhs) else { return false };
+    let x = ours.powf(1.0 / exponent);
+    e.op == BinaryOp::Pow && exponent.fract() != 0.0 && x.is_subnormal()
+}
+
+fn literal(expr: &Expr) -> Option<f64> {
+    match expr {
+        Expr::Number(e) => Some(e.value),
+        Expr::Paren(e) => literal(&e.expr),
+        Expr::Unary(e) if e.op == UnaryOp::Minus => Some(-literal(&e.expr)?),
+        _ => None,
+    }
 }
 
 fn of_functions(expr: &Expr, difference: &Difference) -> Option<&'static str> {
@@ -207,6 +233,7 @@ impl Difference {
 mod tests {
     use super::*;
     use crate::parse::{ParseOptions, parse_expr};
+    use nilometer_model::Labels;
 
     fn is_known(dialect: Dialect, text: &str, times: Times, what: &str) -> bool {
         let expr = parse_expr(text, ParseOptions::ALL).unwrap();
@@ -229,6 +256,23 @@ mod tests {
         ] {
             let what = "theirs fails: Parameter value is NaN";
             assert_eq!(is_known(Dialect::V3, text, times, what), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_root_of_a_subnormal_number() {
+        for (text, ours, expected) in [
+            ("x ^ -0.25", 6.707394273891462e80, true),
+            ("x ^ 0.5", 2.2227587494850775e-162, true),
+            ("x ^ -0.25", 1e76, false),
+            ("x ^ 2", 1e-310, false),
+            ("x ^ y", 6.707394273891462e80, false),
+            ("x * 0.5", 1e-310, false),
+        ] {
+            let [ours, theirs] = [ours, 2.0].map(Point::Float);
+            let difference = Difference::Value { labels: Labels::empty(), t_ms: 0, ours, theirs };
+            let expr = parse_expr(text, ParseOptions::ALL).unwrap();
+            assert_eq!(known(Dialect::V3, &expr, Times::At(0), &difference).is_some(), expected, "{text}");
         }
     }
 
