@@ -9,9 +9,13 @@ use nilometer_promql::fuzz::judge::Side;
 use nilometer_promql::fuzz::{Asked, Dialect, Features, Ours, Times};
 
 /// Of a Prometheus 3.12 with the query engine, the histograms and the annotations of 3.14; without and with
-/// `promql-delayed-name-removal`.
-const GOLDEN: [&str; 2] =
-    [include_str!("golden/prometheus-3.jsonl"), include_str!("golden/prometheus-3-delayed-names.jsonl")];
+/// `promql-delayed-name-removal`; and with start timestamps and `type-and-unit-labels`, of which the lines about series
+/// that have them are here.
+const GOLDEN: [&str; 3] = [
+    include_str!("golden/prometheus-3.jsonl"),
+    include_str!("golden/prometheus-3-delayed-names.jsonl"),
+    include_str!("golden/prometheus-3-typed.jsonl"),
+];
 
 #[test]
 fn we_answer_as_prometheus() {

@@ -28,6 +28,9 @@ fn of_any(expr: &Expr, times: Times, difference: &Difference) -> Option<&'static
             "^: of numbers below 2.2e-308 Go takes the logarithm, which its assembler for amd64 has wrong",
         );
     }
+    if compares_sums(expr, difference) {
+        return Some("a comparison of sums: there the order of adding, and so the last digit, is chance");
+    }
     of_functions(expr, difference).or_else(|| of_annotations(expr, times, difference)).or_else(|| {
         let text = expr.to_string();
         // A subquery is a range, too.
@@ -83,6 +86,21 @@ fn is_root_of_subnormal(expr: &Expr, difference: &Difference) -> bool {
     let Some(exponent) = literal(&e.rhs) else { return false };
     let x = ours.powf(1.0 / exponent);
     e.op == BinaryOp::Pow && exponent.fract() != 0.0 && x.is_subnormal()
+}
+
+/// Whether a comparison's two sides are both made by adding over series. What is computed at each step comes out of a
+/// map there, in another order at each asking: `stdvar(abs(x)) != stdvar(abs(x))` has an answer now and then.
+fn compares_sums(expr: &Expr, difference: &Difference) -> bool {
+    let adds = |e: &Expr, over_computed: bool| {
+        let Expr::Aggregate(e) = e else { return false };
+        let adds = [AggregateOp::Sum, AggregateOp::Avg, AggregateOp::Stddev, AggregateOp::Stdvar];
+        adds.contains(&e.op) && !(over_computed && matches!(e.expr, Expr::Vector(_)))
+    };
+    let Expr::Binary(e) = expr else { return false };
+    e.op.is_comparison()
+        && (e.return_bool || difference.mentions("only "))
+        && [&e.lhs, &e.rhs].into_iter().all(|side| any(side, |e| adds(e, false)))
+        && any(expr, |e| adds(e, true))
 }
 
 fn literal(expr: &Expr) -> Option<f64> {
@@ -273,6 +291,21 @@ mod tests {
             let difference = Difference::Value { labels: Labels::empty(), t_ms: 0, ours, theirs };
             let expr = parse_expr(text, ParseOptions::ALL).unwrap();
             assert_eq!(known(Dialect::V3, &expr, Times::At(0), &difference).is_some(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_of_sums() {
+        for (text, expected) in [
+            ("stdvar(abs(x)) != stdvar(abs(x))", true),
+            ("sum by (a) (abs(x)) > on (a) (avg by (a) (rate(y[5m])) * 2)", true),
+            ("sum(x) != sum(abs(x))", true),
+            ("sum(x) != sum(x)", false),
+            ("max(abs(x)) != max(abs(x))", false),
+            ("stdvar(abs(x)) != 3", false),
+            ("stdvar(abs(x)) - stdvar(abs(x))", false),
+        ] {
+            assert_eq!(is_known(Dialect::V3, text, Times::At(0), "only theirs has {}"), expected, "{text}");
         }
     }
 
