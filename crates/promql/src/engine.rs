@@ -4,6 +4,7 @@ use crate::annotations::{Annotations, Level};
 use crate::ast::{Expr, ValueType};
 use crate::budget::{Budget, Interrupt, Limits};
 use crate::exec::grid::Grid;
+use crate::exec::tally::Tally;
 use crate::exec::{Context, Options, build, result};
 use crate::explain::{PlanNode, Stopwatch, explain};
 use crate::parse::{ParseOptions, parse_expr};
@@ -32,6 +33,8 @@ pub struct EngineOptions {
     pub type_and_unit_labels: bool,
     /// `use-start-timestamps`: counters begin where their samples say so.
     pub start_timestamps: bool,
+    /// `promql-per-step-stats`: samples are counted for each step where a query asks for it.
+    pub per_step_stats: bool,
 }
 
 impl Default for EngineOptions {
@@ -44,6 +47,7 @@ impl Default for EngineOptions {
             delayed_name_removal: false,
             type_and_unit_labels: false,
             start_timestamps: false,
+            per_step_stats: false,
         }
     }
 }
@@ -64,13 +68,22 @@ pub struct Source {
     pub interrupt: Option<Arc<dyn Interrupt>>,
     /// Measures each task, where that is wanted.
     pub stopwatch: Option<Stopwatch>,
+    /// Counts samples for each step, where the engine does that.
+    pub per_step_stats: bool,
     /// Other threads that may help. Results do not depend on them.
     pub pool: Option<Arc<dyn CpuPool>>,
 }
 
 impl Source {
     pub fn new(queryable: Arc<dyn Queryable>) -> Self {
-        Source { queryable, lookback_ms: None, interrupt: None, stopwatch: None, pool: None }
+        Source {
+            queryable,
+            lookback_ms: None,
+            interrupt: None,
+            stopwatch: None,
+            per_step_stats: false,
+            pool: None,
+        }
     }
 }
 
@@ -186,22 +199,29 @@ impl Engine {
         let mut cx = self.context(source, self.options.type_and_unit_labels);
         cx.budget.check_steps(grid.len)?;
         let plan = plan(expr, times)?;
+        let grid = (grid, self.options.per_step_stats && source.per_step_stats);
         let mut program = build::build(&plan, grid, cx.options, self.options.limits)?;
-        let mut output = program.run(source.queryable.clone(), &mut cx).await?;
+        let (mut output, mut steps) = program.run(source.queryable.clone(), &mut cx).await?;
         if cx.lost_types && !cx.options.typed {
             // Types are rare where the feature is off: that nothing differs in them alone is taken for granted first.
             cx = self.context(source, true);
             program = build::build(&plan, grid, cx.options, self.options.limits)?;
-            output = program.run(source.queryable.clone(), &mut cx).await?;
+            (output, steps) = program.run(source.queryable.clone(), &mut cx).await?;
         }
         let value = answer(output, &cx)?;
-        cx.stats.peak_samples = cx.budget.peak_samples as u64;
-        cx.stats.peak_bytes = cx.budget.peak_bytes as u64;
+        let stats = QueryStats {
+            total_samples: cx.tally.looked_at,
+            samples_read: cx.tally.read,
+            peak_samples: cx.budget.peak_samples as u64,
+            peak_bytes: cx.budget.peak_bytes as u64,
+            series: cx.series,
+        };
         Ok(QueryResult {
             value,
             warnings: cx.notes.texts(Level::Warning, query),
             infos: cx.notes.texts(Level::Info, query),
-            stats: cx.stats,
+            stats,
+            steps,
             profile: cx.profile.map(|(_, tasks)| tasks).unwrap_or_default(),
         })
     }
@@ -217,7 +237,8 @@ impl Engine {
             },
             notes: Annotations::default(),
             budget: Budget::new(self.options.limits, source.interrupt.clone()),
-            stats: QueryStats::default(),
+            tally: Tally::default(),
+            series: 0,
             lost_types: false,
             profile: source.stopwatch.clone().map(|watch| (watch, Vec::new())),
             pool: source.pool.clone(),

@@ -21,7 +21,8 @@ pub struct TaskProfile {
     pub name: String,
     /// Waiting for storage included.
     pub took: Duration,
-    /// Samples looked at, as [`QueryStats::total_samples`](crate::value::QueryStats) counts them.
+    /// Samples that this task looked at. Not all of them count in
+    /// [`QueryStats::total_samples`](crate::value::QueryStats): those below a subquery do not.
     pub total_samples: u64,
     /// Samples and bytes of intermediate results that the query held when the task was done.
     pub held_samples: u64,

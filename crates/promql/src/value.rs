@@ -12,6 +12,8 @@ pub struct QueryResult {
     pub warnings: Vec<String>,
     pub infos: Vec<String>,
     pub stats: QueryStats,
+    /// Where asked for.
+    pub steps: Option<StepSamples>,
     /// One entry for each task in the order of computation, where a stopwatch was given.
     pub profile: Vec<TaskProfile>,
 }
@@ -65,7 +67,7 @@ pub struct HistogramSample {
 pub struct QueryStats {
     /// Samples looked at, once for each step that looks at them: Prometheus' `totalQueryableSamples`.
     pub total_samples: u64,
-    /// Samples read from storage.
+    /// Samples read from storage, of a window that slides only those that are new: Prometheus' `samplesRead`.
     pub samples_read: u64,
     /// Most samples held at once.
     pub peak_samples: u64,
@@ -73,4 +75,13 @@ pub struct QueryStats {
     pub peak_bytes: u64,
     /// Series that selectors found, counted for each selector.
     pub series: u64,
+}
+
+/// What each step of a query cost: the first and the second number of [`QueryStats`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepSamples {
+    pub start_ms: i64,
+    pub step_ms: i64,
+    pub total: Vec<u64>,
+    pub read: Vec<u64>,
 }

@@ -71,6 +71,8 @@ pub struct QueryFeatures {
     pub type_and_unit_labels: bool,
     /// `use-uncached-io` and others have no meaning here; `st-storage` and its kin change what `rate` sees.
     pub start_timestamps: bool,
+    /// `promql-per-step-stats`
+    pub per_step_stats: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -226,6 +226,7 @@ fn features(names: &[String], warnings: &mut Vec<String>) -> QueryFeatures {
             "promql-extended-range-selectors" => features.extended_range_selectors = true,
             "promql-binop-fill-modifiers" => features.fill_modifiers = true,
             "type-and-unit-labels" => features.type_and_unit_labels = true,
+            "promql-per-step-stats" => features.per_step_stats = true,
             "use-start-timestamps" => features.start_timestamps = true,
             other => warnings.push(format!("--enable-feature={other}: there is no such feature here")),
         }

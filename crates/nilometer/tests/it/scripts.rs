@@ -144,6 +144,7 @@ impl Runner {
                 warnings: texts(&json["warnings"]),
                 infos: texts(&json["infos"]),
                 stats: QueryStats::default(),
+                steps: None,
                 profile: Vec::new(),
             }),
         };

@@ -44,9 +44,8 @@ impl MatrixScan {
                 let (floats, histograms) = points;
                 let count = floats.len() + histograms.iter().map(|h| histogram_samples(&h.h)).sum::<usize>();
                 if count > 0 {
-                    cx.stats.total_samples += count as u64;
-                    cx.stats.samples_read += count as u64;
-                    cx.stats.series += 1;
+                    cx.tally.take(0, count);
+                    cx.series += 1;
                     // Held until the answer is written, so never released.
                     cx.budget.take(count, count * 16)?;
                     out.push(MatrixSeries { labels: series.labels.clone(), floats, histograms });

@@ -27,6 +27,7 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod stage;
 pub(crate) mod table;
+pub(crate) mod tally;
 pub(crate) mod transform;
 pub(crate) mod window;
 
@@ -36,13 +37,14 @@ mod tests;
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::explain::{Stopwatch, TaskProfile};
-use crate::value::QueryStats;
+use crate::value::StepSamples;
 use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
 use nilometer_storage::Queryable;
 use std::sync::Arc;
 use std::time::Duration;
 use table::{Scalars, StepSeries};
+use tally::{ScopeId, Scopes, Tally};
 
 /// What a task leaves behind.
 #[derive(Debug)]
@@ -91,7 +93,10 @@ pub(crate) struct Context {
     pub(crate) options: Options,
     pub(crate) notes: Annotations,
     pub(crate) budget: Budget,
-    pub(crate) stats: QueryStats,
+    /// Samples that the task at hand looked at.
+    pub(crate) tally: Tally,
+    /// Series that selectors found.
+    pub(crate) series: u64,
     /// A series lost a type or a unit together with its name.
     pub(crate) lost_types: bool,
     /// What measures tasks, and what it measured.
@@ -102,34 +107,32 @@ pub(crate) struct Context {
 
 impl Context {
     /// That of a part which is computed on its own, to be added when its turn comes.
-    fn of_part(options: Options, budget: Budget) -> Context {
-        let (notes, stats) = (Annotations::default(), QueryStats::default());
-        Context { options, notes, budget, stats, lost_types: false, profile: None, pool: None }
+    fn of_part(options: Options, budget: Budget, tally: Tally) -> Context {
+        let notes = Annotations::default();
+        Context { options, notes, budget, tally, series: 0, lost_types: false, profile: None, pool: None }
     }
 
     fn add_part(&mut self, part: Context) -> Result<()> {
         self.notes.extend(part.notes);
         self.lost_types |= part.lost_types;
-        self.stats.total_samples += part.stats.total_samples;
-        self.stats.samples_read += part.stats.samples_read;
-        self.stats.series += part.stats.series;
+        self.tally.add(&part.tally);
+        self.series += part.series;
         self.budget.check(part.budget.peak_samples, part.budget.peak_bytes)
     }
 
     /// When and with what a task begins, where that is wanted.
-    fn begin(&self, task: &Task) -> Option<(String, Duration, u64)> {
+    fn begin(&self, task: &Task) -> Option<(String, Duration)> {
         let (watch, _) = self.profile.as_ref()?;
-        Some((task.name(), watch(), self.stats.total_samples))
+        Some((task.name(), watch()))
     }
 
-    fn end(&mut self, begun: Option<(String, Duration, u64)>) {
+    fn end(&mut self, begun: Option<(String, Duration)>) {
         let (held_samples, held_bytes) = self.budget.held();
-        let total_samples = self.stats.total_samples;
-        let (Some((watch, tasks)), Some((name, began, before))) = (&mut self.profile, begun) else { return };
+        let (Some((watch, tasks)), Some((name, began))) = (&mut self.profile, begun) else { return };
         tasks.push(TaskProfile {
             name,
             took: watch().saturating_sub(began),
-            total_samples: total_samples - before,
+            total_samples: self.tally.looked_at,
             held_samples: held_samples as u64,
             held_bytes: held_bytes as u64,
         });
@@ -220,15 +223,25 @@ fn bug(wanted: &str) -> Error {
 
 /// The tasks of a query, in an order in which each finds its inputs.
 pub(crate) struct Program {
-    tasks: Vec<Task>,
+    tasks: Vec<(Task, ScopeId)>,
     root: SlotId,
+    scopes: Scopes,
 }
 
 impl Program {
-    pub(crate) async fn run(self, queryable: Arc<dyn Queryable>, cx: &mut Context) -> Result<Output> {
+    /// Computes the answer, and counts the samples of all steps.
+    pub(crate) async fn run(
+        mut self,
+        queryable: Arc<dyn Queryable>,
+        cx: &mut Context,
+    ) -> Result<(Output, Option<StepSamples>)> {
         let mut slots = Slots::default();
-        for task in self.tasks {
+        // Held until the answer is written, so never released.
+        cx.budget.take(0, self.scopes.bytes())?;
+        for (task, scope) in self.tasks {
             cx.budget.check_interrupt()?;
+            cx.tally = self.scopes.tally(scope).emptied();
+            cx.budget.check(0, cx.tally.bytes())?;
             let begun = cx.begin(&task);
             let output = match task {
                 Task::Flow(flow) => flow.run(&*queryable, &mut slots, cx).await?,
@@ -238,7 +251,12 @@ impl Program {
             };
             slots.put(output, cx)?;
             cx.end(begun);
+            self.scopes.tally(scope).add(&cx.tally);
         }
-        slots.take(self.root).ok_or_else(|| bug("the result"))
+        let (whole, grid) = self.scopes.whole();
+        cx.tally = whole;
+        let output = slots.take(self.root).ok_or_else(|| bug("the result"))?;
+        let steps = cx.tally.steps.take();
+        Ok((output, steps.map(|steps| steps.with_times(grid))))
     }
 }

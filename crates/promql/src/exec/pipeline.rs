@@ -11,6 +11,7 @@ use super::sink::Sink;
 use super::source::Read;
 use super::stage::Stage;
 use super::table::StepSeries;
+use super::tally::Tally;
 use super::{Context, Options};
 use crate::annotations::Note;
 use crate::ast::PosRange;
@@ -59,6 +60,7 @@ pub(crate) async fn run(
         range,
         options: cx.options,
         budget: cx.budget.of_part(),
+        tally: cx.tally.emptied(),
         results: Mutex::default(),
         progress: AtomicWaker::new(),
         ended: AtomicBool::new(false),
@@ -96,6 +98,7 @@ struct Run {
     options: Options,
     /// What each portion begins with.
     budget: Budget,
+    tally: Tally,
     results: Mutex<Results>,
     /// Wakes the query's task when a result is there.
     progress: AtomicWaker,
@@ -236,7 +239,8 @@ impl Run {
     }
 
     fn evaluate(&self, series: &[Series], warnings: &[String], reader: &mut Reader) -> Result<Done> {
-        let mut cx = Context::of_part(self.options, self.budget.clone());
+        let mut cx = Context::of_part(self.options, self.budget.clone(), self.tally.clone());
+        cx.budget.take(0, cx.tally.bytes())?;
         cx.budget.check_interrupt()?;
         for warning in warnings {
             cx.notes.add(&Note::Storage(warning), PosRange::default());
@@ -273,7 +277,7 @@ impl Work {
         if self.stats_only {
             samples.keep_stats(range);
         }
-        cx.stats.series += 1;
+        cx.series += 1;
         cx.budget.check(0, samples.bytes())?;
         self.read.evaluate(samples, &series.labels, self.grid, cx)
     }

@@ -206,7 +206,7 @@ impl RangeCall {
         self.scalars.iter_mut().try_for_each(|s| s.resolve(slots))
     }
 
-    /// The function at each step of one series.
+    /// The function at each step of one series. What it looks at is counted; whether that is read is not known here.
     pub(crate) fn evaluate(
         &self,
         samples: &Samples,
@@ -237,8 +237,7 @@ impl RangeCall {
         if let Some(e) = failed {
             return Err(e);
         }
-        cx.stats.total_samples += looked_at as u64;
-        cx.stats.samples_read += (samples.t.len() + samples.ht.len()) as u64;
+        cx.tally.windows(samples, &self.spec, grid, looked_at);
         cx.budget.check(widest, 0)?;
         if self.check_counter {
             self.note_if_no_counter(&out, cx);

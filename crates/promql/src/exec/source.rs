@@ -3,7 +3,7 @@
 use super::grid::Grid;
 use super::range::RangeCall;
 use super::samples::Samples;
-use super::table::{StepSeries, is_absent};
+use super::table::{Cell, StepSeries, histogram_samples, is_absent};
 use super::window::{Place, Seen, each_seen};
 use super::{Context, SlotId, Slots};
 use crate::ast::PosRange;
@@ -65,7 +65,10 @@ impl Read {
             }
             Read::Range(call) => {
                 samples.drop_stale();
-                call.evaluate(samples, labels, grid, cx)
+                let before = cx.tally.looked_at;
+                let out = call.evaluate(samples, labels, grid, cx)?;
+                cx.tally.windows_read(samples, &call.spec, grid, cx.tally.looked_at - before);
+                Ok(out)
             }
             Read::Smoothed { place, pos } => {
                 samples.drop_stale();
@@ -97,7 +100,7 @@ fn newest(
             out.floats[step] = v;
         }
         (What::Value, Seen::Histogram { h, .. }) => {
-            seen_samples += super::table::histogram_samples(h);
+            seen_samples += histogram_samples(h);
             out.set_histogram(step, h.clone());
         }
         (What::TimestampMs, Seen::Histogram { .. }) => no_info = true,
@@ -110,13 +113,21 @@ fn newest(
             };
         }
     });
-    cx.stats.total_samples += seen_samples as u64;
-    cx.stats.samples_read += seen_samples as u64;
+    cx.tally.seen(seen_samples, (0..grid.len).map(|step| size(out.cell(step))));
     if no_info {
         let labels = &out.labels;
         return Err(Error::invalid(format!("this should be an info metric, with float samples: {labels}")));
     }
     Ok(out)
+}
+
+/// What a sample counts as.
+fn size(cell: Cell<'_>) -> usize {
+    match cell {
+        Cell::None => 0,
+        Cell::Float(_) => 1,
+        Cell::Histogram(h) => histogram_samples(h),
+    }
 }
 
 /// The steps of a subquery's series as samples. Whether a histogram went down since the one before is not

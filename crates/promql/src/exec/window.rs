@@ -46,6 +46,17 @@ impl RangeSpec {
         }
     }
 
+    /// How long one window is.
+    pub(crate) fn width_ms(&self) -> i64 {
+        let (before, after) = self.margins();
+        self.range_ms.saturating_add(before).saturating_add(after)
+    }
+
+    /// How far one reaches past its end.
+    pub(crate) fn after_ms(&self) -> i64 {
+        self.margins().1
+    }
+
     /// All samples that any step of `grid` looks at.
     pub(crate) fn span(&self, grid: Grid) -> TimeRange {
         let (before, after) = self.margins();

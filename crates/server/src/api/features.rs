@@ -82,7 +82,7 @@ fn all(options: &EngineOptions) -> Features {
         ("duration_expr", parse.duration_expressions),
         ("delayed_name_removal", options.delayed_name_removal),
         ("type_and_unit_labels", options.type_and_unit_labels),
-        ("per_step_stats", false),
+        ("per_step_stats", options.per_step_stats),
     ]);
     let functions =
         FUNCTIONS.iter().map(|f| (f.name, !f.experimental || parse.experimental_functions)).collect();
@@ -123,11 +123,17 @@ mod tests {
     fn switches_show() {
         let plain = all(&EngineOptions::default());
         let parse = ParseOptions::ALL;
-        let every = all(&EngineOptions { parse, delayed_name_removal: true, ..EngineOptions::default() });
+        let every = all(&EngineOptions {
+            parse,
+            delayed_name_removal: true,
+            per_step_stats: true,
+            ..EngineOptions::default()
+        });
         for (group, name) in [
             ("promql", "fill_left"),
             ("promql", "duration_expr"),
             ("promql", "delayed_name_removal"),
+            ("promql", "per_step_stats"),
             ("promql_functions", "info"),
             ("promql_operators", "limitk"),
         ] {

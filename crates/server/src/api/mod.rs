@@ -156,6 +156,7 @@ impl Api {
             delayed_name_removal: features.delayed_name_removal,
             type_and_unit_labels: features.type_and_unit_labels,
             start_timestamps: features.start_timestamps,
+            per_step_stats: features.per_step_stats,
             ..EngineOptions::default()
         });
         let max_memory_bytes = options.max_memory_bytes;

@@ -14,8 +14,9 @@ use nilometer_access::ReadScope;
 use nilometer_env::Clock;
 use nilometer_model::{FloatHistogram, Labels};
 use nilometer_promql::ast::{Expr, ValueType};
-use nilometer_promql::value::{QueryResult, QueryStats, SampleValue, Value};
+use nilometer_promql::value::{QueryResult, SampleValue, StepSamples, Value};
 use nilometer_promql::{Interrupt, Range, Source, Stop, Stopwatch};
+use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -82,6 +83,7 @@ struct Asked {
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
     stats: bool,
+    per_step_stats: bool,
     analyze: bool,
     warnings: Vec<String>,
 }
@@ -108,8 +110,9 @@ impl Asked {
                 quoted(stats)
             ));
         }
-        let (stats, analyze) = (!stats.is_empty(), params.analyze());
-        Ok(Asked { params: Arc::new(params), limit, timeout, lookback_ms, stats, analyze, warnings })
+        let (stats, per_step_stats, analyze) = (!stats.is_empty(), stats == "all", params.analyze());
+        let params = Arc::new(params);
+        Ok(Asked { params, limit, timeout, lookback_ms, stats, per_step_stats, analyze, warnings })
     }
 
     async fn answer(self, api: &Arc<Api>, reader: &Reader, times: Times) -> ApiResult<Answer> {
@@ -130,6 +133,7 @@ impl Asked {
                 let clock = api.clock.clone();
                 Arc::new(move || clock.monotonic()) as Stopwatch
             }),
+            per_step_stats: self.per_step_stats,
             pool: Some(api.pool.helpers()),
         };
         let (pool_api, params) = (api.clone(), self.params.clone());
@@ -160,7 +164,8 @@ impl Asked {
         warnings.append(&mut self.warnings);
         let mut after = Vec::new();
         if self.stats {
-            timings.write(&mut after, &result.stats);
+            after.extend_from_slice(b",\"stats\":");
+            timings.write(&mut after, &result);
         }
         if self.analyze {
             Analysis::of(&mut result).write(&mut after, timings.computed);
@@ -269,25 +274,40 @@ struct Timings {
 }
 
 impl Timings {
-    /// `,"stats":{…}`
-    fn write(self, out: &mut Vec<u8>, stats: &QueryStats) {
-        out.extend_from_slice(b",\"stats\":");
-        out.extend_from_slice(self.json(stats).as_bytes());
-    }
-
-    /// With Prometheus' names. Its parts of an evaluation are not told apart here.
-    fn json(self, stats: &QueryStats) -> String {
+    /// The statistics, with Prometheus' names. Its parts of an evaluation are not told apart here.
+    fn write(self, out: &mut Vec<u8>, result: &QueryResult) {
         let (queued, computed) = (self.queued.as_secs_f64(), self.computed.as_secs_f64());
-        format!(
+        let _ = write!(
+            out,
             "{{\"timings\":{{\"evalTotalTime\":{computed},\"resultSortTime\":0,\"queryPreparationTime\":0,\
-             \"innerEvalTime\":{computed},\"execQueueTime\":{queued},\"execTotalTime\":{}}},\
-             \"samples\":{{\"totalQueryableSamples\":{},\"samplesRead\":{},\"peakSamples\":{}}}}}",
+             \"innerEvalTime\":{computed},\"execQueueTime\":{queued},\"execTotalTime\":{}}},\"samples\":{{",
             queued + computed,
-            stats.total_samples,
-            stats.samples_read,
-            stats.peak_samples
-        )
+        );
+        let (stats, steps) = (&result.stats, result.steps.as_ref());
+        if let Some(steps) = steps {
+            out.extend_from_slice(b"\"totalQueryableSamplesPerStep\":");
+            push_steps(out, steps, &steps.total);
+        }
+        let _ = write!(out, "\"totalQueryableSamples\":{},", stats.total_samples);
+        if let Some(steps) = steps {
+            out.extend_from_slice(b"\"samplesReadPerStep\":");
+            push_steps(out, steps, &steps.read);
+        }
+        let _ =
+            write!(out, "\"samplesRead\":{},\"peakSamples\":{}}}}}", stats.samples_read, stats.peak_samples);
     }
+}
+
+/// `[[1435781451.781,3],…],`
+fn push_steps(out: &mut Vec<u8>, steps: &StepSamples, counts: &[u64]) {
+    out.push(b'[');
+    for (step, count) in counts.iter().enumerate() {
+        let t_ms = steps.start_ms.saturating_add(steps.step_ms.saturating_mul(step as i64));
+        out.extend_from_slice(if step > 0 { b",[" } else { b"[" });
+        json::push_scalar_time(out, t_ms);
+        let _ = write!(out, ",{count}]");
+    }
+    out.extend_from_slice(b"],");
 }
 
 /// Writes a query to the log when it ends, also where its client leaves before.
@@ -325,10 +345,11 @@ impl Logged {
     fn end<R>(mut self, ended: &ApiResult<(QueryResult, Timings, R)>) {
         let Some((_, entry)) = &mut self.0 else { return };
         entry.error = ended.as_ref().err().map(|e| e.message.clone());
-        entry.stats = ended
-            .as_ref()
-            .ok()
-            .and_then(|(result, timings, _)| serde_json::from_str(&timings.json(&result.stats)).ok());
+        entry.stats = ended.as_ref().ok().and_then(|(result, timings, _)| {
+            let mut out = Vec::new();
+            timings.write(&mut out, result);
+            serde_json::from_slice(&out).ok()
+        });
     }
 }
 

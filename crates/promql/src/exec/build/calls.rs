@@ -103,7 +103,7 @@ impl Builder {
             scalars.push(self.scalar(arg, grid)?);
         }
         let inside = match &over.kind {
-            Kind::Subquery(subquery) => Some(self.subquery(subquery, grid)?),
+            Kind::Subquery(subquery) => Some(self.subquery(subquery, grid, true)?),
             _ => None,
         };
         let open = self.range_source(call, func, (over, inside, scalars), grid)?;

@@ -16,6 +16,7 @@ use super::sink::{SameLabels, SinkSpec};
 use super::source::{Read, Source, What};
 use super::stage::{ScalarRef, Stage, WithScalar};
 use super::table::is_metadata;
+use super::tally::{ScopeId, Scopes};
 use super::transform::Repeat;
 use super::window::RangeSpec;
 use super::{Operator, Options, Program, SlotId, Task};
@@ -26,9 +27,15 @@ use nilometer_model::labels::METRIC_NAME;
 use nilometer_model::{Error, MatchKind, Result, TimeRange};
 use nilometer_storage::{Hints, Select};
 
-/// The tasks that compute `node` on `grid`.
-pub(crate) fn build(node: &Node, grid: Grid, options: Options, limits: Limits) -> Result<Program> {
-    let mut builder = Builder { tasks: Vec::new(), options, limits };
+/// The tasks that compute `node` on `grid`; with `per_step`, samples are counted for each step.
+pub(crate) fn build(
+    node: &Node,
+    (grid, per_step): (Grid, bool),
+    options: Options,
+    limits: Limits,
+) -> Result<Program> {
+    let scopes = Scopes::new(grid, per_step);
+    let mut builder = Builder { tasks: Vec::new(), scopes, scope: Scopes::WHOLE, options, limits };
     let root = match node.value_type() {
         ValueType::Scalar => match builder.scalar(node, grid)? {
             ScalarRef::Slot(id) => id,
@@ -41,11 +48,14 @@ pub(crate) fn build(node: &Node, grid: Grid, options: Options, limits: Limits) -
         ValueType::String => builder.push(Task::Op(Box::new(scalars::Text(string(node)?)))),
         ValueType::Matrix => builder.matrix(node, grid)?,
     };
-    Ok(Program { tasks: builder.tasks, root })
+    Ok(Program { tasks: builder.tasks, root, scopes: builder.scopes })
 }
 
 struct Builder {
-    tasks: Vec<Task>,
+    tasks: Vec<(Task, ScopeId)>,
+    scopes: Scopes,
+    /// Of what is being built.
+    scope: ScopeId,
     options: Options,
     limits: Limits,
 }
@@ -72,7 +82,7 @@ enum Names {
 
 impl Builder {
     fn push(&mut self, task: Task) -> SlotId {
-        self.tasks.push(task);
+        self.tasks.push((task, self.scope));
         SlotId(self.tasks.len() - 1)
     }
 
@@ -238,14 +248,27 @@ impl Builder {
         Ok(inner)
     }
 
-    /// The inside of a subquery, in a slot.
-    fn subquery(&mut self, subquery: &Subquery, grid: Grid) -> Result<(SlotId, Grid)> {
+    /// What `build` builds, counted in `scope`.
+    fn within<T>(&mut self, scope: ScopeId, build: impl FnOnce(&mut Self) -> Result<T>) -> Result<T> {
+        let around = std::mem::replace(&mut self.scope, scope);
+        let built = build(self)?;
+        self.scope = around;
+        Ok(built)
+    }
+
+    /// The inside of a subquery, in a slot; `is_windowed` where a function looks at it.
+    fn subquery(&mut self, subquery: &Subquery, grid: Grid, is_windowed: bool) -> Result<(SlotId, Grid)> {
         let inner = self.subquery_grid(subquery, grid)?;
         if inner.len == 0 {
             // Operators rely on there being a step.
             return Ok((self.op(calls::Nothing), inner));
         }
-        let id = self.closed(&subquery.expr, inner)?;
+        let scope = if is_windowed {
+            self.scopes.windowed(self.scope, inner, (subquery.place, subquery.range_ms))
+        } else {
+            self.scopes.once(self.scope, inner)
+        };
+        let id = self.within(scope, |this| this.closed(&subquery.expr, inner))?;
         Ok((id, inner))
     }
 
@@ -257,7 +280,7 @@ impl Builder {
                 Ok(self.push(Task::Matrix(MatrixScan { select, spec, grid })))
             }
             Kind::Subquery(subquery) => {
-                let (input, grid) = self.subquery(subquery, grid)?;
+                let (input, grid) = self.subquery(subquery, grid, false)?;
                 Ok(self.op(SubqueryMatrix { input, grid }))
             }
             Kind::Invariant(e) => self.matrix(e, grid),
@@ -269,9 +292,13 @@ impl Builder {
         if grid.len <= 1 {
             return self.vector(node, grid);
         }
-        let open = self.vector(node, Grid::single(grid.start_ms))?;
-        let names = open.names;
-        let input = self.close(open);
+        let once = Grid::single(grid.start_ms);
+        let scope = self.scopes.once(self.scope, once);
+        let (input, names) = self.within(scope, |this| {
+            let open = this.vector(node, once)?;
+            let names = open.names;
+            Ok((this.close(open), names))
+        })?;
         let id = self.op(Repeat { input, grid });
         Ok(self.slot(id, grid, names))
     }

@@ -23,10 +23,14 @@ impl Builder {
                 Ok(self.scalar_binary(ScalarFunc::Op(b.op), lhs, rhs, grid))
             }
             Kind::Invariant(e) if grid.len <= 1 => self.scalar(e, grid),
-            Kind::Invariant(e) => Ok(match self.scalar(e, Grid::single(grid.start_ms))? {
-                ScalarRef::Known(known) => ScalarRef::Known(Scalars::Same(known.at(0))),
-                ScalarRef::Slot(input) => ScalarRef::Slot(self.op(Repeat { input, grid })),
-            }),
+            Kind::Invariant(e) => {
+                let once = Grid::single(grid.start_ms);
+                let scope = self.scopes.once(self.scope, once);
+                Ok(match self.within(scope, |this| this.scalar(e, once))? {
+                    ScalarRef::Known(known) => ScalarRef::Known(Scalars::Same(known.at(0))),
+                    ScalarRef::Slot(input) => ScalarRef::Slot(self.op(Repeat { input, grid })),
+                })
+            }
             Kind::Call(call) => self.scalar_call(call, grid),
             _ => Err(bug("a scalar")),
         }

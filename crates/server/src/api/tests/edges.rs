@@ -182,6 +182,26 @@ fn where_the_time_went_is_told() {
 }
 
 #[test]
+fn samples_are_counted_per_step_where_that_is_on() {
+    let features = QueryFeatures { per_step_stats: true, ..QueryFeatures::default() };
+    let (off, on) = (served(), World::new().served(&QueryOptions { features, ..patient() }));
+    let samples = |served: &Served, stats: &str| {
+        let asked = "/query_range?query=sum_over_time(up[45s])&start=1700000000&end=1700000060.5&step=30.25";
+        let body = served.get(&format!("{asked}&stats={stats}")).body;
+        body.split_once("\"samples\":{").unwrap().1.split_once(",\"peakSamples\"").unwrap().0.to_owned()
+    };
+    let sums = "\"totalQueryableSamples\":14,\"samplesRead\":10";
+    assert_eq!(samples(&on, "true"), sums);
+    assert_eq!(samples(&off, "all"), sums);
+    assert_eq!(
+        samples(&on, "all"),
+        "\"totalQueryableSamplesPerStep\":[[1700000000,2],[1700000030.25,6],[1700000060.5,6]],\
+         \"totalQueryableSamples\":14,\
+         \"samplesReadPerStep\":[[1700000000,2],[1700000030.25,4],[1700000060.5,4]],\"samplesRead\":10"
+    );
+}
+
+#[test]
 fn trees_have_their_fields_sorted() {
     let features = QueryFeatures {
         experimental_functions: true,
