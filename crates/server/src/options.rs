@@ -18,6 +18,8 @@ pub struct QueryOptions {
     pub max_memory_bytes: usize,
     /// `--query.enforce-tenancy`
     pub enforce_tenancy: bool,
+    /// `--web.search.max-limit`: the highest `limit` of a search for names; 0 is any.
+    pub max_search_limit: usize,
     pub remote_read: RemoteReadOptions,
     pub features: QueryFeatures,
 }
@@ -48,6 +50,7 @@ impl Default for QueryOptions {
             max_samples: 50_000_000,
             max_memory_bytes: 1 << 30,
             enforce_tenancy: false,
+            max_search_limit: 10_000,
             remote_read: RemoteReadOptions::default(),
             features: QueryFeatures::default(),
         }
@@ -73,6 +76,8 @@ pub struct QueryFeatures {
     pub start_timestamps: bool,
     /// `promql-per-step-stats`
     pub per_step_stats: bool,
+    /// `search-api`
+    pub search_api: bool,
 }
 
 #[derive(Clone, Debug)]

@@ -31,6 +31,9 @@ pub(crate) struct ServeFlags {
     /// Origins whose pages may read answers, as a regular expression
     #[arg(long = "web.cors.origin", value_name = "REGEX", default_value = ".*")]
     pub(crate) web_cors_origin: String,
+    /// The highest limit of a search for names (--enable-feature=search-api); 0: any
+    #[arg(long = "web.search.max-limit", value_name = "N", default_value_t = 10_000)]
+    pub(crate) web_search_max_limit: usize,
     /// Pages of no other origin may read answers
     #[arg(long = "web.disable-cors")]
     pub(crate) web_disable_cors: bool,

@@ -204,6 +204,7 @@ fn query(flags: &ServeFlags, warnings: &mut Vec<String>) -> Result<QueryOptions>
         max_samples: flags.query_max_samples,
         max_memory_bytes: max_memory,
         enforce_tenancy: flags.query_enforce_tenancy,
+        max_search_limit: flags.web_search_max_limit,
         remote_read: RemoteReadOptions {
             max_samples: flags.remote_read_sample_limit,
             max_concurrent: flags.remote_read_concurrent_limit,
@@ -227,6 +228,7 @@ fn features(names: &[String], warnings: &mut Vec<String>) -> QueryFeatures {
             "promql-binop-fill-modifiers" => features.fill_modifiers = true,
             "type-and-unit-labels" => features.type_and_unit_labels = true,
             "promql-per-step-stats" => features.per_step_stats = true,
+            "search-api" => features.search_api = true,
             "use-start-timestamps" => features.start_timestamps = true,
             other => warnings.push(format!("--enable-feature={other}: there is no such feature here")),
         }

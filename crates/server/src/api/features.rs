@@ -65,8 +65,9 @@ const OPERATORS: [&str; 33] = [
 
 /// `GET /features`.
 pub(crate) async fn features(State(api): State<Arc<Api>>) -> ApiResult<Answer> {
-    let json = serde_json::to_vec(&all(api.engine.options()))
-        .map_err(|e| ApiError::new(ErrorType::Internal, e.to_string()))?;
+    let mut all = all(api.engine.options());
+    all.entry("api").or_default().insert("search", api.search.enabled);
+    let json = serde_json::to_vec(&all).map_err(|e| ApiError::new(ErrorType::Internal, e.to_string()))?;
     Ok(Answer::new(Written(json)))
 }
 
@@ -95,6 +96,8 @@ fn all(options: &EngineOptions) -> Features {
         "query_stats",
         "query_warnings",
         "remote_write_receiver",
+        "search_fuzz_alg_jarowinkler",
+        "search_fuzz_alg_subsequence",
         "time_range_labels",
         "time_range_series",
     ]);

@@ -25,6 +25,7 @@ mod query;
 mod remote_read;
 mod rules;
 mod scraping;
+mod search;
 mod series;
 mod status;
 mod syntax;
@@ -71,8 +72,15 @@ pub(crate) struct Api {
     unsent: Unsent,
     bodies: BodyBudget,
     max_memory_bytes: usize,
+    search: Search,
     remote_read: RemoteReadOptions,
     read_places: remote_read::Places,
+}
+
+/// Whether names are searched, and how many of them at a time; 0 is any number.
+struct Search {
+    enabled: bool,
+    max_limit: usize,
 }
 
 /// All routes that read.
@@ -108,6 +116,9 @@ fn under_v1<S>(api: &Arc<Api>) -> Router<S> {
         .route("/series", get(series::series).post(series::series))
         .route("/labels", get(labels::names).post(labels::names))
         .route("/label/{name}/values", get(labels::values))
+        .route("/search/metric_names", get(search::metric_names).post(search::metric_names))
+        .route("/search/label_names", get(search::label_names).post(search::label_names))
+        .route("/search/label_values", get(search::label_values).post(search::label_values))
         .route("/read", post(remote_read::read))
         .route("/metadata", get(metadata::metadata))
         .route("/targets", get(scraping::targets))
@@ -171,6 +182,7 @@ impl Api {
             unsent: Unsent::new(max_memory_bytes),
             bodies: BodyBudget::new(MAX_BODIES_BYTES),
             max_memory_bytes,
+            search: Search { enabled: features.search_api, max_limit: options.max_search_limit },
             remote_read,
             read_places: remote_read::Places::new(remote_read),
         }

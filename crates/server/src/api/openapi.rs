@@ -126,6 +126,7 @@ fn content(body: &Body, schema: &str) -> Value {
         }
         Body::Protobuf => ("application/x-protobuf", json!({})),
         Body::Yaml => ("application/yaml", json!({})),
+        Body::Lines => ("application/x-ndjson", json!({})),
         Body::Events => ("text/event-stream", json!({"itemSchema": {"type": "object"}})),
         Body::Nothing => return json!({}),
     };

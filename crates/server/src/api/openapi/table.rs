@@ -18,6 +18,8 @@ pub(super) enum Body {
     Protobuf,
     Yaml,
     Events,
+    /// JSON, one object a line.
+    Lines,
     Nothing,
 }
 
@@ -69,6 +71,17 @@ const fn both(
     Route { methods: &["get", "post"], ..get(path, id, tag, summary, params) }
 }
 
+/// A search for names.
+const fn search(
+    path: &'static str,
+    id: &'static str,
+    tag: &'static str,
+    summary: &'static str,
+    params: &'static [Param],
+) -> Route {
+    Route { answers: Body::Lines, ..both(path, id, tag, summary, params) }
+}
+
 pub(super) const TAGS: [(&str, &str); 12] = [
     ("query", "PromQL: values, plans, texts and trees of queries."),
     ("metadata", "What senders say of metrics."),
@@ -116,6 +129,16 @@ const RANGE: &[Param] = &[
 ];
 const NAMES: &[Param] = &[MATCH, START, END, LIMIT, PARTIAL, STORES];
 
+const SEARCH: Param = may("search[]", Form::Texts, "Parts of names; one that fits is enough.");
+const THRESHOLD: Param = may("fuzz_threshold", Form::Whole, "What a hit must score, of 100.");
+const LENIENCY: Param = may("fuzz_alg", Form::Text, "`subsequence` or `jarowinkler`.");
+const CASE: Param = may("case_sensitive", Form::Flag, "Whether `a` is not `A`; so it is.");
+const SORT_BY: Param = may("sort_by", Form::Text, "`alpha` or `score`.");
+const SORT_DIR: Param = may("sort_dir", Form::Text, "`asc` or `dsc`, where it is `alpha`.");
+const SCORE: Param = may("include_score", Form::Flag, "How well each fits, beside it.");
+const SEARCH_LIMIT: Param = may("limit", Form::Whole, "At most so many: 100.");
+const BATCH: Param = may("batch_size", Form::Whole, "At most so many in a line: 100.");
+
 pub(super) const ROUTES: &[Route] = &[
     both("/query", "query", "query", "The value of an expression at one time", INSTANT),
     both("/query_range", "query-range", "query", "Its values at each step", RANGE),
@@ -151,6 +174,68 @@ pub(super) const ROUTES: &[Route] = &[
             LIMIT,
             PARTIAL,
             STORES,
+        ],
+    ),
+    search(
+        "/search/metric_names",
+        "search-metric-names",
+        "metadata",
+        "Metrics by a part of their names",
+        &[
+            MATCH,
+            SEARCH,
+            THRESHOLD,
+            LENIENCY,
+            CASE,
+            SORT_BY,
+            SORT_DIR,
+            SCORE,
+            START,
+            END,
+            SEARCH_LIMIT,
+            BATCH,
+            may("include_metadata", Form::Flag, "What senders say of each, beside it."),
+        ],
+    ),
+    search(
+        "/search/label_names",
+        "search-label-names",
+        "labels",
+        "Names of labels by a part of them",
+        &[
+            MATCH,
+            SEARCH,
+            THRESHOLD,
+            LENIENCY,
+            CASE,
+            SORT_BY,
+            SORT_DIR,
+            SCORE,
+            START,
+            END,
+            SEARCH_LIMIT,
+            BATCH,
+        ],
+    ),
+    search(
+        "/search/label_values",
+        "search-label-values",
+        "labels",
+        "Values of a label by a part of them",
+        &[
+            must("label", Form::Text, "The label's name."),
+            MATCH,
+            SEARCH,
+            THRESHOLD,
+            LENIENCY,
+            CASE,
+            SORT_BY,
+            SORT_DIR,
+            SCORE,
+            START,
+            END,
+            SEARCH_LIMIT,
+            BATCH,
         ],
     ),
     get(

@@ -9,4 +9,5 @@ mod crowd;
 mod edges;
 mod golden;
 mod peers;
+mod search;
 mod world;
