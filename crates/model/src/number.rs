@@ -78,7 +78,7 @@ pub fn plain(v: f64) -> String {
     String::from_utf8(out).unwrap_or_default()
 }
 
-/// The digits of a finite number and its exponent, as in `1.25e-7`, and as short as can be.
+/// Go's `FormatFloat(v, 'e', -1, 64)` of a finite number: `1.25e-07`, with at least two digits behind the sign.
 pub fn scientific(v: f64) -> String {
     let Decimal { negative, digits, exponent } = Decimal::parse(zmij::Buffer::new().format_finite(v));
     let mut text = String::from(if negative { "-" } else { "" });
@@ -88,7 +88,8 @@ pub fn scientific(v: f64) -> String {
         }
         text.push(char::from(*digit));
     }
-    text + "e" + &exponent.to_string()
+    let sign = if exponent < 0 { '-' } else { '+' };
+    text + &format!("e{sign}{:02}", exponent.unsigned_abs())
 }
 
 #[cfg(test)]
@@ -107,7 +108,7 @@ mod tests {
         ] {
             assert_eq!(plain(v), want);
         }
-        assert_eq!(scientific(eighths(215_123_318_321_353, 5)), "2.1512331832135362e14");
+        assert_eq!(scientific(eighths(215_123_318_321_353, 5)), "2.1512331832135362e+14");
         for (v, want) in [(0.0, "0"), (-0.0, "-0"), (1e21, "1000000000000000000000"), (1e-7, "0.0000001")] {
             assert_eq!(plain(v), want);
         }
@@ -121,7 +122,10 @@ mod tests {
                 prop_assert_eq!(plain(v).parse::<f64>().unwrap().to_bits(), v.to_bits());
                 prop_assert_eq!(plain(v).len(), v.to_string().len());
                 prop_assert_eq!(scientific(v).parse::<f64>().unwrap().to_bits(), v.to_bits());
-                prop_assert_eq!(scientific(v).len(), format!("{v:e}").len());
+                let (text, rusts) = (scientific(v), format!("{v:e}"));
+                let ((digits, _), (rusts, exponent)) = (text.split_once('e').unwrap(), rusts.split_once('e').unwrap());
+                prop_assert_eq!(digits.len(), rusts.len());
+                prop_assert_eq!(&text[digits.len()..], format!("e{:+03}", exponent.parse::<i32>().unwrap()));
             }
         }
     }

@@ -158,11 +158,7 @@ fn short_float(out: &mut String, value: f64) {
     if !value.is_finite() || value == 0.0 || (1e-4..1e21).contains(&value.abs()) {
         return float(out, value);
     }
-    let text = scientific(value);
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or_default();
-    let sign = if exponent < 0 { '-' } else { '+' };
-    push(out, format_args!("{digits}e{sign}{:02}", exponent.abs()));
+    out.push_str(&scientific(value));
 }
 
 fn vector(out: &mut String, e: &VectorSelector, arithmetic: bool) {

@@ -5,7 +5,6 @@
 
 use nilometer_model::number::{push_plain, scientific};
 use nilometer_model::{FloatHistogram, Labels};
-use std::io::Write;
 
 /// Whether `<`, `>`, `&` and the two line separators of JavaScript are escaped too.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -100,7 +99,7 @@ pub(crate) fn push_value(out: &mut Vec<u8>, v: f64) {
     out.push(b'"');
     let size = v.abs();
     if size != 0.0 && size.is_finite() && !(1e-6..1e21).contains(&size) {
-        push_with_exponent(out, v);
+        out.extend_from_slice(scientific(v).as_bytes());
     } else {
         push_plain(out, v);
     }
@@ -118,15 +117,6 @@ pub(crate) fn push_scalar(out: &mut Vec<u8>, v: f64) {
 pub(crate) fn push_number(out: &mut Vec<u8>, v: f64) {
     debug_assert!(v.is_finite(), "{v} is no JSON");
     push_plain(out, v);
-}
-
-/// As Go: a sign and at least two digits behind the `e`.
-fn push_with_exponent(out: &mut Vec<u8>, v: f64) {
-    let text = scientific(v);
-    let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-    let exponent: i32 = exponent.parse().unwrap_or(0);
-    let sign = if exponent < 0 { '-' } else { '+' };
-    let _ = write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs());
 }
 
 /// `[1435781451.781,"1"]`

@@ -103,24 +103,9 @@ fn put_escaped(out: &mut Vec<u8>, text: &str) {
 
 /// As Go's `%g`: with an exponent of at least two digits below 1e-4 and from 1e6 on.
 fn put_float(out: &mut Vec<u8>, v: f64) {
-    let _ = match v {
-        _ if v == 0.0 => write!(out, "0"),
-        _ if v.is_nan() => write!(out, "NaN"),
-        f64::INFINITY => write!(out, "+Inf"),
-        f64::NEG_INFINITY => write!(out, "-Inf"),
-        _ => {
-            let text = scientific(v);
-            let (digits, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-            match exponent.parse::<i32>().unwrap_or(0) {
-                -4..=5 => {
-                    push_plain(out, v);
-                    Ok(())
-                }
-                exponent => {
-                    let sign = if exponent < 0 { '-' } else { '+' };
-                    write!(out, "{digits}e{sign}{:02}", exponent.unsigned_abs())
-                }
-            }
-        }
-    };
+    match v.abs() {
+        0.0 => out.push(b'0'),
+        size if !size.is_finite() || (1e-4..1e6).contains(&size) => push_plain(out, v),
+        _ => out.extend_from_slice(scientific(v).as_bytes()),
+    }
 }
