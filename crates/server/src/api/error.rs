@@ -67,6 +67,12 @@ impl ApiError {
         ApiError::new(ErrorType::BadData, message)
     }
 
+    /// Prometheus' text, and what sets the time.
+    pub(crate) fn timed_out(what: impl std::fmt::Display) -> Self {
+        let limit = "limit query.timeout, or the request's own timeout";
+        ApiError::new(ErrorType::Timeout, format!("{what} ({limit})"))
+    }
+
     pub(crate) fn parameter(name: &str, what: impl std::fmt::Display) -> Self {
         ApiError::bad_data(format!("invalid parameter {}: {what}", super::text::quoted(name)))
     }
@@ -84,7 +90,10 @@ impl From<Error> for ApiError {
             Kind::Canceled if error.message().starts_with("query timed out") => ErrorType::Timeout,
             Kind::Canceled => ErrorType::Canceled,
         };
-        ApiError { kind, message: error.to_string() }
+        match kind {
+            ErrorType::Timeout => ApiError::timed_out(error),
+            _ => ApiError { kind, message: error.to_string() },
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `query` and `query_range`.
 
 use super::answer::{self, Answer, Matrix, Wrapped, WriteSome, Written};
-use super::error::{ApiError, ApiResult, ErrorType};
+use super::error::{ApiError, ApiResult};
 use super::explain::Analysis;
 use super::json::{self, Escape};
 use super::params::Params;
@@ -140,7 +140,7 @@ impl Asked {
         let evaluated = api.compute(reader.who(), Some(timeout), async move {
             let started = pool_api.clock.monotonic();
             if watch.interrupted().is_some() {
-                return Err(ApiError::new(ErrorType::Timeout, "query timed out in query queue"));
+                return Err(ApiError::timed_out("query timed out in query queue"));
             }
             params.stores()?;
             let result = evaluate(&pool_api, &source, params.get("query"), times).await?;

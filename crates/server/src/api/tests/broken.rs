@@ -118,7 +118,10 @@ fn what_takes_too_long_is_ended() {
     for path in ALL {
         let got = served.get(path);
         assert_eq!(
-            (got.status, got.body.contains("\"errorType\":\"timeout\"")),
+            (
+                got.status,
+                got.body.contains("\"errorType\":\"timeout\"") && got.body.contains("(limit query.timeout")
+            ),
             (503, true),
             "{path}: {}",
             got.body
