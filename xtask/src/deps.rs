@@ -24,6 +24,7 @@ const POLICY: Policy = Policy {
     duplicates: &[
         ("crypto-common", &["0.1"], "below digest 0.10"),
         ("digest", &["0.10"], "crc-fast offers its sums through the old trait; sha2 has the new one"),
+        ("tower-http", &["0.6"], "reqwest, below object_store, has not moved on"),
         ("syn", &["2"], "tracing-attributes has not moved to syn 3; build time only"),
     ],
     banned: &[

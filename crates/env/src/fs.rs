@@ -14,6 +14,14 @@ pub struct DirEntry {
     pub is_dir: bool,
 }
 
+/// What a folder knows of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stat {
+    pub len_bytes: u64,
+    /// Milliseconds since 1970; `None` where the disk does not say.
+    pub modified_ms: Option<i64>,
+}
+
 pub trait Fs: Send + Sync + 'static {
     /// A new, empty file; an error if the name is taken.
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>>;
@@ -34,6 +42,21 @@ pub trait Fs: Send + Sync + 'static {
     fn remove_file(&self, path: &Path) -> io::Result<()>;
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()>;
+
+    /// Removes a folder with nothing in it; an error if there is something.
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        Err(unsupported("remove a folder", path))
+    }
+
+    /// A second name for a file, on the same file system; an error of kind `AlreadyExists` if it is taken.
+    fn hard_link(&self, _from: &Path, to: &Path) -> io::Result<()> {
+        Err(unsupported("link", to))
+    }
+
+    /// An error of kind `NotFound` also where the path is that of a folder.
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        Ok(Stat { len_bytes: self.open(path)?.len()?, modified_ms: None })
+    }
 
     /// Makes the names in a folder durable.
     fn sync_dir(&self, path: &Path) -> io::Result<()>;
@@ -86,4 +109,8 @@ pub trait File: Send + Sync + 'static {
     /// Returns when all bytes written before are on stable storage. After an error none of them may be
     /// counted on, and a later success says nothing of them.
     fn sync(&self) -> io::Result<()>;
+}
+
+fn unsupported(what: &str, path: &Path) -> io::Error {
+    io::Error::new(io::ErrorKind::Unsupported, format!("cannot {what} here: {}", path.display()))
 }

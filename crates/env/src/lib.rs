@@ -11,7 +11,7 @@ mod real;
 pub mod sim;
 
 pub use clock::Clock;
-pub use fs::{DirEntry, File, Fs};
+pub use fs::{DirEntry, File, Fs, Stat};
 pub use pool::CpuPool;
 pub use random::Random;
 pub use real::{RealFs, SystemClock, SystemRandom};

@@ -1,6 +1,6 @@
 //! The real ones.
 
-use crate::{Clock, DirEntry, File, Fs, Random};
+use crate::{Clock, DirEntry, File, Fs, Random, Stat};
 use rustix::fs::{FlockOperation, flock, statvfs};
 use std::fs::OpenOptions;
 use std::io;
@@ -124,6 +124,23 @@ impl Fs for RealFs {
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         std::fs::remove_dir_all(path)
+    }
+
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        std::fs::remove_dir(path)
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        std::fs::hard_link(from, to)
+    }
+
+    fn stat(&self, path: &Path) -> io::Result<Stat> {
+        let metadata = std::fs::metadata(path)?;
+        if metadata.is_dir() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "this is a folder"));
+        }
+        let since = metadata.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(Stat { len_bytes: metadata.len(), modified_ms: i64::try_from(since.as_millis()).ok() })
     }
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {

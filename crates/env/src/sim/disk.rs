@@ -254,6 +254,31 @@ impl Fs for SimFs {
         Ok(())
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        if !disk.dirs.contains(path) {
+            return Err(not_found(path));
+        }
+        let inside = |p: &PathBuf| p.parent() == Some(path);
+        if disk.live.keys().any(inside) || disk.dirs.iter().any(inside) {
+            return Err(io::Error::new(io::ErrorKind::DirectoryNotEmpty, "the folder is not empty"));
+        }
+        disk.durable.retain(|p, _| p.parent() != Some(path));
+        disk.dirs.remove(path);
+        Ok(())
+    }
+
+    fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut disk = self.disk.lock();
+        disk.need_dir(to)?;
+        let content = disk.live.get(from).ok_or_else(|| not_found(from))?.clone();
+        if disk.live.contains_key(to) {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there", to.display())));
+        }
+        disk.live.insert(to.to_owned(), content);
+        Ok(())
+    }
+
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
         if self.fails(disk.faults.sync_fails_one_in) {
@@ -423,6 +448,22 @@ mod tests {
             outcomes.insert(fs.exists(Path::new("/d/f")));
         }
         assert_eq!(outcomes.len(), 2);
+    }
+
+    #[test]
+    fn a_linked_name_is_the_same_file_and_lost_with_its_folder() {
+        let (fs, file) = one_file(1);
+        let linked = Path::new("/d/sub/g");
+        fs.create_dir_all(Path::new("/d/sub")).unwrap();
+        file.append(b"same").unwrap();
+        fs.hard_link(Path::new("/d/f"), linked).unwrap();
+        assert_eq!(fs.read(linked).unwrap(), b"same");
+        let taken = fs.hard_link(Path::new("/d/f"), linked).unwrap_err();
+        assert_eq!(taken.kind(), io::ErrorKind::AlreadyExists);
+        assert!(fs.remove_dir(Path::new("/d/sub")).is_err(), "something is in it");
+        fs.remove_file(linked).unwrap();
+        fs.remove_dir(Path::new("/d/sub")).unwrap();
+        assert!(fs.exists(Path::new("/d/f")));
     }
 
     #[test]

@@ -1,0 +1,40 @@
+//! An object becomes a file.
+
+use crate::bucket::Bucket;
+use futures::{StreamExt, TryStreamExt};
+use nilometer_env::File;
+use nilometer_model::{Error, Result};
+use std::path::Path;
+use std::sync::Arc;
+
+const PIECE_BYTES: u64 = 8 << 20;
+/// Of an object's pieces, so many are fetched at the same time.
+const PIECES_AT_ONCE: usize = 2;
+
+impl Bucket {
+    /// Writes an object into a new file, durable under its name when the caller has synced the folder. Says
+    /// how many bytes it has. After an error a part of it may be there.
+    pub async fn download_file(&self, key: &str, to: &Path) -> Result<u64> {
+        let len = self.attributes(key).await?.size_bytes;
+        let file = self.with_fs(to, |fs, path| fs.create(path)).await?;
+        let pieces = (0..len.div_ceil(PIECE_BYTES))
+            .map(|piece| self.get_range(key, piece * PIECE_BYTES..len.min((piece + 1) * PIECE_BYTES)));
+        let mut pieces = futures::stream::iter(pieces).buffered(PIECES_AT_ONCE);
+        while let Some(bytes) = pieces.try_next().await? {
+            on_file(&file, to, move |file| file.append(&bytes)).await?;
+        }
+        on_file(&file, to, |file| file.sync()).await?;
+        Ok(len)
+    }
+}
+
+async fn on_file(
+    file: &Arc<dyn File>,
+    path: &Path,
+    work: impl FnOnce(&dyn File) -> std::io::Result<()> + Send + 'static,
+) -> Result<()> {
+    let file = file.clone();
+    let done = tokio::task::spawn_blocking(move || work(&*file)).await;
+    done.map_err(|e| Error::canceled(format!("the work was stopped: {e}")))?
+        .map_err(|e| Error::io(format_args!("cannot write {}", path.display()), e))
+}
