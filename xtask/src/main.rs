@@ -14,6 +14,7 @@ mod process;
 mod promql;
 mod shell;
 mod spdx;
+mod stores;
 mod tiers;
 mod tools;
 mod torture;

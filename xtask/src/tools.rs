@@ -17,7 +17,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail, ensure};
 
-use crate::shell;
+use crate::{shell, stores};
 
 struct Package {
     name: &'static str,
@@ -91,7 +91,8 @@ const LOADER: &str = "/lib64/ld-linux-x86-64.so.2";
 const LIBRARIES: &str = "usr/lib/x86_64-linux-gnu";
 
 pub(crate) fn run() -> Result<()> {
-    TESTS.provide(&folder())
+    TESTS.provide(&folder())?;
+    stores::provide(&folder())
 }
 
 /// The servers that `xtask bench` compares with.

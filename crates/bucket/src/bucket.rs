@@ -86,21 +86,27 @@ impl Bucket {
 
     /// In memory: gone with the last handle.
     pub fn memory(parts: Parts) -> Self {
-        let backend = Arc::new(crate::backend::memory::Memory::new(parts.clock.clone()));
-        Self::over(backend, parts)
-    }
-
-    /// Over any backend, with the defaults of everything.
-    pub(crate) fn over(backend: Arc<dyn Backend>, parts: Parts) -> Self {
         let open = Open {
             config: None,
-            backend,
+            backend: Arc::new(crate::backend::memory::Memory::new(parts.clock.clone())),
             retry: Retry::new(None, None, parts.random.clone()),
             hedging: None,
             part_bytes: Some(crate::upload::DEFAULT_PART_BYTES),
             connections: 0,
         };
         Self::new("memory".into(), String::new(), open, (parts, crate::reload::Source::default()))
+    }
+
+    /// The same name, prefix and settings over something else.
+    #[cfg(any(test, feature = "testing"))]
+    pub(crate) fn over_another(&self, backend: Arc<dyn Backend>) -> Self {
+        let inner = &self.0;
+        let open = Open { backend, ..(*inner.current.load_full()).clone() };
+        let prefix = inner.prefix.trim_end_matches('/').to_owned();
+        let outside = (inner.parts.clone(), crate::reload::Source::default());
+        let over = Self::new(inner.name.clone(), prefix, open, outside);
+        over.0.checks_sha256.store(inner.checks_sha256.load(Relaxed), Relaxed);
+        over
     }
 
     pub(crate) fn with_source(

@@ -88,9 +88,7 @@ pub fn with_faults(bucket: &Bucket, seed: u64) -> (Bucket, Handle) {
     });
     let open = bucket.0.current.load_full();
     let faulty = Faulty { under: open.backend.clone(), state: state.clone() };
-    let over = Bucket::over(Arc::new(faulty), bucket.0.parts.clone());
-    let backend = over.0.current.load().backend.clone();
-    over.0.current.store(Arc::new(crate::bucket::Open { backend, ..(*open).clone() }));
+    let over = bucket.over_another(Arc::new(faulty));
     (over, Handle(state))
 }
 
@@ -343,7 +341,13 @@ async fn listings_are_in_order(bucket: &Bucket) {
         assert_eq!(attributes.size_bytes, key.len() as u64);
     }
     let names = |entries: Vec<Entry>| entries.iter().map(|e| e.key().to_owned()).collect::<Vec<_>>();
-    assert_eq!(names(bucket.list("", Depth::Folder).try_collect().await.unwrap()), ["l/", "l2/", "m"]);
+    let mut top = names(bucket.list("", Depth::Folder).try_collect().await.unwrap());
+    // Some stores show folders for a while after their last object went.
+    for shown in top.clone().iter().filter(|name| !["l/", "l2/", "m"].contains(&name.as_str())) {
+        assert_eq!(names(bucket.list(shown, Depth::All).try_collect().await.unwrap()), [""; 0], "{shown}");
+        top.retain(|name| name != shown);
+    }
+    assert_eq!(top, ["l/", "l2/", "m"]);
     let folders: Vec<Entry> = bucket.list("l", Depth::Folder).try_collect().await.unwrap();
     let count = folders.iter().filter(|entry| matches!(entry, Entry::Folder(_))).count();
     assert_eq!((count, folders.len()), (130, 132));

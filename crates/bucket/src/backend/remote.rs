@@ -58,10 +58,11 @@ impl Provider for Plain {
 }
 
 /// What all providers' connections have in common.
-fn client_options(http: &HttpConfig, fs: &dyn Fs) -> Result<ClientOptions, Error> {
+fn client_options(http: &HttpConfig, url: &str, fs: &dyn Fs) -> Result<ClientOptions, Error> {
     let agent = HeaderValue::from_static(concat!("nilometer/", env!("CARGO_PKG_VERSION")));
     let mut options = ClientOptions::new()
         .with_user_agent(agent)
+        .with_allow_http(url.starts_with("http://"))
         // An attempt's time depends on its bytes: `crate::retry` has it.
         .with_timeout_disabled()
         .with_read_timeout(http.response_timeout)

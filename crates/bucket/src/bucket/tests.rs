@@ -1,5 +1,4 @@
 use super::*;
-use crate::backend::local::Local;
 use crate::testing::{Faults, sim_parts, with_faults};
 use crate::{Depth, Entry};
 use futures::TryStreamExt;
@@ -10,8 +9,8 @@ use std::time::Duration;
 /// A memory bucket and a local one on a simulated disk.
 fn buckets(seed: u64) -> [Bucket; 2] {
     let (parts, _, _) = sim_parts(seed);
-    let local = Local::open(&parts, Path::new("/bucket")).unwrap();
-    [Bucket::memory(parts.clone()), Bucket::over(Arc::new(local), parts)]
+    let local = Bucket::open(BucketConfig::filesystem("/bucket"), parts.clone()).unwrap();
+    [Bucket::memory(parts), local]
 }
 
 #[tokio::test]

@@ -1,9 +1,8 @@
 use super::*;
-use crate::backend::local::Local;
 use crate::layout::block_of;
 use crate::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, mark_key, reason};
 use crate::testing::{Faults, Handle, sim_parts, with_faults};
-use crate::{Parts, ShipperFile};
+use crate::{BucketConfig, Parts, ShipperFile};
 use expect_test::expect;
 use nilometer_env::Fs;
 use nilometer_env::sim::SimFs;
@@ -44,7 +43,7 @@ fn write_block(fs: &SimFs, dir: &Path) {
 fn setup(seed: u64) -> (Vec<(Bucket, Handle)>, SimFs, Parts) {
     let (parts, _, fs) = sim_parts(seed);
     write_block(&fs, Path::new("/block"));
-    let local = Bucket::over(Arc::new(Local::open(&parts, Path::new("/bucket")).unwrap()), parts.clone());
+    let local = Bucket::open(BucketConfig::filesystem("/bucket"), parts.clone()).unwrap();
     let memory = Bucket::memory(parts.clone());
     let mut in_parts = (*memory.0.current.load_full()).clone();
     in_parts.part_bytes = Some(1 << 20);

@@ -14,7 +14,7 @@ use std::sync::Arc;
 /// A client, and how its container is made if it is not there.
 pub(crate) fn open(config: &Azure, fs: &dyn Fs) -> Result<(Remote, CreateContainer)> {
     let wrong = |e: object_store::Error| Error::invalid(format!("cannot make a client for Azure: {e}"));
-    let client_options = super::client_options(&config.http, fs)?;
+    let client_options = super::client_options(&config.http, &config.url, fs)?;
     let builder = match &config.credentials {
         AzureCredentials::Key(key) => MicrosoftAzureBuilder::new().with_access_key(key),
         AzureCredentials::Sas(sas) => {
@@ -30,7 +30,6 @@ pub(crate) fn open(config: &Azure, fs: &dyn Fs) -> Result<(Remote, CreateContain
         .with_account(&config.account)
         .with_container_name(&config.container)
         .with_endpoint(config.url.clone())
-        .with_allow_http(config.url.starts_with("http://"))
         .with_retry(super::no_retries())
         .with_client_options(client_options.clone())
         .build();

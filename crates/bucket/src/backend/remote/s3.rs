@@ -28,7 +28,7 @@ pub(crate) fn open(config: &S3, fs: &dyn Fs) -> Result<Remote> {
         }
         S3Credentials::Environment => AmazonS3Builder::from_env(),
     };
-    let client_options = super::client_options(&config.http, fs)?;
+    let client_options = super::client_options(&config.http, &config.endpoint, fs)?;
     let endpoint = match (config.is_virtual_hosted, config.endpoint.split_once("://")) {
         (true, Some((scheme, host))) => format!("{scheme}://{}.{host}", config.bucket),
         _ => config.endpoint.clone(),
@@ -38,7 +38,6 @@ pub(crate) fn open(config: &S3, fs: &dyn Fs) -> Result<Remote> {
         .with_region(&config.region)
         .with_endpoint(&endpoint)
         .with_virtual_hosted_style_request(config.is_virtual_hosted)
-        .with_allow_http(endpoint.starts_with("http://"))
         .with_checksum_algorithm(Checksum::SHA256)
         .with_retry(super::no_retries())
         .with_client_options(client_options.clone());
