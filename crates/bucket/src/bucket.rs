@@ -285,7 +285,7 @@ impl Bucket {
         let full = self.full(key)?;
         let bytes = match &want {
             // Those of a whole object are not known yet; most that are read so are small.
-            Want::Whole { max_bytes } => (*max_bytes).min(64 << 20),
+            Want::Whole { max_bytes } => (*max_bytes).min(8 << 20),
             Want::Range(range) => range.end - range.start,
         };
         let inner = &self.0;

@@ -10,6 +10,9 @@ use nilometer_model::{Error, Result};
 use std::sync::Arc;
 
 pub(crate) fn open(config: BucketConfig, parts: &Parts) -> Result<Open> {
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let random = parts.random.clone();
     let mut open = Open {
         backend: backend(&config, parts)?,

@@ -63,9 +63,6 @@ impl Bucket {
                 format!("the objstore config moved the bucket from {before} to {after}: restart for that");
             return Err(Error::invalid(text));
         }
-        for warning in &config.warnings {
-            tracing::warn!("{warning}");
-        }
         inner.current.store(Arc::new(crate::open::open(config, &inner.parts)?));
         Ok(())
     }

@@ -149,7 +149,7 @@ impl Inner {
         let tmp = self.temporary();
         let written = self.write_synced(&tmp, bytes).and_then(|()| match mode {
             // A second name is given only where there is none: that is one step, in all processes.
-            PutMode::IfAbsent => self.name(&tmp, key, |tmp, to| self.fs.hard_link(tmp, to)),
+            PutMode::IfAbsent => self.name(&tmp, key, |tmp, to| self.link_new(tmp, to)),
             _ => self.name(&tmp, key, |tmp, to| self.fs.rename(tmp, to)),
         });
         // Gone after a rename.
@@ -189,6 +189,13 @@ impl Inner {
             }
         }
         Ok(())
+    }
+
+    /// A name that could be lost again is taken back: another attempt must not find it.
+    fn link_new(&self, tmp: &Path, to: &Path) -> io::Result<()> {
+        self.fs.hard_link(tmp, to)?;
+        let folder = to.parent().unwrap_or(&self.root);
+        self.fs.sync_dir(folder).inspect_err(|_| drop(self.fs.remove_file(to)))
     }
 
     fn lock(&self) -> Result<Box<dyn Send + Sync>, Failure> {
