@@ -5,7 +5,7 @@
 
 pub(crate) mod local;
 pub(crate) mod memory;
-#[cfg(any(feature = "s3", feature = "gcs", feature = "azure"))]
+#[cfg(any(feature = "s3", feature = "gcs", feature = "azure", feature = "swift"))]
 pub(crate) mod remote;
 
 use bytes::Bytes;

@@ -19,11 +19,13 @@ mod gcs;
 mod http;
 mod nearest;
 mod s3;
+mod swift;
 
 pub(crate) use azure::{Azure, AzureCredentials};
 pub(crate) use gcs::Gcs;
 pub(crate) use http::HttpConfig;
 pub(crate) use s3::{Encryption, S3, S3Credentials};
+pub(crate) use swift::{Named, Scope, Swift, SwiftAuth};
 
 use nilometer_model::{Error, Result};
 use serde::Deserialize;
@@ -34,8 +36,8 @@ use std::path::PathBuf;
 /// An objstore config may not be larger; those of Thanos' documentation have 2 KiB.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
 /// Types of Thanos that there are no clients for here.
-const NOT_HERE: [&str; 6] = ["SWIFT", "COS", "ALIYUNOSS", "BOS", "OCI", "OBS"];
-const TYPES: [&str; 4] = ["S3", "GCS", "AZURE", "FILESYSTEM"];
+const NOT_HERE: [&str; 5] = ["COS", "ALIYUNOSS", "BOS", "OCI", "OBS"];
+const TYPES: [&str; 5] = ["S3", "GCS", "AZURE", "SWIFT", "FILESYSTEM"];
 
 /// An objstore config that was found to be in order.
 #[derive(Clone)]
@@ -54,6 +56,7 @@ pub(crate) enum ProviderConfig {
     S3(Box<S3>),
     Gcs(Box<Gcs>),
     Azure(Box<Azure>),
+    Swift(Box<Swift>),
 }
 
 /// When a read is asked for a second time because the first takes long.
@@ -75,14 +78,14 @@ impl BucketConfig {
         let text = std::str::from_utf8(text).map_err(|e| wrong(1, format!("it is not UTF-8: {e}")))?;
         let text = env::expand(text, env).map_err(|(line, what)| wrong(line, what))?;
         let kind = read::<IgnoredAny>(&text).map_err(|(line, what)| wrong(line, what))?.kind;
-        let mut notes = Notes { file, warnings: Vec::new() };
+        let notes = Notes { file, warnings: Vec::new() };
         match kind.value.to_ascii_uppercase().as_str() {
             "FILESYSTEM" => finish::<Filesystem>(&text, notes),
             "S3" => finish::<s3::Raw>(&text, notes),
             "GCS" => finish::<gcs::Raw>(&text, notes),
             "AZURE" => finish::<azure::Raw>(&text, notes),
+            "SWIFT" => finish::<swift::Raw>(&text, notes),
             other => {
-                notes.file = file;
                 let known = TYPES.join(", ");
                 let what = if NOT_HERE.contains(&other) {
                     format!("there is no client for type {other} yet: {known} can be used")
@@ -111,6 +114,7 @@ impl BucketConfig {
             ProviderConfig::S3(s3) => s3.bucket.clone(),
             ProviderConfig::Gcs(gcs) => gcs.bucket.clone(),
             ProviderConfig::Azure(azure) => azure.container.clone(),
+            ProviderConfig::Swift(swift) => swift.container.clone(),
         }
     }
 
@@ -124,6 +128,7 @@ impl BucketConfig {
             },
             ProviderConfig::Gcs(gcs) => (&gcs.http, None),
             ProviderConfig::Azure(azure) => (&azure.http, None),
+            ProviderConfig::Swift(swift) => (&swift.http, None),
         };
         http.ca_file.clone().into_iter().chain(key).collect()
     }
@@ -135,6 +140,13 @@ impl BucketConfig {
             ProviderConfig::S3(s3) => format!("S3 at {}", s3.endpoint),
             ProviderConfig::Gcs(_) => "GCS".to_owned(),
             ProviderConfig::Azure(azure) => format!("AZURE at {}", azure.url),
+            ProviderConfig::Swift(swift) => {
+                format!(
+                    "SWIFT at {}, region {:?}",
+                    swift.auth_url,
+                    swift.region.as_deref().unwrap_or_default()
+                )
+            }
         };
         format!("{at}, bucket {:?}, prefix {:?}", self.name(), self.prefix)
     }

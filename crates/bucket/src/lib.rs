@@ -1,7 +1,7 @@
 //! Object storage: what is kept for years, in Thanos' layout.
 //!
 //! ```text
-//! objstore YAML ─▶ config ─▶ open ─▶ Backend: local folder │ memory │ remote (S3, GCS, Azure)
+//! objstore YAML ─▶ config ─▶ open ─▶ Backend: local folder │ memory │ remote (S3, GCS, Azure, Swift)
 //!                                       ▲ one attempt of one operation
 //!  callers ─▶ Bucket: limits ─▶ retries ─▶ time-outs ─▶ hedging          keys, messages, metrics
 //!               │

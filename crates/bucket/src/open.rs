@@ -38,6 +38,11 @@ pub(crate) fn open(config: BucketConfig, parts: &Parts) -> Result<Open> {
             open.retry = Retry::new(azure.max_retries, azure.attempt_timeout, random);
             open.connections = azure.http.connections;
         }
+        ProviderConfig::Swift(swift) => {
+            open.retry = Retry::new(swift.max_retries, swift.attempt_timeout, random);
+            open.part_bytes = Some(swift.part_bytes);
+            open.connections = swift.http.connections;
+        }
     }
     open.config = Some(config);
     Ok(open)
@@ -62,6 +67,10 @@ fn backend(config: &BucketConfig, parts: &Parts) -> Result<Arc<dyn Backend>> {
         ProviderConfig::Azure(azure) => Arc::new(crate::backend::remote::azure::open(azure, &*parts.fs)?.0),
         #[cfg(not(feature = "azure"))]
         ProviderConfig::Azure(_) => return left_out("Azure"),
+        #[cfg(feature = "swift")]
+        ProviderConfig::Swift(swift) => Arc::new(crate::backend::remote::swift::open(swift, parts)?),
+        #[cfg(not(feature = "swift"))]
+        ProviderConfig::Swift(_) => return left_out("Swift"),
     })
 }
 

@@ -14,8 +14,8 @@ use std::sync::Arc;
 pub(crate) const DEFAULT_PART_BYTES: u64 = 16 << 20;
 /// Of a file's parts, so many are sent at the same time.
 const PARTS_AT_ONCE: usize = 2;
-/// S3's limit.
-const MAX_PARTS: u64 = 10_000;
+/// Swift's limit; the others have more.
+const MAX_PARTS: u64 = 1_000;
 
 impl Bucket {
     /// Sends a file that nobody changes any more. In a bucket on the same file system it gets a second name.

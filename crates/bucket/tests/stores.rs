@@ -251,6 +251,21 @@ async fn azurite_conforms() {
     .await;
 }
 
+/// For stores that are not provided: `NILOMETER_TEST_OBJSTORE=FILE cargo test -p nilometer-bucket`, with a
+/// prefix in the file below which there is nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_store_of_a_variable_conforms() {
+    let Some(file) = std::env::var_os("NILOMETER_TEST_OBJSTORE") else {
+        return println!(
+            "SKIPPED the_store_of_a_variable_conforms: NILOMETER_TEST_OBJSTORE names no objstore config"
+        );
+    };
+    let yaml = std::fs::read_to_string(file).unwrap();
+    let probed = Bucket::from_text(&yaml, parts()).unwrap().probe().await.unwrap().to_string();
+    println!("{probed}");
+    run(&yaml, &Dir::new("variable").0, &probed).await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_folder_of_this_machine_conforms() {
     let dir = Dir::new("folder");

@@ -1,4 +1,5 @@
-//! S3, GCS and Azure: the protocols are `object_store`'s, one request each, without its retries.
+//! S3, GCS and Azure: the protocols are `object_store`'s, one request each, without its retries. Swift's is ours,
+//! over its HTTP client.
 
 #[cfg(feature = "azure")]
 pub(crate) mod azure;
@@ -6,6 +7,8 @@ pub(crate) mod azure;
 pub(crate) mod gcs;
 #[cfg(feature = "s3")]
 pub(crate) mod s3;
+#[cfg(feature = "swift")]
+pub(crate) mod swift;
 
 use super::memory::{beyond, too_large};
 use super::{

@@ -101,6 +101,39 @@ fn the_other_types() {
 }
 
 #[test]
+fn swift_takes_each_way_to_log_in() {
+    let swift = |keys: &str| {
+        let text = format!("type: SWIFT\nconfig:\n  container_name: c\n  {}\n", keys.replace(", ", "\n  "));
+        match parse(&text)?.provider {
+            ProviderConfig::Swift(swift) => Ok::<_, Error>(swift),
+            _ => panic!("it is Swift"),
+        }
+    };
+    let id = |id: &str| Named::Id(id.into());
+    let first = swift("auth_url: http://h/auth/v1.0, username: a:b, password: k").unwrap();
+    assert!(matches!(&first.auth, SwiftAuth::V1 { user, key } if user == "a:b" && key == "k"));
+    assert_eq!(first.segments_container, "c");
+    let keystone =
+        "auth_url: http://h/v3/, username: u, domain_id: d, project_id: p, password: k, region_name: r";
+    let keystone = swift(keystone).unwrap();
+    assert_eq!((keystone.auth_url.as_str(), keystone.region.as_deref()), ("http://h/v3", Some("r")));
+    let SwiftAuth::Password { user, scope, .. } = &keystone.auth else { panic!("it is Keystone") };
+    assert!(*user == Named::Name { name: "u".into(), domain: Some(Box::new(id("d"))) });
+    assert!(*scope == Scope::Project(id("p")));
+    let by_id = "auth_url: http://h/v3, application_credential_id: i, application_credential_secret: s";
+    let auth = swift(by_id).unwrap().auth;
+    assert!(auth == SwiftAuth::ApplicationCredential { credential: id("i"), secret: "s".into() });
+    for wrong in [
+        "auth_url: http://h/v2.0, username: u, password: k",
+        "auth_url: http://h/v3, username: u",
+        "auth_url: http://h/v3, application_credential_name: n, application_credential_secret: s",
+        "username: u",
+    ] {
+        assert!(swift(wrong).is_err(), "{wrong}");
+    }
+}
+
+#[test]
 fn mistakes_have_their_line_and_a_way_out() {
     refused("", &expect!["objstore.yaml:1: unexpected end of file"]);
     refused(
@@ -117,12 +150,12 @@ fn mistakes_have_their_line_and_a_way_out() {
     );
     refused(
         "type: S4\nconfig: {}\n",
-        &expect![[r#"objstore.yaml:1: type "S4" is not one of S3, GCS, AZURE, FILESYSTEM"#]],
+        &expect![[r#"objstore.yaml:1: type "S4" is not one of S3, GCS, AZURE, SWIFT, FILESYSTEM"#]],
     );
     refused(
-        "type: SWIFT\nconfig: {}\n",
+        "type: OCI\nconfig: {}\n",
         &expect![
-            "objstore.yaml:1: there is no client for type SWIFT yet: S3, GCS, AZURE, FILESYSTEM can be used"
+            "objstore.yaml:1: there is no client for type OCI yet: S3, GCS, AZURE, SWIFT, FILESYSTEM can be used"
         ],
     );
     refused("type: FILESYSTEM\n", &expect!["objstore.yaml:1: FILESYSTEM needs a section `config`"]);
