@@ -29,7 +29,8 @@ mod tombstones;
 mod verify;
 mod writer;
 
-use nilometer_chunk::Encoding;
+use nilometer_chunk::{AggrChunk, Encoding};
+use nilometer_model::BlockStats;
 
 pub use block::Block;
 pub use dir::BlockDir;
@@ -41,10 +42,24 @@ pub use writer::BlockWriter;
 #[cfg(test)]
 mod tests;
 
-/// Chunks of all encodings begin with the number of their samples; of those with start timestamps the upper
-/// two bits of it are something else.
+/// Chunks of samples begin with their number; of those with start timestamps the upper two bits of it are
+/// something else. A chunk of aggregates has as many as windows, as Thanos counts them.
 fn samples_of(encoding: Encoding, chunk: &[u8]) -> Option<u64> {
+    if encoding == Encoding::Aggr {
+        return AggrChunk::read(chunk).ok().map(|aggregates| aggregates.windows().into());
+    }
     let count = u16::from_be_bytes(*chunk.first_chunk()?);
     let has_reset_bits = matches!(encoding, Encoding::HistogramSt | Encoding::FloatHistogramSt);
     Some(u64::from(if has_reset_bits { count & 0x3fff } else { count }))
+}
+
+/// Counts a chunk. Aggregates are neither floats nor histograms, as Thanos has it.
+fn count(stats: &mut BlockStats, encoding: Encoding, samples: u64) {
+    stats.num_chunks += 1;
+    stats.num_samples += samples;
+    match encoding {
+        Encoding::Aggr => {}
+        _ if encoding.is_float() => stats.num_float_samples += samples,
+        _ => stats.num_histogram_samples += samples,
+    }
 }

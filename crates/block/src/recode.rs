@@ -13,8 +13,8 @@ pub(crate) type Recoded = (TimeRange, Encoding, Vec<u8>);
 /// other in one.
 pub(crate) fn without(deleted: Deleted<'_>, encoding: Encoding, chunk: &[u8]) -> Result<Vec<Recoded>> {
     let mut out = Out { encoding, done: Vec::new(), open: Vec::new(), range: None };
-    let mut to = Target::new(encoding);
     let mut samples = Samples::new(chunk, encoding)?;
+    let mut to = Target::new(encoding);
     while let Some(sample) = samples.next() {
         let (t_ms, value) = sample?;
         let at = Stamp { t_ms, start_ms: samples.start_ms() };
@@ -52,6 +52,7 @@ impl Target {
             Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
                 Target::Float(Box::new(HistogramAppender::new(encoding == Encoding::FloatHistogramSt)))
             }
+            Encoding::Aggr => unreachable!("it has no samples of its own"),
         }
     }
 }

@@ -126,7 +126,9 @@ impl BlockWriter {
         let written = self.write(|index, segments, stats| {
             for chunk in chunks {
                 check(chunk, metas.last(), within)?;
-                count(chunk, stats)?;
+                let samples = crate::samples_of(chunk.encoding, chunk.data);
+                let samples = samples.ok_or_else(|| Error::invalid("the data of a chunk is none"))?;
+                crate::count(stats, chunk.encoding, samples);
                 metas.push(ChunkMeta { reference: segments.put(chunk)?, range: chunk.range });
             }
             stats.num_series += 1;
@@ -212,19 +214,6 @@ fn check(chunk: &ChunkRef<'_>, before: Option<&ChunkMeta>, within: TimeRange) ->
             "a chunk from {min_ms} ms on overlaps the one before: {:?}",
             before.range
         )));
-    }
-    Ok(())
-}
-
-fn count(chunk: &ChunkRef<'_>, stats: &mut BlockStats) -> Result<()> {
-    let samples = crate::samples_of(chunk.encoding, chunk.data);
-    let samples = samples.ok_or_else(|| Error::invalid("a chunk has no data"))?;
-    stats.num_chunks += 1;
-    stats.num_samples += samples;
-    if chunk.encoding.is_float() {
-        stats.num_float_samples += samples;
-    } else {
-        stats.num_histogram_samples += samples;
     }
     Ok(())
 }
