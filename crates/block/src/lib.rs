@@ -11,6 +11,7 @@
 //! - [`BlockWriter`] writes one from front to back; it is visible whole or not at all.
 //! - [`Block`] answers as a `Queryable`, by ranged reads; every byte read is checked against its checksum.
 //! - [`BlockDir`] is a folder of blocks: what is in it, what is left over, and how a block goes.
+//! - [`Scan`] walks all of one, for who makes another of it; [`pack`] makes chunks of samples.
 //! - [`verify()`] walks everything.
 //!
 //! Formats: Prometheus' `tsdb/docs/format/`, drawn in the heads of the modules here.
@@ -21,7 +22,8 @@ mod dir;
 pub mod fuzz;
 mod index;
 mod labels;
-mod recode;
+pub mod pack;
+mod scan;
 mod segments;
 mod select;
 mod source;
@@ -35,6 +37,7 @@ use nilometer_model::BlockStats;
 pub use block::Block;
 pub use dir::BlockDir;
 pub use nilometer_storage::ChunkRef;
+pub use scan::{Scan, SeriesScan, SymbolScan};
 pub use tombstones::{Deleted, Tombstones};
 pub use verify::{Report, verify};
 pub use writer::BlockWriter;

@@ -125,10 +125,15 @@ impl<'a> From<&'a Chunk> for ChunkRef<'a> {
 }
 
 impl ReadChunks {
-    /// These chunks take the place of those before.
-    pub fn load(&mut self, chunks: &Chunks) {
+    /// Forgets all chunks; the memory stays.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.places.clear();
+    }
+
+    /// These chunks take the place of those before.
+    pub fn load(&mut self, chunks: &Chunks) {
+        self.clear();
         for part in &chunks.0 {
             match part {
                 Part::Here(Chunk { range, encoding, data }) => self.push(*range, *encoding, data),

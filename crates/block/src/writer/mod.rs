@@ -83,7 +83,7 @@ impl BlockWriter {
     }
 
     /// All names and values of labels to come, sorted and unique; more than are used do no harm.
-    pub fn symbols<'a>(&mut self, sorted: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    pub fn symbols(&mut self, sorted: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
         assert!(!self.symbols_written, "symbols are written once");
         self.symbols_written = true;
         let table = SymbolTable::new(sorted);
