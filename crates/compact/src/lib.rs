@@ -7,14 +7,19 @@
 //! - [`Planner`] picks the blocks of a group that become one, as Thanos does; [`downsampling`] those that are to be
 //!   thinned out.
 //! - [`lifecycle`] says which blocks are marked and deleted, and why.
+//! - [`compact`] merges the blocks of a plan; [`downsample`] thins one out, [`Downsampler`] a series of it.
 //!
 //! Source of the rules: Thanos' `pkg/compact`, Prometheus' `tsdb/compact.go`.
 
+mod downsample;
 mod group;
 pub mod lifecycle;
+mod merge;
 mod plan;
 
+pub use downsample::{Downsampler, downsample};
 pub use group::{Group, groups, resolution_ms, tenant_of};
+pub use merge::{Compaction, Dedup, Progress, compact};
 pub use plan::{DownsampleJob, FIVE_MINUTES_DUE_MS, NoCompact, Plan, Planner, RAW_DUE_MS, Why, downsampling};
 
 /// Resolutions of downsampled blocks, in milliseconds.
