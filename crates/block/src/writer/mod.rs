@@ -14,7 +14,7 @@ use crate::segments::MAX_CHUNK_BYTES;
 use crate::tombstones::Tombstones;
 use index::IndexWriter;
 use nilometer_env::Fs;
-use nilometer_model::{BlockMeta, BlockStats, Error, Labels, Result, TimeRange};
+use nilometer_model::{BlockMeta, BlockStats, Error, IndexStats, Labels, Result, TimeRange};
 use nilometer_storage::ChunkRef;
 use output::Output;
 use segments::SegmentWriter;
@@ -39,7 +39,7 @@ impl BlockWriter {
     pub const MAX_SEGMENT_BYTES: u64 = 512 << 20;
 
     /// A block in the folder `parent`, whose own name is durable, to be described by `meta`: its ULID, range, compaction and `thanos`
-    /// section. Statistics are counted here; a block without sources is its own.
+    /// section. Statistics are counted here, those for readers by ranges too; a block without sources is its own.
     pub fn create(fs: &Arc<dyn Fs>, parent: &Path, meta: BlockMeta) -> Result<Self> {
         Self::with_segment_bytes(fs, parent, meta, Self::MAX_SEGMENT_BYTES)
     }
@@ -149,6 +149,13 @@ impl BlockWriter {
         let (Some((index, segments)), Some(tmp)) = (self.parts.take(), self.tmp.clone()) else {
             return Err(Error::unavailable("the block could not be written before, so it is given up"));
         };
+        // Who reads by ranges guesses from these how much to ask for.
+        if let Some(thanos) = &mut self.meta.thanos {
+            thanos.index_stats = Some(IndexStats {
+                series_max_bytes: index.largest_bytes(),
+                chunk_max_bytes: segments.largest_bytes(),
+            });
+        }
         segments.finish()?;
         index.finish()?;
         let fs = &*self.fs;
