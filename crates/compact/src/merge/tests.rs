@@ -4,7 +4,7 @@ use super::*;
 use crate::{FIVE_MINUTES_MS, downsample};
 use nilometer_block::pack::Packer;
 use nilometer_block::{BlockDir, Tombstones, verify};
-use nilometer_chunk::{Encoding, Samples, Stamp};
+use nilometer_chunk::{AggrChunk, Aggregate, Encoding, Samples, Stamp};
 use nilometer_env::sim::{Faults, SimFs};
 use nilometer_model::{FloatHistogram, Span, TimeRange, Value};
 use proptest::prelude::*;
@@ -277,6 +277,49 @@ fn what_a_block_tells_of_its_making() {
     assert_eq!(five.meta().thanos.as_ref().unwrap().downsample.resolution_ms, FIVE_MINUTES_MS);
     assert!(verify(&five).is_clean(), "{:?}", verify(&five).problems);
     assert!(merged(&fs, &[five, block], Dedup::OneToOne).is_err());
+}
+
+/// Aggregates pass as they are, and are never put together.
+#[test]
+fn downsampled_blocks() {
+    let (_, fs) = disk();
+    let five = |number: u64, range: (i64, i64)| {
+        let raw = write(&fs, number, range, &steady(range.0..range.1, 10_000, 1.0), 120);
+        let meta = downsample(&fs, Path::new(DIR), &raw, ulid(number + 10), FIVE_MINUTES_MS, &mut |_| Ok(()));
+        BlockDir::new(fs.clone(), DIR).open(meta.unwrap().unwrap().ulid).unwrap()
+    };
+    let (first, second) = (five(1, (0, 7_200_000)), five(2, (7_200_000, 14_400_000)));
+    let third = five(3, (3_600_000, 10_800_000));
+    let block = merged(&fs, &[first.clone(), second], Dedup::OneToOne).unwrap().unwrap();
+    assert!(verify(&block).is_clean(), "{:?}", verify(&block).problems);
+    // Windows are what is counted.
+    assert_eq!((block.meta().stats.num_samples, block.meta().stats.num_chunks), (48, 2));
+    assert_eq!(crate::resolution_ms(block.meta()), FIVE_MINUTES_MS);
+    let stats = block.meta().thanos.as_ref().unwrap().index_stats.unwrap();
+    assert!(stats.chunk_max_bytes > 100 && stats.series_max_bytes > 20, "{stats:?}");
+    BlockDir::new(fs.clone(), DIR).delete(ulid(1000)).unwrap();
+    let error = merged(&fs, &[first, third], Dedup::OneToOne).err().unwrap();
+    assert_eq!(error.kind(), &nilometer_model::Kind::Conflict);
+}
+
+#[test]
+fn deleted_samples_are_in_no_window() {
+    let (_, fs) = disk();
+    let block = write(&fs, 1, (0, BLOCK_MS), &steady(0..600_000, 10_000, 1.0), 25);
+    let mut stones = Tombstones::default();
+    stones.add(references(&fs, 0)[0].0, TimeRange::new(100_000, 199_999));
+    stones.write(&*fs, block.path()).unwrap();
+    let dir = BlockDir::new(fs.clone(), DIR);
+    let block = dir.open(ulid(1)).unwrap();
+    let meta = downsample(&fs, Path::new(DIR), &block, ulid(5), FIVE_MINUTES_MS, &mut |_| Ok(())).unwrap();
+    let block = dir.open(meta.unwrap().ulid).unwrap();
+    let scan = block.scan().unwrap();
+    let mut series = scan.series();
+    assert!(series.next_series().unwrap());
+    let chunk = AggrChunk::read(series.chunk(0).unwrap().data).unwrap();
+    let (encoding, counts) = chunk.get(Aggregate::Count).unwrap();
+    let counts: Vec<_> = Samples::new(counts, encoding).unwrap().map(|s| text(&s.unwrap().1)).collect();
+    assert_eq!(counts, [text(&float(20.0)), text(&float(30.0))]);
 }
 
 #[test]
