@@ -154,12 +154,13 @@ impl ReadChunks {
 
     /// By where they begin.
     pub fn iter(&self) -> impl Iterator<Item = ChunkRef<'_>> {
-        let chunk = |(range, encoding, place): &(TimeRange, Encoding, Range<usize>)| ChunkRef {
-            range: *range,
-            encoding: *encoding,
-            data: &self.bytes[place.clone()],
-        };
-        self.places.iter().map(chunk)
+        (0..self.places.len()).map(|at| self.get(at))
+    }
+
+    /// The chunk at a place.
+    pub fn get(&self, at: usize) -> ChunkRef<'_> {
+        let (range, encoding, place) = &self.places[at];
+        ChunkRef { range: *range, encoding: *encoding, data: &self.bytes[place.clone()] }
     }
 
     /// How many were added, to go [`back_to`](Self::back_to).

@@ -117,15 +117,15 @@ impl ChunkMerge {
         let mut kept = Vec::<Place>::with_capacity(places.len());
         for place in places {
             let chunk = inputs[place.input].series.chunk(place.at)?;
-            // Replicas often have the very same chunk.
-            let is_same = |(p, c): (&Place, ChunkRef<'_>)| {
-                !p.is_cut && (c.range, c.encoding) == (chunk.range, chunk.encoding) && c.data == chunk.data
+            // Replicas often have the very same chunk; those of one range stand together.
+            let is_same = |at: &usize| {
+                let held = self.held.get(*at);
+                !kept[*at].is_cut && held.encoding == chunk.encoding && held.data == chunk.data
             };
-            let twin = (!place.is_cut).then(|| kept.iter().zip(self.held.iter()).position(is_same)).flatten();
+            let mut alike = (0..kept.len()).rev().take_while(|at| kept[*at].range == chunk.range);
+            let twin = if place.is_cut { None } else { alike.find(is_same) };
             match twin {
-                Some(at) if self.ages[place.input] < self.ages[kept[at].input] => {
-                    kept[at].input = place.input
-                }
+                Some(at) if self.ages[place.input] < self.ages[kept[at].input] => kept[at] = *place,
                 Some(_) => {}
                 None => {
                     kept.push(*place);
