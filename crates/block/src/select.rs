@@ -3,14 +3,14 @@
 use crate::Block;
 use crate::block::{OpenBlock, is_damage};
 use crate::index::{Plan, SeriesEntry, SymbolCache, plan};
-use crate::recode;
+use crate::pack;
 use crate::segments::ChunkWindow;
 use crate::source::Window;
 use crate::tombstones::Deleted;
 use bytes::Bytes;
 use futures::Stream;
 use nilometer_model::{Error, Labels, Matcher, Result};
-use nilometer_storage::{Chunk, Chunks, Select, Series, SeriesBatch};
+use nilometer_storage::{Chunk, ChunkRef, Chunks, ReadChunks, Select, Series, SeriesBatch};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -181,9 +181,9 @@ impl Selection {
                     put(chunk.range, encoding, bytes);
                     return Ok(());
                 }
-                for (range, encoding, bytes) in recode::without(deleted, encoding, bytes)? {
-                    put(range, encoding, &bytes);
-                }
+                let mut left = ReadChunks::default();
+                pack::without(deleted, ChunkRef { range: chunk.range, encoding, data: bytes }, &mut left)?;
+                left.iter().for_each(|left| put(left.range, left.encoding, left.data));
                 Ok(())
             });
             match done {

@@ -81,7 +81,7 @@ impl Window {
             let goes_on = offset >= self.start && offset <= end + self.ahead as u64;
             self.ahead = if goes_on { (self.ahead * 4).min(Self::MAX_BYTES) } else { 0 }.max(Self::MIN_BYTES);
             let read = want.max(self.ahead as u64).min(source.len - offset) as usize;
-            self.bytes.clear();
+            // What is there is written over, not cleared.
             self.bytes.resize(read, 0);
             self.start = offset;
             if let Err(e) = source.read_at(&mut self.bytes, offset) {

@@ -5,8 +5,8 @@ use crate::block::OpenBlock;
 use crate::index::{ChunkMeta, SeriesEntry, SymbolCache, is_corrupt, postings};
 use crate::segments::ChunkWindow;
 use crate::source::Window;
-use nilometer_chunk::Samples;
-use nilometer_model::{BlockStats, Labels, Result};
+use nilometer_chunk::{AggrChunk, Aggregate, Encoding, Samples};
+use nilometer_model::{BlockStats, Error, Labels, Result, TimeRange};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::ControlFlow;
 
@@ -164,35 +164,23 @@ impl Verifier<'_> {
 
     fn check_samples(&mut self, labels: &Labels, chunk: &ChunkMeta) -> Result<()> {
         let (encoding, data) = self.open.segments.read(&mut self.chunks, chunk.reference)?;
-        let (mut first, mut last, mut count) = (None, None, 0u64);
-        let mut sorted = true;
-        for sample in Samples::new(data, encoding)? {
-            let (t_ms, _) = sample?;
-            first = first.or(Some(t_ms));
-            sorted &= last.is_none_or(|last| last < t_ms);
-            last = Some(t_ms);
-            count += 1;
-        }
-        let stats = &mut self.report.stats;
-        stats.num_chunks += 1;
-        stats.num_samples += count;
-        *(if encoding.is_float() {
-            &mut stats.num_float_samples
-        } else {
-            &mut stats.num_histogram_samples
-        }) += count;
+        let times = match encoding {
+            Encoding::Aggr => Times::of_aggregates(AggrChunk::read(data)?)?,
+            _ => Times::of(encoding, data)?,
+        };
+        crate::count(&mut self.report.stats, encoding, times.count);
         let announced = crate::samples_of(encoding, data).unwrap_or(0);
         let within = self.block.meta().range();
         let mut problem = |what: &str| {
             self.report.problem(format!("{labels}: chunk {:#x} {what}", chunk.reference));
         };
-        if !sorted {
+        if !times.sorted {
             problem("has samples out of order");
         }
-        if announced != count {
+        if announced != times.count {
             problem("has not as many samples as it says");
         }
-        if (first, last) != (Some(chunk.range.min_ms), Some(chunk.range.max_ms)) {
+        if times.range != Some(chunk.range) {
             problem("has other times than its index entry");
         }
         if !within.contains(chunk.range.min_ms) || !within.contains(chunk.range.max_ms) {
@@ -235,5 +223,51 @@ impl Verifier<'_> {
             let found = *found;
             self.report.problem(format!("meta.json counts {told:?}, the block has {found:?}"));
         }
+    }
+}
+
+/// The times of the samples in a chunk, all of which were decoded.
+#[derive(PartialEq, Eq)]
+struct Times {
+    count: u64,
+    /// Of the first and the last.
+    range: Option<TimeRange>,
+    /// Each after the one before.
+    sorted: bool,
+}
+
+impl Times {
+    fn of(encoding: Encoding, data: &[u8]) -> Result<Self> {
+        let mut times = Times { count: 0, range: None, sorted: true };
+        for sample in Samples::new(data, encoding)? {
+            times.add(sample?.0);
+        }
+        Ok(times)
+    }
+
+    fn add(&mut self, t_ms: i64) {
+        let range = self.range.get_or_insert(TimeRange::new(t_ms, t_ms));
+        self.sorted &= self.count == 0 || range.max_ms < t_ms;
+        range.max_ms = t_ms;
+        self.count += 1;
+    }
+
+    /// Those of the count, which all other aggregates have to have too, but for a counter of floats: that has
+    /// true values at both ends, and may lack windows where it is not a number.
+    fn of_aggregates(chunk: AggrChunk<'_>) -> Result<Self> {
+        let part = |aggregate| chunk.get(aggregate).map(|(encoding, data)| Times::of(encoding, data));
+        let mut times = part(Aggregate::Count)
+            .transpose()?
+            .ok_or_else(|| Error::invalid("a downsampled chunk has no count"))?;
+        for aggregate in [Aggregate::Sum, Aggregate::Min, Aggregate::Max, Aggregate::Counter] {
+            let Some(other) = part(aggregate).transpose()? else { continue };
+            if aggregate == Aggregate::Counter && !chunk.is_histogram() {
+                times.sorted &= other.count <= times.count + 2;
+                times.sorted &= other.range.map(|r| r.max_ms) <= times.range.map(|r| r.max_ms);
+            } else {
+                times.sorted &= other == times;
+            }
+        }
+        Ok(times)
     }
 }

@@ -15,6 +15,8 @@ pub enum Encoding {
     /// Histograms with optional start timestamps; Prometheus before 3.14 cannot read them.
     HistogramSt = 5,
     FloatHistogramSt = 6,
+    /// Chunks of aggregates, each with an encoding of its own: Thanos', and never in a block of raw samples.
+    Aggr = 0xff,
 }
 
 impl Encoding {
@@ -26,6 +28,7 @@ impl Encoding {
             4 => Encoding::Xor2,
             5 => Encoding::HistogramSt,
             6 => Encoding::FloatHistogramSt,
+            0xff => Encoding::Aggr,
             _ => {
                 return Err(Error::invalid(format!(
                     "chunk encoding {byte} is not known: it is damaged, or was written by a newer Prometheus"
@@ -52,6 +55,7 @@ impl Encoding {
             Encoding::Xor2 => "XOR2",
             Encoding::HistogramSt => "histogramST",
             Encoding::FloatHistogramSt => "floathistogramST",
+            Encoding::Aggr => "AGGR",
         }
     }
 }
@@ -68,10 +72,10 @@ mod tests {
 
     #[test]
     fn bytes_round_trip() {
-        for byte in 1..=6 {
+        for byte in (1..=6).chain([255]) {
             assert_eq!(Encoding::from_byte(byte).map(Encoding::byte).ok(), Some(byte));
         }
-        for byte in [0, 7, 255] {
+        for byte in [0, 7, 254] {
             assert!(Encoding::from_byte(byte).is_err());
         }
     }

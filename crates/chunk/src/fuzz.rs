@@ -1,6 +1,7 @@
 //! What must hold of any bytes at all: for the fuzz target, and for a short run of it in the tests.
 
-use crate::{Encoding, Samples, Stamp, Xor2State, XorState, decode_floats};
+use crate::aggr::Counter;
+use crate::{AggrChunk, Aggregate, Encoding, Samples, Stamp, Xor2State, XorState, decode_floats};
 use nilometer_model::Value;
 
 /// The first byte picks the encoding, the others are the chunk.
@@ -23,6 +24,25 @@ pub fn chunk(input: &[u8]) {
     if floats.len() < usize::from(u16::MAX) {
         again(&floats, encoding);
         write_on(chunk, &floats, encoding);
+    }
+}
+
+/// A chunk of aggregates: what was read is written as it was, and each aggregate can be tried.
+///
+/// # Panics
+/// If a decoder panics, or if what was read does not survive being written.
+pub fn aggr_chunk(input: &[u8]) {
+    let Ok(chunk) = AggrChunk::read(input) else { return };
+    let again = chunk.encode();
+    assert!(AggrChunk::read(&again).expect("our own chunk") == chunk, "it reads otherwise than written");
+    let mut counter = Counter::default();
+    for (encoding, part) in Aggregate::ALL.into_iter().filter_map(|a| chunk.get(a)) {
+        let Ok(samples) = Samples::new(part, encoding) else { continue };
+        for (t_ms, value) in samples.map_while(|s| s.ok()) {
+            if let Value::Float(v) = value {
+                counter.next(t_ms, v);
+            }
+        }
     }
 }
 
@@ -88,6 +108,19 @@ mod tests {
                 *count = high;
             }
             super::chunk(&input);
+        }
+
+        #[test]
+        fn random_aggregates(parts in prop::collection::vec((0u8..8, prop::collection::vec(any::<u8>(), 0..40)), 5), end in any::<bool>()) {
+            let mut input: Vec<u8> = vec![];
+            for (encoding, part) in &parts {
+                input.push(part.len() as u8);
+                if !part.is_empty() {
+                    input.push(*encoding);
+                    input.extend(part);
+                }
+            }
+            super::aggr_chunk(&input[..input.len() - usize::from(end)]);
         }
 
         #[test]

@@ -7,10 +7,13 @@
 //! - [`XorState`] and [`Xor2State`] append floats to a byte vector that the caller owns, so that an open chunk
 //!   costs its bytes and a few words.
 //! - [`HistogramAppender`] appends native histograms and says when a new chunk must start.
+//! - [`AggrChunk`] holds the chunks of several aggregates, of downsampled series.
 //! - [`decode_floats`] fills columns at once: the path of queries. [`Samples`] walks any chunk.
 //!
-//! Source of the formats: Prometheus' `tsdb/chunkenc` and `tsdb/docs/format/chunks.md`.
+//! Source of the formats: Prometheus' `tsdb/chunkenc` and `tsdb/docs/format/chunks.md`, Thanos'
+//! `pkg/compact/downsample` for aggregates.
 
+pub mod aggr;
 mod bits;
 mod encoding;
 #[doc(hidden)]
@@ -24,6 +27,7 @@ mod window;
 pub mod xor;
 pub mod xor2;
 
+pub use aggr::{AggrChunk, Aggregate};
 pub use encoding::Encoding;
 pub use histogram::{Appended, ChunkCount, HistogramAppender};
 pub use read::{decode_floats, encode_floats};

@@ -4,7 +4,7 @@ use crate::histogram::{ChunkCount, HistogramDecoder};
 use crate::xor::XorDecoder;
 use crate::xor2::Xor2Decoder;
 use crate::{Encoding, Stamp};
-use nilometer_model::{Result, Value};
+use nilometer_model::{Error, Result, Value};
 
 /// The samples of a chunk, in its order. After an error there are no more.
 ///
@@ -35,6 +35,11 @@ impl<'a> Samples<'a> {
             }
             Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
                 Decoder::Float(Box::new(HistogramDecoder::new(chunk, encoding)?))
+            }
+            Encoding::Aggr => {
+                return Err(Error::invalid(
+                    "a downsampled chunk has no samples of its own: read one of its aggregates",
+                ));
             }
         };
         Ok(Samples { decoder, start_ms: 0, failed: false })

@@ -6,7 +6,7 @@
 use nilometer_chunk::{
     Appended, ChunkCount, Encoding, HistogramAppender, Samples, Stamp, Xor2State, XorState,
 };
-use nilometer_model::{CounterReset, Histogram, Result, TimeRange, Value};
+use nilometer_model::{CounterReset, Error, Histogram, Result, TimeRange, Value};
 
 /// Prometheus' figures: a chunk is closed at so many samples, one of histograms also at so many bytes.
 const MAX_SAMPLES: u16 = 120;
@@ -201,6 +201,9 @@ impl OpenChunk {
             }
             Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
                 State::FloatHistogram(Box::new(HistogramAppender::resume(&packed.data, packed.encoding)?))
+            }
+            Encoding::Aggr => {
+                return Err(Error::invalid("a chunk of aggregates is not continued: it is of a block"));
             }
         };
         Ok(OpenChunk { min_ms: packed.range.min_ms, data: packed.data, state })

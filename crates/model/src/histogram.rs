@@ -4,8 +4,9 @@
 //! the codecs. Where a bucket lies follows from its index and the schema, see [`bound`]; which indexes there
 //! are is told by spans, so that empty stretches cost nothing.
 //!
-//! What PromQL computes with histograms is not here.
+//! Of what is computed with histograms only sums and differences are here ([`arithmetic`]); the rest is PromQL's.
 
+pub mod arithmetic;
 mod bounds;
 mod buckets;
 mod resolution;

@@ -6,6 +6,7 @@
 pub mod block_meta;
 pub mod error;
 pub mod histogram;
+pub mod kahan;
 pub mod labels;
 pub mod matcher;
 pub mod number;

@@ -23,7 +23,6 @@ pub mod functions;
 #[doc(hidden)]
 pub mod fuzz;
 mod histogram;
-mod kahan;
 mod labels_hash;
 mod lex;
 mod number;

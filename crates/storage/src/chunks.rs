@@ -125,10 +125,15 @@ impl<'a> From<&'a Chunk> for ChunkRef<'a> {
 }
 
 impl ReadChunks {
-    /// These chunks take the place of those before.
-    pub fn load(&mut self, chunks: &Chunks) {
+    /// Forgets all chunks; the memory stays.
+    pub fn clear(&mut self) {
         self.bytes.clear();
         self.places.clear();
+    }
+
+    /// These chunks take the place of those before.
+    pub fn load(&mut self, chunks: &Chunks) {
+        self.clear();
         for part in &chunks.0 {
             match part {
                 Part::Here(Chunk { range, encoding, data }) => self.push(*range, *encoding, data),
@@ -149,12 +154,13 @@ impl ReadChunks {
 
     /// By where they begin.
     pub fn iter(&self) -> impl Iterator<Item = ChunkRef<'_>> {
-        let chunk = |(range, encoding, place): &(TimeRange, Encoding, Range<usize>)| ChunkRef {
-            range: *range,
-            encoding: *encoding,
-            data: &self.bytes[place.clone()],
-        };
-        self.places.iter().map(chunk)
+        (0..self.places.len()).map(|at| self.get(at))
+    }
+
+    /// The chunk at a place.
+    pub fn get(&self, at: usize) -> ChunkRef<'_> {
+        let (range, encoding, place) = &self.places[at];
+        ChunkRef { range: *range, encoding: *encoding, data: &self.bytes[place.clone()] }
     }
 
     /// How many were added, to go [`back_to`](Self::back_to).

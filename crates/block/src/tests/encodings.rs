@@ -2,7 +2,9 @@
 
 use super::fixture::*;
 use crate::{Block, BlockDir, BlockWriter, ChunkRef, Tombstones, verify};
-use nilometer_chunk::{ChunkCount, Encoding, HistogramAppender, Samples, Stamp, Xor2State, encode_floats};
+use nilometer_chunk::{
+    AggrChunk, Aggregate, ChunkCount, Encoding, HistogramAppender, Samples, Stamp, Xor2State, encode_floats,
+};
 use nilometer_env::Fs;
 use nilometer_model::{BlockMeta, Histogram, Labels, Span, TimeRange, Value};
 use nilometer_storage::Select;
@@ -60,7 +62,24 @@ fn encoded(encoding: Encoding) -> Vec<u8> {
         Encoding::FloatHistogram | Encoding::FloatHistogramSt => {
             histograms::<f64>(encoding == Encoding::FloatHistogramSt)
         }
+        Encoding::Aggr => aggregates(SAMPLES),
     }
+}
+
+/// With a count of so many windows; the others have all of them.
+fn aggregates(counted: i64) -> Vec<u8> {
+    let windows = |n: i64| encode_floats((0..n).map(|n| (t_ms(n), n as f64)));
+    let mut counter = vec![(t_ms(0) - 100, 0.0)];
+    counter.extend((0..SAMPLES).map(|n| (t_ms(n), n as f64)));
+    counter.push((t_ms(SAMPLES - 1), 0.0));
+    let (count, all, counter) = (windows(counted), windows(SAMPLES), encode_floats(counter));
+    [Aggregate::Sum, Aggregate::Min, Aggregate::Max]
+        .into_iter()
+        .fold(AggrChunk::default().with(Aggregate::Count, Encoding::Xor, &count), |chunk, aggregate| {
+            chunk.with(aggregate, Encoding::Xor, &all)
+        })
+        .with(Aggregate::Counter, Encoding::Xor, &counter)
+        .encode()
 }
 
 /// One series of each encoding, of one chunk.
@@ -136,4 +155,49 @@ fn all_encodings_go_through() {
             before.iter().filter(|s| !deleted.iter().any(|d| d.contains(s.0))).cloned().collect();
         assert_eq!((after.len(), after), (26, left), "{encoding}");
     }
+}
+
+#[test]
+fn aggregates_go_through() {
+    let (_, fs) = disk(1);
+    let meta = write_encodings(&fs, DIR, &[Encoding::Aggr]);
+    // As Thanos counts them: windows, of no kind.
+    assert_eq!((meta.stats.num_samples, meta.stats.num_float_samples), (40, 0));
+    assert_eq!((meta.stats.num_histogram_samples, meta.stats.num_chunks), (0, 1));
+    let dir = BlockDir::new(fs.clone(), DIR);
+    let block = dir.open(meta.ulid).unwrap();
+    let report = verify(&block);
+    assert!(report.is_clean() && report.stats == meta.stats, "{:?}", report.problems);
+    let chunks = |block: &Block| -> Vec<_> {
+        let batches = batches(block, Select::new([], TimeRange::ALL)).into_iter();
+        batches.flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks.read(&mut Vec::new())).collect()
+    };
+    let read = chunks(&block);
+    assert_eq!(
+        (read.len(), read[0].encoding, &read[0].data[..]),
+        (1, Encoding::Aggr, &aggregates(SAMPLES)[..])
+    );
+
+    // No part of it can be deleted, so all of it is left out.
+    let mut tombstones = Tombstones::default();
+    for reference in block.open().unwrap().index.all_series_by_walk(&mut Vec::new()).unwrap() {
+        tombstones.add(reference, TimeRange::new(0, t_ms(3)));
+    }
+    tombstones.write(&*fs, block.path()).unwrap();
+    let block = dir.open(meta.ulid).unwrap();
+    assert!(chunks(&block).is_empty() && block.damage_met() == 1);
+}
+
+#[test]
+fn aggregates_that_differ_are_a_problem() {
+    let (_, fs) = disk(1);
+    let series = labels(&[("__name__", "m")]);
+    let mut writer = BlockWriter::create(&fs, Path::new(DIR), meta(1)).unwrap();
+    writer.symbols(symbols([&series])).unwrap();
+    let range = TimeRange::new(t_ms(0), t_ms(SAMPLES - 2));
+    let data = aggregates(SAMPLES - 1);
+    writer.series(&series, &[ChunkRef { range, encoding: Encoding::Aggr, data: &data }]).unwrap();
+    let meta = writer.finish().unwrap();
+    let report = verify(&BlockDir::new(fs, DIR).open(meta.ulid).unwrap());
+    assert!(report.problems.iter().any(|p| p.contains("out of order")), "{:?}", report.problems);
 }

@@ -29,6 +29,8 @@ pub(super) struct IndexWriter {
     last: Vec<(u32, u32)>,
     entry: Vec<u8>,
     scratch: Vec<u8>,
+    /// Of a series' entry.
+    largest_bytes: u64,
 }
 
 /// The values of one name and how many series have each; in the order of their postings lists.
@@ -50,6 +52,7 @@ impl IndexWriter {
             last: Vec::new(),
             entry: Vec::new(),
             scratch: Vec::new(),
+            largest_bytes: 0,
         })
     }
 
@@ -82,6 +85,7 @@ impl IndexWriter {
         self.entry.clear();
         series::encode(&mut self.entry, labels, chunks, &mut self.scratch);
         self.out.put(&self.entry)?;
+        self.largest_bytes = self.largest_bytes.max(self.entry.len() as u64);
         self.series += 1;
         for (name, _) in labels {
             *self.uses.entry(*name).or_default() += 1;
@@ -89,6 +93,11 @@ impl IndexWriter {
         self.last.clear();
         self.last.extend_from_slice(labels);
         Ok(())
+    }
+
+    /// The length of the largest entry of a series.
+    pub(super) fn largest_bytes(&self) -> u64 {
+        self.largest_bytes
     }
 
     /// Writes the rest. The file is durable when this returns, its name is not yet.

@@ -14,7 +14,7 @@ use crate::segments::MAX_CHUNK_BYTES;
 use crate::tombstones::Tombstones;
 use index::IndexWriter;
 use nilometer_env::Fs;
-use nilometer_model::{BlockMeta, BlockStats, Error, Labels, Result, TimeRange};
+use nilometer_model::{BlockMeta, BlockStats, Error, IndexStats, Labels, Result, TimeRange};
 use nilometer_storage::ChunkRef;
 use output::Output;
 use segments::SegmentWriter;
@@ -39,7 +39,7 @@ impl BlockWriter {
     pub const MAX_SEGMENT_BYTES: u64 = 512 << 20;
 
     /// A block in the folder `parent`, whose own name is durable, to be described by `meta`: its ULID, range, compaction and `thanos`
-    /// section. Statistics are counted here; a block without sources is its own.
+    /// section. Statistics are counted here, those for readers by ranges too; a block without sources is its own.
     pub fn create(fs: &Arc<dyn Fs>, parent: &Path, meta: BlockMeta) -> Result<Self> {
         Self::with_segment_bytes(fs, parent, meta, Self::MAX_SEGMENT_BYTES)
     }
@@ -83,7 +83,7 @@ impl BlockWriter {
     }
 
     /// All names and values of labels to come, sorted and unique; more than are used do no harm.
-    pub fn symbols<'a>(&mut self, sorted: impl IntoIterator<Item = &'a str>) -> Result<()> {
+    pub fn symbols(&mut self, sorted: impl IntoIterator<Item = impl AsRef<str>>) -> Result<()> {
         assert!(!self.symbols_written, "symbols are written once");
         self.symbols_written = true;
         let table = SymbolTable::new(sorted);
@@ -126,7 +126,9 @@ impl BlockWriter {
         let written = self.write(|index, segments, stats| {
             for chunk in chunks {
                 check(chunk, metas.last(), within)?;
-                count(chunk, stats)?;
+                let samples = crate::samples_of(chunk.encoding, chunk.data);
+                let samples = samples.ok_or_else(|| Error::invalid("the data of a chunk is none"))?;
+                crate::count(stats, chunk.encoding, samples);
                 metas.push(ChunkMeta { reference: segments.put(chunk)?, range: chunk.range });
             }
             stats.num_series += 1;
@@ -147,6 +149,13 @@ impl BlockWriter {
         let (Some((index, segments)), Some(tmp)) = (self.parts.take(), self.tmp.clone()) else {
             return Err(Error::unavailable("the block could not be written before, so it is given up"));
         };
+        // Who reads by ranges guesses from these how much to ask for.
+        if let Some(thanos) = &mut self.meta.thanos {
+            thanos.index_stats = Some(IndexStats {
+                series_max_bytes: index.largest_bytes(),
+                chunk_max_bytes: segments.largest_bytes(),
+            });
+        }
         segments.finish()?;
         index.finish()?;
         let fs = &*self.fs;
@@ -212,19 +221,6 @@ fn check(chunk: &ChunkRef<'_>, before: Option<&ChunkMeta>, within: TimeRange) ->
             "a chunk from {min_ms} ms on overlaps the one before: {:?}",
             before.range
         )));
-    }
-    Ok(())
-}
-
-fn count(chunk: &ChunkRef<'_>, stats: &mut BlockStats) -> Result<()> {
-    let samples = crate::samples_of(chunk.encoding, chunk.data);
-    let samples = samples.ok_or_else(|| Error::invalid("a chunk has no data"))?;
-    stats.num_chunks += 1;
-    stats.num_samples += samples;
-    if chunk.encoding.is_float() {
-        stats.num_float_samples += samples;
-    } else {
-        stats.num_histogram_samples += samples;
     }
     Ok(())
 }

@@ -17,13 +17,15 @@ pub(super) struct SegmentWriter {
     count: u64,
     open: Option<Output>,
     scratch: Vec<u8>,
+    /// Of a chunk with all around it.
+    largest_bytes: u64,
 }
 
 impl SegmentWriter {
     pub(super) fn create(fs: Arc<dyn Fs>, block: &Path, max_bytes: u64) -> Result<Self> {
         let dir = block.join(DIR);
         fs.create_dir_all(&dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
-        Ok(SegmentWriter { fs, dir, max_bytes, count: 0, open: None, scratch: Vec::new() })
+        Ok(SegmentWriter { fs, dir, max_bytes, count: 0, open: None, scratch: Vec::new(), largest_bytes: 0 })
     }
 
     /// Writes a chunk and says by which reference it is found.
@@ -36,6 +38,7 @@ impl SegmentWriter {
         put_uvarint(&mut self.scratch, chunk.data.len() as u64);
         self.scratch.extend_from_slice(&encoding);
         let record = self.scratch.len() + chunk.data.len() + crate::bytes::CRC_BYTES;
+        self.largest_bytes = self.largest_bytes.max(record as u64);
         self.make_room(record as u64)?;
         let Some(open) = &mut self.open else { unreachable!("room was made in an open segment") };
         let reference = (self.count - 1) << 32 | open.offset();
@@ -43,6 +46,11 @@ impl SegmentWriter {
         open.put(chunk.data)?;
         open.put(&crc.take().to_be_bytes())?;
         Ok(reference)
+    }
+
+    /// The length of the largest chunk with all around it.
+    pub(super) fn largest_bytes(&self) -> u64 {
+        self.largest_bytes
     }
 
     pub(super) fn finish(mut self) -> Result<()> {

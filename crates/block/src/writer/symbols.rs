@@ -18,14 +18,15 @@ impl SymbolTable {
     /// In front of the symbols: how many they are.
     const COUNT_BYTES: usize = 4;
 
-    pub(super) fn new<'a>(sorted: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+    pub(super) fn new(sorted: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self> {
         let mut table = SymbolTable { content: vec![0; Self::COUNT_BYTES], ..SymbolTable::default() };
-        let mut last = None;
         for symbol in sorted {
-            if let Some(last) = last.filter(|last| *last >= symbol) {
+            let symbol = symbol.as_ref();
+            if let Some(last) =
+                table.offsets.last().map(|o| text(&table.content, *o)).filter(|l| *l >= symbol)
+            {
                 return Err(Error::invalid(format!("symbols are not sorted: {last:?} before {symbol:?}")));
             }
-            last = Some(symbol);
             let too_many = |_| {
                 let max = u64::from(u32::MAX);
                 Error::limit("symbol-table-bytes", max, "the symbols of a block are too many: cut it smaller")

@@ -1,7 +1,7 @@
 //! Numbers that a native histogram tells.
 
-use crate::kahan::Sum;
 use nilometer_model::FloatHistogram;
+use nilometer_model::kahan::Sum;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stat {

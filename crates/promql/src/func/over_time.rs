@@ -9,7 +9,7 @@ use crate::exec::range::{Out, RangeContext, Steps};
 use crate::exec::window::Window;
 use crate::func::time::seconds;
 use crate::histogram::{How, Incompatible, Wide};
-use crate::kahan::{Mean, Sum};
+use nilometer_model::kahan::{Mean, Sum};
 use nilometer_model::{CounterReset, FloatHistogram, Result};
 use std::collections::VecDeque;
 use std::sync::Arc;

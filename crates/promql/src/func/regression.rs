@@ -4,7 +4,7 @@ use crate::annotations::Note;
 use crate::exec::range::{Out, RangeContext};
 use crate::exec::samples::Samples;
 use crate::exec::window::{Span, Window};
-use crate::kahan::{Sums, totals};
+use nilometer_model::kahan::{Sums, totals};
 use nilometer_model::number::plain;
 use nilometer_model::{Error, Result};
 

@@ -9,8 +9,8 @@ use crate::exec::grid::Grid;
 use crate::exec::sink::Sink;
 use crate::exec::table::{ABSENT, Cell, StepSeries, is_absent};
 use crate::exec::{Context, Held, Output};
-use crate::kahan::{Mean, Sum};
 use nilometer_model::Result;
+use nilometer_model::kahan::{Mean, Sum};
 
 pub(crate) struct Spec {
     pub(crate) op: AggregateOp,

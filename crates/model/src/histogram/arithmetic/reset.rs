@@ -1,11 +1,11 @@
 //! Whether a histogram that counts was reset between two samples.
 
 use super::{Wide, bound, coarser, sparse};
-use nilometer_model::{CounterReset, FloatHistogram, Span};
+use crate::{CounterReset, FloatHistogram, Span};
 use std::collections::BTreeMap;
 
 /// As [`falls_to`], but a hint that the sample carries decides.
-pub(crate) fn detect_reset(now: &FloatHistogram, before: &FloatHistogram) -> bool {
+pub fn detect_reset(now: &FloatHistogram, before: &FloatHistogram) -> bool {
     match now.reset {
         CounterReset::Reset => true,
         CounterReset::NotReset => false,

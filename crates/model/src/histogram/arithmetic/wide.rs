@@ -2,11 +2,11 @@
 
 use super::{Done, Incompatible, bound, coarser, has_overflow, sparse, to_spans};
 use crate::kahan::Sum;
-use nilometer_model::{CounterReset, FloatHistogram};
+use crate::{CounterReset, FloatHistogram};
 
 /// How one histogram goes into another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum How {
+pub enum How {
     Add,
     Subtract,
     /// Adds with compensation of rounding errors.
@@ -25,14 +25,14 @@ impl How {
 
 type Buckets = Vec<(i32, Sum)>;
 
-/// See the module's head.
+/// A sum in the making: each count has a compensation beside it, and spans are only made at the end.
 #[derive(Clone, Debug)]
-pub(crate) struct Wide {
-    pub(crate) reset: CounterReset,
+pub struct Wide {
+    pub reset: CounterReset,
     schema: i32,
     zero_threshold: f64,
     zero: Sum,
-    pub(crate) count: Sum,
+    pub count: Sum,
     sum: Sum,
     positive: Buckets,
     negative: Buckets,
@@ -40,7 +40,7 @@ pub(crate) struct Wide {
 }
 
 impl Wide {
-    pub(crate) fn new(h: &FloatHistogram) -> Self {
+    pub fn new(h: &FloatHistogram) -> Self {
         let wide = |buckets: &mut dyn Iterator<Item = (i32, f64)>| -> Buckets {
             buckets.map(|(index, v)| (index, Sum::of(v))).collect()
         };
@@ -58,12 +58,12 @@ impl Wide {
     }
 
     fn is_custom(&self) -> bool {
-        self.schema == nilometer_model::histogram::CUSTOM_BUCKETS_SCHEMA
+        self.schema == crate::histogram::CUSTOM_BUCKETS_SCHEMA
     }
 
     /// # Errors
     /// Leaves this one as it is.
-    pub(crate) fn add(&mut self, other: &FloatHistogram, how: How) -> Result<Done, Incompatible> {
+    pub fn add(&mut self, other: &FloatHistogram, how: How) -> Result<Done, Incompatible> {
         if self.is_custom() != other.has_custom_buckets() {
             return Err(Incompatible);
         }
@@ -224,14 +224,14 @@ impl Wide {
     }
 
     /// Multiplies everything, compensations too.
-    pub(crate) fn scale(&mut self, by: f64) {
+    pub fn scale(&mut self, by: f64) {
         self.each(|sum| {
             sum.value *= by;
             sum.compensation *= by;
         });
     }
 
-    pub(crate) fn divide(&mut self, by: f64) {
+    pub fn divide(&mut self, by: f64) {
         self.each(|sum| {
             sum.value /= by;
             sum.compensation /= by;
@@ -243,7 +243,7 @@ impl Wide {
         self.positive.iter_mut().chain(&mut self.negative).for_each(|(_, sum)| f(sum));
     }
 
-    pub(crate) fn has_overflow(&self) -> bool {
+    pub fn has_overflow(&self) -> bool {
         let bare = |buckets: &Buckets| buckets.iter().map(|(_, s)| s.value).collect();
         has_overflow(&FloatHistogram {
             zero_count: self.zero.value,
@@ -256,7 +256,7 @@ impl Wide {
     }
 
     /// With compensations added in.
-    pub(crate) fn into_histogram(self) -> FloatHistogram {
+    pub fn into_histogram(self) -> FloatHistogram {
         let total = |buckets: Buckets| to_spans(buckets.into_iter().map(|(i, s)| (i, s.total())));
         let (positive_spans, positive) = total(self.positive);
         let (negative_spans, negative) = total(self.negative);

@@ -2,30 +2,30 @@
 
 /// A running sum. The result is [`total`](Sum::total), unless the sum is infinite.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
-pub(crate) struct Sum {
-    pub(crate) value: f64,
-    pub(crate) compensation: f64,
+pub struct Sum {
+    pub value: f64,
+    pub compensation: f64,
 }
 
 impl Sum {
     #[inline]
-    pub(crate) fn of(value: f64) -> Self {
+    pub fn of(value: f64) -> Self {
         Sum { value, compensation: 0.0 }
     }
 
     #[inline]
-    pub(crate) fn add(&mut self, v: f64) {
+    pub fn add(&mut self, v: f64) {
         let (total, error) = two_sum(self.value, v);
         self.compensation = if total.is_infinite() { 0.0 } else { self.compensation + error };
         self.value = total;
     }
 
     #[inline]
-    pub(crate) fn total(self) -> f64 {
+    pub fn total(self) -> f64 {
         self.value + self.compensation
     }
 
-    pub(crate) fn is_zero(self) -> bool {
+    pub fn is_zero(self) -> bool {
         self.value == 0.0 && self.compensation == 0.0
     }
 }
@@ -33,21 +33,21 @@ impl Sum {
 /// Several sums side by side, which take hardly longer than one: as long as they are finite, there is nothing to
 /// decide.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Sums<const N: usize> {
+pub struct Sums<const N: usize> {
     values: [f64; N],
     compensations: [f64; N],
 }
 
 impl<const N: usize> Sums<N> {
-    pub(crate) const ZERO: Self = Sums { values: [0.0; N], compensations: [0.0; N] };
+    pub const ZERO: Self = Sums { values: [0.0; N], compensations: [0.0; N] };
 
     #[inline(always)]
-    pub(crate) fn add(&mut self, term: [f64; N]) {
+    pub fn add(&mut self, term: [f64; N]) {
         term.into_iter().enumerate().for_each(|(i, v)| self.add_to(i, v));
     }
 
     #[inline(always)]
-    pub(crate) fn add_to(&mut self, i: usize, v: f64) {
+    pub fn add_to(&mut self, i: usize, v: f64) {
         let (total, error) = two_sum(self.values[i], v);
         self.values[i] = total;
         self.compensations[i] += error;
@@ -55,14 +55,14 @@ impl<const N: usize> Sums<N> {
 
     /// The totals; `None` where one is not finite: a sum that was infinite once stays so, or is no number, and wants
     /// [`Sum`].
-    pub(crate) fn totals(self) -> Option<[f64; N]> {
+    pub fn totals(self) -> Option<[f64; N]> {
         let is_finite = self.values.iter().all(|value| value.is_finite());
         is_finite.then(|| std::array::from_fn(|i| self.values[i] + self.compensations[i]))
     }
 }
 
 /// Several sums of as many terms.
-pub(crate) fn totals<const N: usize>(terms: impl Iterator<Item = [f64; N]> + Clone) -> [f64; N] {
+pub fn totals<const N: usize>(terms: impl Iterator<Item = [f64; N]> + Clone) -> [f64; N] {
     let mut sums = Sums::ZERO;
     terms.clone().for_each(|term| sums.add(term));
     sums.totals().unwrap_or_else(|| {
@@ -87,7 +87,7 @@ fn two_sum(a: f64, b: f64) -> (f64, f64) {
 
 /// A mean that adds up as long as the sum is finite, and changes to the running mean where it would not be.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Mean {
+pub struct Mean {
     sum: Sum,
     count: f64,
     running: bool,
@@ -95,7 +95,7 @@ pub(crate) struct Mean {
 
 impl Mean {
     #[inline]
-    pub(crate) fn add(&mut self, v: f64) {
+    pub fn add(&mut self, v: f64) {
         self.count += 1.0;
         if self.count == 1.0 {
             self.sum = Sum::of(v);
@@ -118,11 +118,11 @@ impl Mean {
         self.sum.add(v / self.count);
     }
 
-    pub(crate) fn count(&self) -> f64 {
+    pub fn count(&self) -> f64 {
         self.count
     }
 
-    pub(crate) fn mean(&self) -> f64 {
+    pub fn mean(&self) -> f64 {
         if self.running {
             self.sum.total()
         } else {
