@@ -63,8 +63,13 @@ impl Block {
         let json =
             fs.read(&meta_path).map_err(|e| Error::io(format!("reading {}", meta_path.display()), e))?;
         let meta = BlockMeta::from_json(&json).map_err(|e| e.context(meta_path.display()))?;
-        let (used, damage_met) = (AtomicBool::new(false), AtomicU64::new(0));
-        Ok(Block(Arc::new(Inner { fs, path, meta, open: Mutex::new(None), used, damage_met })))
+        Ok(Block::with_meta(fs, path, meta))
+    }
+
+    /// Whose `meta.json` was read already.
+    pub fn with_meta(fs: Arc<dyn Fs>, path: impl Into<PathBuf>, meta: BlockMeta) -> Self {
+        let (path, used, damage_met) = (path.into(), AtomicBool::new(false), AtomicU64::new(0));
+        Block(Arc::new(Inner { fs, path, meta, open: Mutex::new(None), used, damage_met }))
     }
 
     pub fn meta(&self) -> &BlockMeta {

@@ -23,6 +23,8 @@ pub(crate) const DIR: &str = "chunks";
 pub(crate) const HEADER: [u8; 8] = [0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0];
 /// The longest form of `len` that Prometheus reads.
 const MAX_LEN_BYTES: usize = 5;
+/// Few chunks of numbers are longer.
+const USUAL_CHUNK_BYTES: u64 = 1 << 10;
 /// Far beyond any real chunk: a damaged length does not make a reader take the memory for it.
 pub(crate) const MAX_CHUNK_BYTES: usize = 64 << 20;
 
@@ -59,6 +61,19 @@ impl Segments {
     /// What is wrong with whole files.
     pub(crate) fn damage(&self) -> impl Iterator<Item = &Error> {
         self.files.values().filter_map(|f| f.as_ref().err())
+    }
+
+    /// Says which chunks are going to be read.
+    pub(crate) fn will_need(&self, references: impl Iterator<Item = u64>) {
+        let mut places: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
+        for reference in references {
+            places.entry(reference >> 32).or_default().push(reference & u64::from(u32::MAX));
+        }
+        for (segment, offsets) in places {
+            if let Some(Ok(source)) = self.files.get(&segment) {
+                source.will_need(offsets.into_iter().map(|offset| offset..offset + USUAL_CHUNK_BYTES));
+            }
+        }
     }
 
     /// The chunk of a reference, its checksum right.

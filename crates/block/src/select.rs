@@ -2,15 +2,15 @@
 
 use crate::Block;
 use crate::block::{OpenBlock, is_damage};
-use crate::index::{Plan, SeriesEntry, SymbolCache, plan};
+use crate::index::{ChunkMeta, Plan, SeriesEntry, SymbolCache, plan};
 use crate::pack;
 use crate::segments::ChunkWindow;
 use crate::source::Window;
-use crate::tombstones::Deleted;
 use bytes::Bytes;
 use futures::Stream;
 use nilometer_model::{Error, Labels, Matcher, Result};
 use nilometer_storage::{Chunk, ChunkRef, Chunks, ReadChunks, Select, Series, SeriesBatch};
+use std::collections::VecDeque;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -25,11 +25,19 @@ pub(crate) struct Selection {
     /// How many series may still be given.
     left: usize,
     last: Option<Labels>,
+    /// Series that match, whose chunks are not read yet.
+    found: VecDeque<Found>,
     batch: SeriesBatch,
     batch_bytes: usize,
     reader: Reader,
     damage: Damage,
     done: bool,
+}
+
+struct Found {
+    reference: u32,
+    labels: Labels,
+    chunks: Vec<ChunkMeta>,
 }
 
 /// What reading goes on with from series to series.
@@ -54,6 +62,8 @@ impl Selection {
     const MIN_BATCH_SERIES: usize = 64;
     /// After so many that did not match the thread is given back for a moment.
     const PAUSE_SERIES: usize = 8192;
+    /// The entries of so many series are read before their chunks, so that a file far away is asked for all at once.
+    const GROUP_SERIES: usize = 256;
 
     pub(crate) fn new(block: Block, select: Select) -> Self {
         let limit = select.hints.limit;
@@ -64,6 +74,7 @@ impl Selection {
             next: 0,
             left: if limit == 0 { usize::MAX } else { limit },
             last: None,
+            found: VecDeque::new(),
             batch: SeriesBatch::default(),
             batch_bytes: 0,
             reader: Reader::default(),
@@ -105,26 +116,52 @@ impl Selection {
         };
         let Some((open, plan)) = ready else { return Ok(Poll::Ready(self.take_batch(true))) };
         let pause_at = self.next + Self::PAUSE_SERIES;
-        while self.left > 0 && !self.is_full() && self.next < plan.refs.len() {
-            if self.next == pause_at {
-                self.plan = Some((open, plan));
-                return Ok(Poll::Pending);
-            }
-            let reference = plan.refs[self.next];
-            self.next += 1;
-            match self.read_series(&open, reference, &plan.filter) {
-                Ok(Some(series)) => {
-                    self.left -= 1;
-                    self.batch.series.push(series);
+        while self.left > 0 && !self.is_full() {
+            let Some(found) = self.found.pop_front() else {
+                if self.next >= plan.refs.len() {
+                    break;
                 }
-                Ok(None) => {}
+                if self.next >= pause_at {
+                    self.plan = Some((open, plan));
+                    return Ok(Poll::Pending);
+                }
+                self.find(&open, &plan)?;
+                continue;
+            };
+            let chunks = match self.select.hints.labels_only {
+                true => Chunks::default(),
+                false => match self.read_chunks(&open, &found)? {
+                    chunks if chunks.is_empty() => continue,
+                    chunks => chunks.into(),
+                },
+            };
+            self.left -= 1;
+            self.batch.series.push(Series { labels: found.labels, chunks });
+        }
+        let ends = self.left == 0 || self.found.is_empty() && self.next >= plan.refs.len();
+        self.plan = Some((open, plan));
+        Ok(Poll::Ready(self.take_batch(ends)))
+    }
+
+    /// Reads the entries of the next few series.
+    fn find(&mut self, open: &OpenBlock, plan: &Plan) -> Result<()> {
+        let group = Self::GROUP_SERIES.min(self.left);
+        let end = self.next.saturating_add(group).min(plan.refs.len());
+        let references = &plan.refs[self.next..end];
+        self.next = end;
+        open.index.series.will_need(&open.index.source, references);
+        for &reference in references {
+            match self.read_entry(open, reference, &plan.filter) {
+                Ok(found) => self.found.extend(found),
                 Err(e) if is_damage(&e) => self.damage.note(&self.block, &e),
                 Err(e) => return Err(e),
             }
         }
-        let ends = self.left == 0 || self.next >= plan.refs.len();
-        self.plan = Some((open, plan));
-        Ok(Poll::Ready(self.take_batch(ends)))
+        if !self.select.hints.labels_only {
+            let chunks = self.found.iter().flat_map(|found| &found.chunks);
+            open.segments.will_need(chunks.map(|chunk| chunk.reference));
+        }
+        Ok(())
     }
 
     fn take_batch(&mut self, ends: bool) -> Option<SeriesBatch> {
@@ -138,12 +175,7 @@ impl Selection {
         (!batch.series.is_empty() || !batch.warnings.is_empty()).then_some(batch)
     }
 
-    fn read_series(
-        &mut self,
-        open: &OpenBlock,
-        reference: u32,
-        filter: &[Matcher],
-    ) -> Result<Option<Series>> {
+    fn read_entry(&mut self, open: &OpenBlock, reference: u32, filter: &[Matcher]) -> Result<Option<Found>> {
         let (index, reader, range) = (&open.index, &mut self.reader, self.select.range);
         index.series.read(&mut reader.entries, &index.source, reference, &mut reader.entry)?;
         let deleted = open.tombstones.of(reference);
@@ -159,22 +191,18 @@ impl Selection {
             return Err(index.corrupt(reference, format!("series {labels} is not in order")));
         }
         self.last = Some(labels.clone());
-        if self.select.hints.labels_only {
-            return Ok(Some(Series { labels, chunks: Chunks::default() }));
-        }
-        let chunks = self.read_chunks(open, deleted)?;
-        self.batch_bytes += chunks.iter().map(|c| c.data.len()).sum::<usize>();
-        Ok((!chunks.is_empty()).then(|| Series { labels, chunks: chunks.into() }))
+        Ok(Some(Found { reference, labels, chunks: reader.entry.chunks.clone() }))
     }
 
-    /// The chunks of the entry that was read, those that are damaged left out. They share one allocation.
-    fn read_chunks(&mut self, open: &OpenBlock, deleted: Deleted<'_>) -> Result<Vec<Chunk>> {
-        let (mut data, mut places) = (Vec::new(), Vec::with_capacity(self.reader.entry.chunks.len()));
+    /// The chunks of a series, those that are damaged left out. They share one allocation.
+    fn read_chunks(&mut self, open: &OpenBlock, found: &Found) -> Result<Vec<Chunk>> {
+        let deleted = open.tombstones.of(found.reference);
+        let (mut data, mut places) = (Vec::new(), Vec::with_capacity(found.chunks.len()));
         let mut put = |range, encoding, bytes: &[u8]| {
             data.extend_from_slice(bytes);
             places.push((range, encoding, data.len() - bytes.len()..data.len()));
         };
-        for chunk in &self.reader.entry.chunks {
+        for chunk in &found.chunks {
             let read = open.segments.read(&mut self.reader.chunks, chunk.reference);
             let done = read.and_then(|(encoding, bytes)| {
                 if !deleted.touches(chunk.range) {
@@ -192,6 +220,7 @@ impl Selection {
                 Err(e) => return Err(e),
             }
         }
+        self.batch_bytes += data.len();
         let data = Bytes::from(data);
         let chunk = |(range, encoding, place)| Chunk { range, encoding, data: data.slice(place) };
         Ok(places.into_iter().map(chunk).collect())

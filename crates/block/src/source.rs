@@ -4,6 +4,7 @@ use crate::bytes::{CRC_BYTES, Crc, Cursor};
 use nilometer_env::{File, Fs};
 use nilometer_model::{Error, Result};
 use std::io;
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -44,6 +45,15 @@ impl Source {
             io::ErrorKind::UnexpectedEof => self.corrupt(offset, "the file ends before its content does"),
             _ => Error::io(format!("reading {} bytes at {offset} of {}", out.len(), self.path), e),
         })
+    }
+
+    /// Parts that are going to be read, in any order. They may reach beyond the end.
+    pub(crate) fn will_need(&self, ranges: impl Iterator<Item = Range<u64>>) {
+        let within = |r: Range<u64>| r.start.min(self.len)..r.end.min(self.len);
+        let ranges: Vec<_> = ranges.map(within).filter(|r| !r.is_empty()).collect();
+        if !ranges.is_empty() {
+            self.file.will_need(&ranges);
+        }
     }
 
     /// A new vector, never longer than the file.

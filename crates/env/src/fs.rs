@@ -4,6 +4,7 @@
 //! is durable after [`Fs::sync_dir`] of its folder.
 
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -97,6 +98,10 @@ pub trait File: Send + Sync + 'static {
     fn append(&self, bytes: &[u8]) -> io::Result<()>;
 
     fn read_exact_at(&self, out: &mut [u8], offset: u64) -> io::Result<()>;
+
+    /// Says what is going to be read, so that a file that is far away can fetch all of it at once. What fails is not
+    /// told here: reading tells it.
+    fn will_need(&self, _ranges: &[Range<u64>]) {}
 
     fn len(&self) -> io::Result<u64>;
 

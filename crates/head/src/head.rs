@@ -20,7 +20,7 @@ use nilometer_wire::remote_write::WriteRequest;
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
@@ -44,6 +44,8 @@ pub struct HeadOptions {
     pub too_far_in_future_ms: i64,
     /// 0 keeps everything.
     pub retention_ms: i64,
+    /// Who ships blocks to a bucket deletes the local ones ([`Head::expired`]): only what is there may go.
+    pub keep_expired: bool,
     /// A tenant that sends nothing for so long is cut whole and released.
     pub idle_ms: i64,
     pub max_tenants: usize,
@@ -72,6 +74,7 @@ impl Default for HeadOptions {
             out_of_order_window_ms: 10 * MINUTE_MS,
             too_far_in_future_ms: 10 * MINUTE_MS,
             retention_ms: 15 * 24 * 60 * MINUTE_MS,
+            keep_expired: false,
             idle_ms: 60 * MINUTE_MS,
             max_tenants: 1_000,
             max_label_text_bytes: 1 << 30,
@@ -300,6 +303,16 @@ impl Head {
         let mut labels = self.options.labels.to_builder();
         labels.set(&self.options.tenant_label, tenant.as_str());
         labels.build()
+    }
+
+    /// Where each tenant's blocks lie, in a folder of its name.
+    pub fn dir(&self) -> &Path {
+        &self.options.dir
+    }
+
+    /// The label that has the tenant's name.
+    pub fn tenant_label(&self) -> &str {
+        &self.options.tenant_label
     }
 
     pub fn tenant_names(&self) -> Vec<Tenant> {

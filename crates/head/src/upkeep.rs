@@ -4,7 +4,7 @@ use crate::head::Head;
 use crate::snapshot;
 use crate::tenant::TenantHead;
 use nilometer_block::Block;
-use nilometer_model::Result;
+use nilometer_model::{Result, Tenant, Ulid};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -157,20 +157,37 @@ impl Head {
 
     /// Deletes the local blocks that ended before the retention, counted from the tenant's newest sample.
     fn retain(&self, tenant: &TenantHead) -> Result<()> {
-        if self.options.retention_ms == 0 {
+        if self.options.keep_expired {
             return Ok(());
         }
+        self.delete(tenant, &self.expired_of(tenant))
+    }
+
+    fn expired_of(&self, tenant: &TenantHead) -> Vec<Ulid> {
+        if self.options.retention_ms == 0 {
+            return Vec::new();
+        }
+        let inner = tenant.lock();
+        let newest = inner.blocks.iter().map(|b| b.meta().max_time_ms).max().unwrap_or(i64::MIN);
+        let oldest = newest.max(inner.state.newest_ms).saturating_sub(self.options.retention_ms);
+        let expired = inner.blocks.iter().map(Block::meta).filter(|meta| meta.max_time_ms <= oldest);
+        expired.map(|meta| meta.ulid).collect()
+    }
+
+    /// The local blocks of a tenant that ended before the retention.
+    pub fn expired(&self, tenant: &Tenant) -> Vec<Ulid> {
+        self.find(tenant).map(|tenant| self.expired_of(&tenant)).unwrap_or_default()
+    }
+
+    /// Deletes local blocks that are past the retention.
+    pub fn delete_expired(&self, tenant: &Tenant, blocks: &[Ulid]) -> Result<()> {
+        self.find(tenant).map_or(Ok(()), |tenant| self.delete(&tenant, blocks))
+    }
+
+    fn delete(&self, tenant: &TenantHead, blocks: &[Ulid]) -> Result<()> {
         let mut inner = tenant.lock();
-        let newest = inner
-            .blocks
-            .iter()
-            .map(|b| b.meta().max_time_ms)
-            .max()
-            .unwrap_or(i64::MIN)
-            .max(inner.state.newest_ms);
-        let oldest = newest.saturating_sub(self.options.retention_ms);
         let (gone, kept): (Vec<_>, Vec<_>) =
-            std::mem::take(&mut inner.blocks).into_iter().partition(|b| b.meta().max_time_ms <= oldest);
+            std::mem::take(&mut inner.blocks).into_iter().partition(|b| blocks.contains(&b.meta().ulid));
         inner.blocks = kept;
         drop(inner);
         let mut failed = Ok(());

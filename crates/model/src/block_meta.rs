@@ -69,6 +69,11 @@ impl BlockMeta {
         out
     }
 
+    /// The distance of samples; 0 for raw ones.
+    pub fn resolution_ms(&self) -> i64 {
+        self.thanos.as_ref().map_or(0, |thanos| thanos.downsample.resolution_ms)
+    }
+
     /// The times that the block holds, closed on both sides as everywhere but in the file.
     pub fn range(&self) -> TimeRange {
         TimeRange::new(self.min_time_ms, self.max_time_ms.saturating_sub(1).max(self.min_time_ms))

@@ -2,6 +2,7 @@
 
 mod bench;
 mod flags;
+mod history;
 mod log;
 mod memory;
 mod serve;

@@ -3,11 +3,12 @@
 //! Started from the inside out (disk, head, access, then sockets), stopped from the outside in.
 
 use crate::flags::Serve;
+use crate::history::History;
 use crate::memory::Memory;
 use crate::{log, threads};
 use anyhow::{Context, Result, anyhow};
 use nilometer_access::{Access, Parts, TenantLimits};
-use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
+use nilometer_env::{Clock, Fs, Random, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
 use nilometer_server::{
     BuildInfo, Hub, HubParts, Listener, QueryLog, QueryPool, SelfMetrics, Server, TlsFiles, TlsKeys,
@@ -44,14 +45,23 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     }
     let ingest = threads::ingest().context("starting threads")?;
     let queries = threads::queries(options.query.max_concurrent).context("starting threads")?;
-    let assembled = assemble(options, clock, build, &queries, open_files)?;
-    let (hub, memory) = (assembled.hub.clone(), assembled.memory.clone());
+    let storage = threads::storage().context("starting threads")?;
+    let assembled = assemble(options, clock, build, (&queries, &storage), open_files)?;
+    let (hub, memory, history) = (assembled.hub.clone(), assembled.memory.clone(), assembled.history.clone());
     let log_thread = threads::log(hub.head.clone()).context("starting threads")?;
     let upkeep = threads::Upkeep::start(hub.clone(), memory).context("starting threads")?;
+    let (stop_history, stopped) = watch::channel(false);
+    let history = history.map(|history| storage.spawn(history.run(stopped)));
     let served = ingest.block_on(serve(options, assembled));
+    let _ = stop_history.send(true);
     // Nobody writes any more, unless a request outlived its grace: its answer is then an error.
     ingest.shutdown_timeout(RUNTIME_GRACE);
     queries.shutdown_timeout(RUNTIME_GRACE);
+    // An upload that is broken off goes on at the next start.
+    if let Some(history) = history {
+        history.abort();
+    }
+    storage.shutdown_timeout(RUNTIME_GRACE);
     upkeep.stop();
     let left = leave(&hub, options.flush_on_shutdown);
     hub.head.stop();
@@ -74,6 +84,7 @@ fn build() -> BuildInfo {
 struct Assembled {
     hub: Arc<Hub>,
     memory: Memory,
+    history: Option<Arc<History>>,
     http_tls: Option<Arc<TlsKeys>>,
     write_tls: Option<Arc<TlsKeys>>,
 }
@@ -82,7 +93,7 @@ fn assemble(
     options: &Serve,
     clock: Arc<dyn Clock>,
     build: BuildInfo,
-    queries: &Runtime,
+    (queries, storage): (&Runtime, &Runtime),
     open_files: Option<u64>,
 ) -> Result<Assembled> {
     let (fs, random) = (Arc::new(RealFs), Arc::new(SystemRandom));
@@ -109,7 +120,7 @@ fn assemble(
             Access::open(parts, tenant, hub, TenantLimits::default(), &mut registry)
         }
     };
-    let env = Env { fs, clock: clock.clone(), random: random.clone() };
+    let env = Env { fs: fs.clone(), clock: clock.clone(), random: random.clone() };
     let mut head_options = options.head.clone();
     head_options.max_tenants = access.hub_limits().tenants as usize + 1;
     let head = Arc::new(Head::open(env, head_options, &mut registry)?);
@@ -117,7 +128,11 @@ fn assemble(
         // Those on disk count among the tenants that there may be; one that is in no file any more does not.
         let _ = access.tenant(&tenant);
     }
+    let outside = (clock.clone(), fs as Arc<dyn Fs>, random.clone() as Arc<dyn Random>);
+    let open = |history| History::open(history, head.clone(), outside, storage, &mut registry).map(Arc::new);
+    let history = options.history.as_ref().map(open).transpose()?;
     let hub = Hub::new(HubParts {
+        gateway: history.as_ref().map(|history| history.gateway.clone()),
         head,
         access,
         clock,
@@ -139,12 +154,12 @@ fn assemble(
         open_files,
     });
     hub.set_insecure_listeners(options.insecure_listeners);
-    Ok(Assembled { hub, memory, http_tls, write_tls })
+    Ok(Assembled { hub, memory, history, http_tls, write_tls })
 }
 
 /// Answers until a signal says to stop, then until all is answered.
 async fn serve(options: &Serve, assembled: Assembled) -> Result<()> {
-    let Assembled { hub, http_tls, write_tls, .. } = assembled;
+    let Assembled { hub, history, http_tls, write_tls, .. } = assembled;
     let (http, write) = (options.http.socket, options.remote_write.socket);
     let mut stop_signals = StopSignals::new()?;
     let listeners = [
@@ -166,6 +181,9 @@ async fn serve(options: &Serve, assembled: Assembled) -> Result<()> {
         let own = SelfMetrics::new(hub.clone(), http_address.to_string());
         tokio::spawn(store_self_metrics(own, interval))
     });
+    if let Some(history) = history {
+        history.looked().await;
+    }
     hub.set_ready(true);
     tracing::info!("ready");
     let name = stop_signals.recv().await;

@@ -20,6 +20,9 @@ const MEMORY_EVERY: u32 = 15;
 
 /// More queries at a time share threads, so that no flag takes more of the system than it has.
 const MAX_QUERY_THREADS: usize = 64;
+const STORAGE_THREADS: usize = 2;
+/// Of those that wait for files and the store.
+const STORAGE_BLOCKING_THREADS: usize = 64;
 /// How much less of a busy core a thread of queries gets than one of writes: a third.
 const NICE: i32 = 5;
 
@@ -37,6 +40,11 @@ pub(crate) fn queries(max_concurrent: usize) -> std::io::Result<Runtime> {
         let _ = rustix::process::nice(NICE);
     };
     runtime("query", threads).on_thread_start(give_way).build()
+}
+
+/// What goes to object storage and comes from there: mostly it waits.
+pub(crate) fn storage() -> std::io::Result<Runtime> {
+    runtime("storage", STORAGE_THREADS).max_blocking_threads(STORAGE_BLOCKING_THREADS).build()
 }
 
 fn runtime(name: &'static str, threads: usize) -> tokio::runtime::Builder {

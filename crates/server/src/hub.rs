@@ -8,14 +8,15 @@ use crate::receive::Decoders;
 use crate::{Patience, QueryLog, QueryOptions, QueryPool, ReceiveOptions, TlsKeys, WebOptions};
 use nilometer_access::{Access, ReadScope};
 use nilometer_env::{Clock, Random};
+use nilometer_gateway::Gateway;
 use nilometer_head::Head;
-use nilometer_model::{Error, Result, Tenant};
-use nilometer_storage::{Merged, Queryable};
+use nilometer_model::{Error, Labels, Result, Tenant, TimeRange};
+use nilometer_storage::{Continued, Merged, Partial, Queryable};
 use parking_lot::{Mutex, RwLock};
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -30,6 +31,8 @@ pub struct Hub {
     pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
+    /// Blocks of the bucket; none where there is no bucket.
+    pub gateway: Option<Arc<Gateway>>,
     /// `--query.log-file`
     pub query_log: Option<Arc<QueryLog>>,
     pub build: BuildInfo,
@@ -76,6 +79,7 @@ pub struct HubParts {
     pub web: WebOptions,
     pub patience: Patience,
     pub query_pool: QueryPool,
+    pub gateway: Option<Arc<Gateway>>,
     /// `--query.log-file`
     pub query_log: Option<Arc<QueryLog>>,
     pub build: BuildInfo,
@@ -121,6 +125,7 @@ impl Hub {
             clock,
             query: parts.query,
             query_pool: parts.query_pool,
+            gateway: parts.gateway,
             query_log: parts.query_log,
             patience: parts.patience,
             web: parts.web,
@@ -234,13 +239,42 @@ impl Hub {
         }
     }
 
-    /// All series that a reader sees, in memory and in local blocks, with their external labels.
+    /// All series that a reader sees, in memory, in local blocks and in the bucket, with their external labels.
     pub fn queryable(&self, scope: &ReadScope) -> Arc<dyn Queryable> {
         let tenants = self.visible_tenants(scope);
-        let mut sources: Vec<_> = tenants.iter().filter_map(|tenant| self.head.queryable(tenant)).collect();
+        let near = tenants.iter().filter_map(|tenant| Some((tenant, self.head.queryable(tenant)?)));
+        let (mut sources, mut known) = (Vec::new(), BTreeSet::new());
+        for (tenant, near) in near {
+            let external = self.head.external_labels(tenant);
+            known.insert(external.clone());
+            sources.push(match &self.gateway {
+                Some(gateway) => {
+                    let far = gateway.queryable(move |labels| *labels == external);
+                    Arc::new(Continued::new(near, Arc::new(far)))
+                }
+                None => near,
+            });
+        }
+        if let Some(others) = self.others(scope, known) {
+            sources.push(others);
+            return Arc::new(Merged::new(sources));
+        }
         match sources.len() {
             1 => sources.swap_remove(0),
             _ => Arc::new(Merged::of_disjoint(sources)),
         }
+    }
+
+    /// What the bucket has with external labels that nothing here has; `None` where that is nothing.
+    fn others(&self, scope: &ReadScope, known: BTreeSet<Labels>) -> Option<Arc<dyn Queryable>> {
+        let (scope, tenant_label) = (scope.clone(), self.head.tenant_label().to_owned());
+        let others = self.gateway.as_ref()?.queryable(move |labels| {
+            let is_seen = match &scope {
+                ReadScope::All => true,
+                ReadScope::Only(tenant) => labels.get(&tenant_label) == tenant.as_str(),
+            };
+            is_seen && !known.contains(labels)
+        });
+        others.has(TimeRange::ALL).then(|| Arc::new(others) as Arc<dyn Queryable>)
     }
 }

@@ -4,6 +4,7 @@
 
 mod batch;
 mod chunks;
+mod continued;
 mod external;
 mod memory;
 mod merge;
@@ -12,6 +13,7 @@ mod queryable;
 
 pub use batch::{Series, SeriesBatch};
 pub use chunks::{Chunk, ChunkHolder, ChunkRef, Chunks, ReadChunks};
+pub use continued::{Continued, Partial};
 pub use external::WithExternalLabels;
 pub use memory::MemoryQueryable;
 pub use merge::Merged;

@@ -14,6 +14,9 @@ use std::ops::ControlFlow;
 /// So many references of a list are read in the time that the labels of one series take.
 const REFS_PER_ENTRY: u64 = 64;
 
+/// How long a list is taken to be before it is read: ten thousand series.
+const LIST_BYTES: u64 = 40 << 10;
+
 /// Series that can match, as rising references.
 pub(crate) struct Plan {
     pub(crate) refs: Vec<u32>,
@@ -178,6 +181,7 @@ impl<'a> Planner<'a> {
     fn read_lists(&mut self, mut lists: Vec<u64>) -> Result<Vec<u32>> {
         // In the order of the file, so that reading goes ahead.
         lists.sort_unstable();
+        self.index.source.will_need(lists.iter().map(|list| *list..list + LIST_BYTES));
         let mut refs = Vec::new();
         for list in lists {
             postings::read(&mut self.window, &self.index.source, list, &mut refs)?;

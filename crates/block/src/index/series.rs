@@ -15,6 +15,8 @@ use crate::source::{Source, Window};
 use nilometer_model::{Error, Kind, Result, TimeRange};
 
 pub(crate) const ALIGN_BYTES: u64 = 16;
+/// Few entries are longer: ten labels, and the chunks of two weeks.
+const USUAL_BYTES: u64 = 4 << 10;
 
 /// Where a chunk is: the number of its segment in the upper 32 bits, the offset there in the lower ones.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -139,6 +141,15 @@ impl SeriesSection {
             Some((content, crc)) if crc32c(content) == crc => Ok((offset + head, offset + whole)),
             _ => Err(source.corrupt(offset, "the checksum of a series entry is wrong")),
         }
+    }
+
+    /// Says which entries are going to be read.
+    pub(crate) fn will_need(&self, source: &Source, references: &[u32]) {
+        let place = |reference: &u32| {
+            let offset = u64::from(*reference) * ALIGN_BYTES;
+            offset..offset + USUAL_BYTES
+        };
+        source.will_need(references.iter().map(place));
     }
 
     /// The entry of a reference into `entry`.

@@ -106,7 +106,32 @@ pub(crate) struct ServeFlags {
     /// Blocks and log lie in here [default: `receive` in --data-dir]
     #[arg(long = "tsdb.path", value_name = "DIR", help_heading = "Storage")]
     pub(crate) tsdb_path: Option<PathBuf>,
-    /// Blocks older than this are deleted; 0d keeps all
+    /// Object storage, as Thanos' YAML (docs/objstore.md): blocks go there, and answer from there
+    #[arg(
+        long = "objstore.config",
+        value_name = "YAML",
+        help_heading = "Storage",
+        conflicts_with = "objstore_config_file"
+    )]
+    pub(crate) objstore_config: Option<String>,
+    /// The same in a file, which is read again when it changes
+    #[arg(long = "objstore.config-file", value_name = "FILE", help_heading = "Storage")]
+    pub(crate) objstore_config_file: Option<PathBuf>,
+    /// The bucket is looked through for blocks of others this often
+    #[arg(
+        long = "sync-block-duration",
+        value_name = "DURATION",
+        default_value = "15m",
+        help_heading = "Storage"
+    )]
+    pub(crate) sync_block_duration: Millis,
+    /// New blocks are looked for this often, to be uploaded
+    #[arg(long = "shipper.interval", value_name = "DURATION", default_value = "30s", hide = true)]
+    pub(crate) shipper_interval: Millis,
+    /// Memory for what was read of blocks in the bucket
+    #[arg(long = "index-cache-size", value_name = "BYTES", default_value = "64MB", help_heading = "Storage")]
+    pub(crate) index_cache_size: Bytes,
+    /// Local blocks older than this are deleted, with object storage once they are there; 0d keeps all
     #[arg(long = "tsdb.retention", value_name = "DURATION", default_value = "15d", help_heading = "Storage")]
     pub(crate) tsdb_retention: Millis,
     /// Samples may be so much older than the tenant's newest one

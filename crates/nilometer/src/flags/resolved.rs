@@ -2,6 +2,7 @@
 
 use super::raw::{FloatChunks, LogFormat, LogLevel, ServeFlags};
 use super::values::Millis;
+use crate::history::{BucketAt, HistoryOptions};
 use anyhow::{Context, Result, bail, ensure};
 use nilometer_access::HubLimits;
 use nilometer_head::HeadOptions;
@@ -24,6 +25,8 @@ pub(crate) struct Serve {
     pub(crate) insecure_listeners: usize,
     pub(crate) hub_limits: HubLimits,
     pub(crate) head: HeadOptions,
+    /// `None`: there is no object storage.
+    pub(crate) history: Option<HistoryOptions>,
     pub(crate) dirs: Dirs,
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
@@ -73,6 +76,7 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         hub_limits: HubLimits { connections: flags.max_connections, ..HubLimits::default() },
         dirs: Dirs { tsdb: head.dir.clone(), snapshots: flags.data_dir.join("snapshots") },
         head,
+        history: history(flags)?,
         flush_on_shutdown: flags.flush_on_shutdown,
         query: query(flags, &mut warnings)?,
         query_log: flags.query_log_file.clone(),
@@ -101,6 +105,21 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         self_metrics_interval: (!flags.no_self_metrics).then_some(interval),
         warnings,
     })
+}
+
+fn history(flags: &ServeFlags) -> Result<Option<HistoryOptions>> {
+    let bucket = match (&flags.objstore_config, &flags.objstore_config_file) {
+        (Some(text), _) => BucketAt::Text(text.clone()),
+        (None, Some(file)) => BucketAt::File(file.clone()),
+        (None, None) => return Ok(None),
+    };
+    Ok(Some(HistoryOptions {
+        bucket,
+        sync_every: duration("sync-block-duration", flags.sync_block_duration, Duration::from_secs(1))?,
+        ship_every: duration("shipper.interval", flags.shipper_interval, Duration::from_millis(10))?,
+        cache_bytes: flags.index_cache_size.0,
+        meta_dir: flags.data_dir.join("meta-syncer"),
+    }))
 }
 
 /// What a `prometheus.yml` would say of it.
@@ -182,6 +201,7 @@ fn head(flags: &ServeFlags) -> Result<HeadOptions> {
         out_of_order_window_ms: flags.out_of_order_window.0,
         too_far_in_future_ms: flags.too_far_in_future_window.0,
         retention_ms: flags.tsdb_retention.0,
+        keep_expired: flags.objstore_config.is_some() || flags.objstore_config_file.is_some(),
         reserve_bytes: flags.reserve.0,
         snapshot_after_bytes: flags.snapshot_after.0,
         keep_starts: flags.chunk_encoding == FloatChunks::Xor2,

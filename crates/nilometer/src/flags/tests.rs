@@ -67,7 +67,6 @@ fn unknown_flags_show_the_nearest() {
     assert!(refusal.contains("--tsdb.retention"), "{refusal}");
     // They would promise what is not there.
     for flag in [
-        "--objstore.config-file=x",
         "--receive.hashrings-file=x",
         "--receive.replication-factor=3",
         "--query.replica-label=x",

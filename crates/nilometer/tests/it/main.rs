@@ -7,6 +7,7 @@ mod common;
 mod connections;
 mod disk_full;
 mod fsync;
+mod history;
 mod kills;
 mod prometheus;
 mod scripts;

@@ -1,0 +1,19 @@
+//! Blocks in object storage as a holder of series.
+//!
+//! ```text
+//!  bucket ─▶ gateway: which blocks there are ─▶ pick: which of them answer ─▶ supply: one task a block
+//!     ▲                                                                            │
+//!     └──── remote: files by ranges ◀── pages: what was read, in one budget ◀── block (as if it were here)
+//! ```
+
+mod gateway;
+mod metrics;
+mod pages;
+mod pick;
+mod remote;
+mod supply;
+
+pub use gateway::{Gateway, GatewayOptions, Parts, Synced, View};
+
+#[cfg(test)]
+mod tests;
