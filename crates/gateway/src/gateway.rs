@@ -177,7 +177,7 @@ impl Gateway {
         self.metrics.set_state("failed", synced.failed);
         self.metrics.set_state("marked-for-deletion", synced.marked);
         self.metrics.blocks.set(synced.loaded as i64);
-        self.metrics.cache_bytes.set(self.store.pages.bytes() as i64);
+        self.metrics.cache_bytes.set(self.cached_bytes() as i64);
     }
 
     async fn list(&self) -> Result<BTreeMap<Ulid, Listed>> {
@@ -271,6 +271,11 @@ impl Gateway {
         let sources: BTreeSet<&Ulid> =
             blocks.known.values().flat_map(|known| &known.remote.block.meta().compaction.sources).collect();
         local.iter().filter(|block| sources.contains(block)).copied().collect()
+    }
+
+    /// Memory of what was read of blocks.
+    pub fn cached_bytes(&self) -> usize {
+        self.store.pages.bytes() as usize
     }
 
     /// Gives back memory of blocks that nobody asked for since the call before. To be called every few minutes.

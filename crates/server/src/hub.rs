@@ -194,6 +194,7 @@ impl Hub {
     pub fn memory(&self) -> BTreeMap<&'static str, usize> {
         let mut parts = self.head.memory();
         *parts.entry("requests").or_default() += self.decoders.heap_bytes() + self.bodies.used_bytes();
+        parts.extend(self.gateway.iter().map(|gateway| ("bucket_pages", gateway.cached_bytes())));
         parts
     }
 
