@@ -122,7 +122,23 @@ impl fmt::Debug for Error {
 }
 
 impl std::error::Error for Error {
+    /// What is behind the cause: the message already says the cause.
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.source.as_ref().map(|s| &**s as _)
+        self.source.as_ref()?.source()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::error::Error as _;
+
+    /// Whoever prints a chain of causes prints each once.
+    #[test]
+    fn a_cause_is_said_once() {
+        let gone = std::io::Error::new(std::io::ErrorKind::NotFound, "it is gone");
+        let error = Error::io("reading a", gone).context("starting");
+        assert_eq!(error.message(), "starting: reading a: it is gone");
+        assert!(error.source().is_none());
     }
 }
