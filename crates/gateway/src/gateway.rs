@@ -65,6 +65,8 @@ pub struct Gateway {
 #[derive(Default)]
 struct Blocks {
     known: BTreeMap<Ulid, Arc<Known>>,
+    /// The same by external labels.
+    streams: BTreeMap<Labels, Vec<Arc<Known>>>,
     /// What the process has as local blocks, too.
     local: BTreeSet<Ulid>,
     /// The bucket was looked through at least once.
@@ -72,13 +74,40 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Those that have something which no local block has.
-    fn wanted(&self) -> impl Iterator<Item = &Arc<Known>> {
-        self.known.values().filter(|known| {
-            let sources = &known.remote.block.meta().compaction.sources;
-            sources.is_empty() || !sources.iter().all(|source| self.local.contains(source))
-        })
+    /// Those of some streams and times that have something which no local block has.
+    fn wanted<'a>(
+        &'a self,
+        which: &'a Which,
+        range: TimeRange,
+    ) -> impl Iterator<Item = (&'a Labels, Vec<&'a Arc<Known>>)> {
+        let streams: Box<dyn Iterator<Item = (&Labels, &Vec<Arc<Known>>)>> = match which {
+            Which::One(external) => Box::new(self.streams.get_key_value(external).into_iter()),
+            Which::Those(are_wanted) => {
+                Box::new(self.streams.iter().filter(|(external, _)| are_wanted(external)))
+            }
+        };
+        let is_far = move |known: &&Arc<Known>| {
+            let meta = known.remote.block.meta();
+            let sources = &meta.compaction.sources;
+            let is_local = !sources.is_empty() && sources.iter().all(|source| self.local.contains(source));
+            meta.range().overlaps(&range) && !is_local
+        };
+        streams.map(move |(external, blocks)| (external, blocks.iter().filter(is_far).collect()))
     }
+
+    fn set(&mut self, known: BTreeMap<Ulid, Arc<Known>>) {
+        self.streams.clear();
+        for block in known.values() {
+            self.streams.entry(block.external.clone()).or_default().push(block.clone());
+        }
+        (self.known, self.are_known) = (known, true);
+    }
+}
+
+/// Blocks of one stream have the same external labels.
+enum Which {
+    One(Labels),
+    Those(Box<dyn Fn(&Labels) -> bool + Send + Sync>),
 }
 
 /// A block whose `meta.json` was read.
@@ -163,9 +192,7 @@ impl Gateway {
         let before = blocks.len();
         blocks.retain(|_, known| is_live(known));
         (synced.loaded, synced.marked) = (blocks.len(), before - blocks.len());
-        let mut held = self.blocks.write();
-        (held.known, held.are_known) = (blocks, true);
-        drop(held);
+        self.blocks.write().set(blocks);
         self.forget_metas(&all);
         self.report(synced);
         Ok(synced)
@@ -284,47 +311,44 @@ impl Gateway {
         blocks.iter().for_each(|known| known.remote.block.close_if_unused());
     }
 
-    /// All blocks whose external labels `is_wanted` takes, as one holder of series.
-    pub fn queryable(self: &Arc<Self>, is_wanted: impl Fn(&Labels) -> bool + Send + Sync + 'static) -> View {
-        View { gateway: self.clone(), is_wanted: Box::new(is_wanted) }
+    /// The blocks with these external labels, as one holder of series.
+    pub fn stream(self: &Arc<Self>, external: Labels) -> View {
+        View { gateway: self.clone(), which: Which::One(external) }
+    }
+
+    /// All blocks whose external labels `are_wanted`, as one holder of series.
+    pub fn streams(self: &Arc<Self>, are_wanted: impl Fn(&Labels) -> bool + Send + Sync + 'static) -> View {
+        View { gateway: self.clone(), which: Which::Those(Box::new(are_wanted)) }
     }
 }
 
 /// Some blocks of a gateway.
 pub struct View {
     gateway: Arc<Gateway>,
-    is_wanted: Box<dyn Fn(&Labels) -> bool + Send + Sync>,
+    which: Which,
 }
 
 impl Partial for View {
     fn has(&self, range: TimeRange) -> bool {
         let blocks = self.gateway.blocks.read();
-        !blocks.are_known || blocks.wanted().any(|known| self.wants(known, range))
+        !blocks.are_known || blocks.wanted(&self.which, range).any(|(_, blocks)| !blocks.is_empty())
     }
 }
 
 impl View {
-    fn wants(&self, known: &Known, range: TimeRange) -> bool {
-        known.remote.block.meta().range().overlaps(&range) && (self.is_wanted)(&known.external)
-    }
-
     fn sources(&self, range: TimeRange, max_resolution_ms: i64) -> Merged {
-        let mut streams: BTreeMap<Labels, Vec<Arc<Known>>> = BTreeMap::new();
-        for known in self.gateway.blocks.read().wanted().filter(|known| self.wants(known, range)) {
-            streams.entry(known.external.clone()).or_default().push(known.clone());
-        }
+        let candidate = |known: &&Arc<Known>| Candidate {
+            range: known.remote.block.meta().range(),
+            resolution_ms: known.remote.block.meta().resolution_ms(),
+        };
         let mut sources: Vec<Arc<dyn Queryable>> = Vec::new();
-        for (external, blocks) in streams {
-            let candidate = |known: &Arc<Known>| Candidate {
-                range: known.remote.block.meta().range(),
-                resolution_ms: known.remote.block.meta().resolution_ms(),
-            };
+        for (external, blocks) in self.gateway.blocks.read().wanted(&self.which, range) {
             let candidates: Vec<_> = blocks.iter().map(candidate).collect();
             let picked = pick(&candidates, range, max_resolution_ms);
             let of_stream =
                 picked.into_iter().map(|i| Arc::new(blocks[i].remote.clone()) as Arc<dyn Queryable>);
             let merged = Arc::new(Merged::new(of_stream.collect()));
-            sources.push(Arc::new(WithExternalLabels::new(merged, external)));
+            sources.push(Arc::new(WithExternalLabels::new(merged, external.clone())));
         }
         Merged::new(sources)
     }

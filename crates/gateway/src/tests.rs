@@ -89,7 +89,7 @@ impl World {
     }
 
     fn there(&self) -> Arc<dyn Queryable> {
-        Arc::new(self.gateway.queryable(|_| true))
+        Arc::new(self.gateway.streams(|_| true))
     }
 }
 
@@ -157,8 +157,10 @@ fn a_bucket_answers_as_its_blocks_would_here() {
         let of = |from: &dyn Queryable| block_on(from.label_values(name, query.clone())).unwrap().names;
         assert_eq!(of(&*there), of(&here));
     }
-    let only_a = world.gateway.queryable(|external| external.get("tenant_id") == "a");
-    assert_eq!(rows(&only_a, select).0.len(), 150);
+    let only_a = world.gateway.streams(|external| external.get("tenant_id") == "a");
+    assert_eq!(rows(&only_a, select.clone()).0.len(), 150);
+    let only_b = world.gateway.stream(Labels::from_pairs([("tenant_id", "b")]));
+    assert_eq!(rows(&only_b, select).0.len(), 150);
 }
 
 #[test]
@@ -207,7 +209,7 @@ fn what_is_local_is_not_read_here() {
     world.sync();
     assert_eq!(world.gateway.having(&blocks), blocks);
     world.gateway.set_local([blocks[1]].into());
-    let view = world.gateway.queryable(|_| true);
+    let view = world.gateway.streams(|_| true);
     assert!(view.has(TimeRange::new(0, 1)));
     assert!(!view.has(TimeRange::new(2 * HOUR_MS, 4 * HOUR_MS)));
     let (found, _) = rows(&view, Select::new(up(), TimeRange::ALL));

@@ -141,9 +141,10 @@ impl History {
     pub(crate) async fn run(self: Arc<History>, mut stopped: watch::Receiver<bool>) {
         let mut is_probed = false;
         let mut synced: Option<Duration> = None;
+        let mut new = false;
         loop {
             let now = self.clock.monotonic();
-            let new = self.round().await;
+            self.gateway.set_local(self.local());
             if new || synced.is_none_or(|at| now.saturating_sub(at) >= self.sync_every) {
                 match self.gateway.sync().await {
                     Ok(found) => {
@@ -157,6 +158,11 @@ impl History {
                 }
                 self.looked.send_replace(true);
                 self.leave_expired();
+            }
+            new = self.round().await;
+            if new {
+                // What was uploaded is looked at once, and may then leave here.
+                continue;
             }
             self.gateway.close_unused();
             tokio::select! {
@@ -191,7 +197,6 @@ impl History {
         if let Err(e) = self.bucket.reload() {
             tracing::error!(error = %e, "the objstore config could not be read again; the old one stays");
         }
-        self.gateway.set_local(self.local());
         let mut any = false;
         for tenant in self.head.tenant_names() {
             self.metrics.dir_syncs.inc();

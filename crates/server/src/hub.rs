@@ -249,10 +249,7 @@ impl Hub {
             let external = self.head.external_labels(tenant);
             known.insert(external.clone());
             sources.push(match &self.gateway {
-                Some(gateway) => {
-                    let far = gateway.queryable(move |labels| *labels == external);
-                    Arc::new(Continued::new(near, Arc::new(far)))
-                }
+                Some(gateway) => Arc::new(Continued::new(near, Arc::new(gateway.stream(external)))),
                 None => near,
             });
         }
@@ -269,7 +266,7 @@ impl Hub {
     /// What the bucket has with external labels that nothing here has; `None` where that is nothing.
     fn others(&self, scope: &ReadScope, known: BTreeSet<Labels>) -> Option<Arc<dyn Queryable>> {
         let (scope, tenant_label) = (scope.clone(), self.head.tenant_label().to_owned());
-        let others = self.gateway.as_ref()?.queryable(move |labels| {
+        let others = self.gateway.as_ref()?.streams(move |labels| {
             let is_seen = match &scope {
                 ReadScope::All => true,
                 ReadScope::Only(tenant) => labels.get(&tenant_label) == tenant.as_str(),
