@@ -7,7 +7,7 @@
 //! - [`Planner`] picks the blocks of a group that become one, as Thanos does; [`downsampling`] those that are to be
 //!   thinned out.
 //! - [`lifecycle`] says which blocks are marked and deleted, and why.
-//! - [`compact`] merges the blocks of a plan; [`downsample`] thins one out, [`Downsampler`] a series of it.
+//! - [`compact`] merges the blocks of a plan; [`downsample()`] thins one out, [`Downsampler`] a series of it.
 //!
 //! Source of the rules: Thanos' `pkg/compact`, Prometheus' `tsdb/compact.go`.
 
