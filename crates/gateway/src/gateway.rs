@@ -292,11 +292,16 @@ impl Gateway {
         self.blocks.write().local = local;
     }
 
-    /// Of some local blocks those whose samples are in the bucket, as of the last sync.
+    /// Of some local blocks those whose samples are in the bucket, as of the last sync: in a downsampled block they
+    /// are not.
     pub fn having(&self, local: &[Ulid]) -> Vec<Ulid> {
+        if local.is_empty() {
+            return Vec::new();
+        }
         let blocks = self.blocks.read();
-        let sources: BTreeSet<&Ulid> =
-            blocks.known.values().flat_map(|known| &known.remote.block.meta().compaction.sources).collect();
+        let metas = blocks.known.values().map(|known| known.remote.block.meta());
+        let raw = metas.filter(|meta| meta.resolution_ms() == 0);
+        let sources: BTreeSet<&Ulid> = raw.flat_map(|meta| &meta.compaction.sources).collect();
         local.iter().filter(|block| sources.contains(block)).copied().collect()
     }
 

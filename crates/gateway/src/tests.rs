@@ -217,6 +217,20 @@ fn what_is_local_is_not_read_here() {
 }
 
 #[test]
+fn a_downsampled_block_does_not_have_the_samples() {
+    let mut world = World::new();
+    let block = world.add("a", 0, &usual(0));
+    let mut meta = world.local[0].meta().clone();
+    meta.thanos.as_mut().unwrap().downsample.resolution_ms = 300_000;
+    world
+        .runtime
+        .block_on(world.bucket.put(&nilometer_bucket::layout::meta_key(block), meta.to_json()))
+        .unwrap();
+    world.sync();
+    assert_eq!(world.gateway.having(&[block]), []);
+}
+
+#[test]
 fn metas_are_fetched_once() {
     let mut world = World::new();
     let blocks = [world.add("a", 0, &usual(0)), world.add("a", 1, &usual(1))];
