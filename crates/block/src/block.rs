@@ -31,7 +31,7 @@ pub struct Block(Arc<Inner>);
 struct Inner {
     fs: Arc<dyn Fs>,
     path: PathBuf,
-    meta: BlockMeta,
+    meta: Arc<BlockMeta>,
     open: Mutex<Option<Arc<OpenBlock>>>,
     /// Since [`Block::close_if_unused`] last looked.
     used: AtomicBool,
@@ -67,8 +67,9 @@ impl Block {
     }
 
     /// Whose `meta.json` was read already.
-    pub fn with_meta(fs: Arc<dyn Fs>, path: impl Into<PathBuf>, meta: BlockMeta) -> Self {
-        let (path, used, damage_met) = (path.into(), AtomicBool::new(false), AtomicU64::new(0));
+    pub fn with_meta(fs: Arc<dyn Fs>, path: impl Into<PathBuf>, meta: impl Into<Arc<BlockMeta>>) -> Self {
+        let (path, meta, used, damage_met) =
+            (path.into(), meta.into(), AtomicBool::new(false), AtomicU64::new(0));
         Block(Arc::new(Inner { fs, path, meta, open: Mutex::new(None), used, damage_met }))
     }
 

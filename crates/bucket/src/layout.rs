@@ -16,8 +16,6 @@ pub const INDEX: &str = "index";
 pub const CHUNKS: &str = "chunks";
 /// Where old versions of Thanos kept copies of `meta.json`.
 pub const DEBUG_METAS: &str = "debug/metas";
-/// A folder without `meta.json` is taken for an upload that goes on, for so long after its last change.
-pub const PARTIAL_UPLOAD_AGE_MS: i64 = 48 * 3_600_000;
 
 pub fn meta_key(id: Ulid) -> String {
     format!("{id}/{}", BlockMeta::FILE)
@@ -44,11 +42,9 @@ pub fn block_of(key: &str) -> Option<(Ulid, &str)> {
     (id.to_string() == folder).then_some((id, rest))
 }
 
-/// Whether a folder without `meta.json` is what is left of an upload that nobody will finish.
-/// `newest_modified_ms` is of its objects; where the store does not say, the time of the ULID counts.
-pub fn is_abandoned(id: Ulid, newest_modified_ms: Option<i64>, now_ms: i64) -> bool {
-    let last_ms = newest_modified_ms.unwrap_or_else(|| i64::try_from(id.ms()).unwrap_or(i64::MAX));
-    now_ms.saturating_sub(last_ms) > PARTIAL_UPLOAD_AGE_MS
+/// Whether a reader has use for a file of a block.
+pub(crate) fn is_data(name: &str) -> bool {
+    name == INDEX || name == BlockMeta::FILE || name.starts_with("chunks/") || name == "tombstones"
 }
 
 #[cfg(test)]
@@ -69,15 +65,5 @@ mod tests {
         {
             assert_eq!(block_of(other), None, "{other}");
         }
-    }
-
-    #[test]
-    fn an_upload_is_abandoned_48_hours_after_its_last_change() {
-        let id: Ulid = ID.parse().unwrap();
-        let made_ms = id.ms() as i64;
-        assert!(!is_abandoned(id, None, made_ms + PARTIAL_UPLOAD_AGE_MS));
-        assert!(is_abandoned(id, None, made_ms + PARTIAL_UPLOAD_AGE_MS + 1));
-        assert!(!is_abandoned(id, Some(made_ms + 9), made_ms + PARTIAL_UPLOAD_AGE_MS + 9));
-        assert!(is_abandoned(id, Some(0), PARTIAL_UPLOAD_AGE_MS + 1));
     }
 }

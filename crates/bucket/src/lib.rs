@@ -6,6 +6,7 @@
 //!  callers ─▶ Bucket: limits ─▶ retries ─▶ time-outs ─▶ hedging          keys, messages, metrics
 //!               │
 //!               ├ ship, remove_block    a block, in the order that keeps it whole or unseen
+//!               ├ Lookout              which blocks there are
 //!               ├ mark, read_mark       marks beside a block
 //!               └ probe                 what the store can do
 //! ```
@@ -19,6 +20,7 @@ mod config;
 mod digest;
 mod download;
 mod hedge;
+mod inventory;
 mod key;
 pub mod layout;
 pub mod marks;
@@ -37,6 +39,7 @@ mod upload;
 pub use backend::{Attributes, Depth, Entry, Version};
 pub use bucket::{Bucket, Env, Parts};
 pub use config::{BucketConfig, MAX_CONFIG_BYTES};
+pub use inventory::{Inventory, Listed, Lookout, Objects, Partial};
 pub use metrics::BucketMetrics;
 pub use probe::Probe;
 pub use ship::{MAX_META_BYTES, ShipOptions, Shipped};

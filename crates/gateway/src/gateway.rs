@@ -3,14 +3,13 @@
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::pick::{Candidate, pick};
-use crate::remote::{Objects, RemoteFs, Store, is_data};
+use crate::remote::{RemoteFs, Store};
 use crate::supply::RemoteBlock;
-use futures::{StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use nilometer_block::Block;
-use nilometer_bucket::marks::DeletionMark;
-use nilometer_bucket::{Bucket, Depth, Entry, layout};
-use nilometer_env::{Clock, Fs};
-use nilometer_model::{BlockMeta, Error, Kind, Labels, Result, TimeRange, Ulid};
+use nilometer_bucket::{Listed, Lookout, Objects};
+use nilometer_env::Clock;
+use nilometer_model::{BlockMeta, Labels, Result, TimeRange, Ulid};
 use nilometer_storage::{
     BoxFuture, LabelQuery, Merged, Names, Partial, Queryable, Select, SeriesBatch, SeriesStream,
     WithExternalLabels,
@@ -18,7 +17,6 @@ use nilometer_storage::{
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -33,27 +31,22 @@ pub struct GatewayOptions {
     pub ignore_deletion_marks_delay_ms: i64,
     /// Pages of blocks in memory.
     pub cache_bytes: u64,
-    /// `meta.json` files that were read before, by block.
-    pub meta_dir: PathBuf,
     /// Blocks that are read at the same time: `--store.grpc.series-max-concurrency`.
     pub max_concurrent: usize,
 }
 
 const NOT_KNOWN: &str = "the bucket was not looked through yet: what is only there is missing";
 
-/// `meta.json` files that are fetched at the same time, as in Thanos.
-const META_FETCHES: usize = 32;
-
 /// The outside world. Requests and waiting threads are `runtime`'s.
 #[derive(Clone)]
 pub struct Parts {
-    pub fs: Arc<dyn Fs>,
     pub clock: Arc<dyn Clock>,
     pub runtime: Handle,
 }
 
 /// Blocks of a bucket, as of the last [`Gateway::sync`].
 pub struct Gateway {
+    lookout: Arc<Lookout>,
     store: Arc<Store>,
     parts: Parts,
     options: GatewayOptions,
@@ -114,8 +107,7 @@ enum Which {
 struct Known {
     remote: RemoteBlock,
     external: Labels,
-    /// When it was marked for deletion.
-    marked_ms: Option<i64>,
+    objects: Arc<Objects>,
 }
 
 /// What a look through the bucket found.
@@ -131,21 +123,19 @@ pub struct Synced {
     pub marked: usize,
 }
 
-/// A listing, by block.
-#[derive(Default)]
-struct Listed {
-    objects: Objects,
-    is_marked: bool,
-}
-
 impl Gateway {
-    pub fn new(bucket: Bucket, parts: Parts, options: GatewayOptions, registry: &mut Registry) -> Self {
+    pub fn new(
+        lookout: Arc<Lookout>,
+        parts: Parts,
+        options: GatewayOptions,
+        registry: &mut Registry,
+    ) -> Self {
         let metrics = Metrics::default();
         metrics.register(registry);
         let (pages, runtime) = (Pages::new(options.cache_bytes), parts.runtime.clone());
         let places = Arc::new(Semaphore::new(options.max_concurrent));
-        let store = Arc::new(Store { bucket, pages, runtime });
-        Gateway { store, parts, options, places, metrics, blocks: RwLock::default() }
+        let store = Arc::new(Store { bucket: lookout.bucket().clone(), pages, runtime });
+        Gateway { lookout, store, parts, options, places, metrics, blocks: RwLock::default() }
     }
 
     /// Looks through the bucket: new blocks answer from now on, those that are gone do not. After an error all is as
@@ -160,40 +150,30 @@ impl Gateway {
     }
 
     async fn look_through(&self) -> Result<Synced> {
-        let listed = self.list().await?;
-        let mut synced = Synced::default();
-        let (whole, partial): (Vec<_>, Vec<_>) =
-            listed.into_iter().partition(|(_, listed)| listed.objects.contains_key(BlockMeta::FILE));
-        synced.partial = partial.len();
-        let loads = whole.into_iter().map(|(block, listed)| self.load(block, listed));
-        let loaded: Vec<_> = stream::iter(loads).buffer_unordered(META_FETCHES).collect().await;
-        let mut blocks = BTreeMap::new();
-        for (block, known) in loaded {
-            match known {
-                Ok(known) => {
-                    blocks.insert(block, known);
-                }
-                // It was deleted since it was listed.
-                Err(e) if *e.kind() == Kind::NotFound => synced.partial += 1,
-                Err(e) => {
-                    synced.failed += 1;
-                    self.metrics.load_failures.inc();
-                    tracing::warn!(%block, error = %e, "a block of the bucket is left out");
-                }
-            }
+        let inventory = self.lookout.look().await?;
+        let mut synced =
+            Synced { partial: inventory.partial.len(), failed: inventory.broken.len(), ..Synced::default() };
+        for (block, e) in &inventory.broken {
+            self.metrics.load_failures.inc();
+            tracing::warn!(%block, error = %e, "a block of the bucket is left out");
         }
-        let all: BTreeSet<Ulid> = blocks.keys().copied().collect();
         let now_ms = self.parts.clock.wall_ms();
-        let is_live = |known: &Known| {
-            known.marked_ms.is_none_or(|at| now_ms - at < self.options.ignore_deletion_marks_delay_ms)
-        };
-        let in_range = |known: &Known| known.remote.block.meta().range().overlaps(&self.options.range);
-        blocks.retain(|_, known| in_range(known));
-        let before = blocks.len();
-        blocks.retain(|_, known| is_live(known));
-        (synced.loaded, synced.marked) = (blocks.len(), before - blocks.len());
+        let before = self.blocks.read().known.clone();
+        let mut blocks = BTreeMap::new();
+        for (block, listed) in inventory.blocks {
+            if !listed.meta.range().overlaps(&self.options.range) {
+                continue;
+            }
+            if listed.marked_ms.is_some_and(|at| now_ms - at >= self.options.ignore_deletion_marks_delay_ms) {
+                synced.marked += 1;
+                continue;
+            }
+            let known = before.get(&block).filter(|known| known.objects == listed.objects).cloned();
+            let known = known.unwrap_or_else(|| Arc::new(self.known(&listed)));
+            blocks.insert(block, known);
+        }
+        synced.loaded = blocks.len();
         self.blocks.write().set(blocks);
-        self.forget_metas(&all);
         self.report(synced);
         Ok(synced)
     }
@@ -207,79 +187,16 @@ impl Gateway {
         self.metrics.cache_bytes.set(self.cached_bytes() as i64);
     }
 
-    async fn list(&self) -> Result<BTreeMap<Ulid, Listed>> {
-        let mut listed: BTreeMap<Ulid, Listed> = BTreeMap::new();
-        let mut entries = self.store.bucket.list("", Depth::All);
-        while let Some(entry) = entries.try_next().await? {
-            let Entry::Object { key, attributes } = entry else { continue };
-            let Some((block, name)) = layout::block_of(&key) else { continue };
-            let of_block = listed.entry(block).or_default();
-            if is_data(name) {
-                of_block.objects.insert(name.to_owned(), attributes.size_bytes);
-            }
-            of_block.is_marked |= key == nilometer_bucket::marks::mark_key::<DeletionMark>(block);
-        }
-        Ok(listed)
-    }
-
-    async fn load(&self, block: Ulid, listed: Listed) -> (Ulid, Result<Arc<Known>>) {
-        let known = self.blocks.read().known.get(&block).cloned();
-        let loaded = async {
-            let marked_ms = match &known {
-                Some(known) if known.marked_ms.is_some() || !listed.is_marked => known.marked_ms,
-                _ if listed.is_marked => self.marked_ms(block).await?,
-                _ => None,
-            };
-            let remote = match known {
-                Some(known) if known.marked_ms == marked_ms => return Ok(known),
-                Some(known) => known.remote.clone(),
-                None => self.remote(self.meta(block).await?, listed.objects),
-            };
-            Ok(Arc::new(Known { external: remote.block.external_labels(), remote, marked_ms }))
-        };
-        (block, loaded.await)
-    }
-
-    async fn marked_ms(&self, block: Ulid) -> Result<Option<i64>> {
-        let mark = self.store.bucket.read_mark::<DeletionMark>(block).await?;
-        Ok(mark.map(|mark| mark.deletion_time_seconds.saturating_mul(1000)))
-    }
-
-    /// From the folder of those that were read before, or from the bucket.
-    async fn meta(&self, block: Ulid) -> Result<BlockMeta> {
-        let path = self.options.meta_dir.join(block.to_string()).join(BlockMeta::FILE);
-        let kept = self.parts.fs.read(&path).ok().and_then(|json| BlockMeta::from_json(&json).ok());
-        if let Some(kept) = kept.filter(|meta| meta.ulid == block) {
-            return Ok(kept);
-        }
-        let meta = self.store.bucket.read_meta(block).await?;
-        if meta.ulid != block {
-            return Err(Error::invalid(format!("its meta.json is that of block {}", meta.ulid)));
-        }
-        let kept = path.parent().map_or(Ok(()), |dir| self.parts.fs.create_dir_all(dir));
-        if let Err(e) = kept.and_then(|()| self.parts.fs.write_atomic(&path, &meta.to_json())) {
-            tracing::warn!(path = %path.display(), error = %e, "a meta.json cannot be kept; it is fetched again at the next start");
-        }
-        Ok(meta)
-    }
-
-    fn forget_metas(&self, all: &BTreeSet<Ulid>) {
-        for entry in self.parts.fs.read_dir(&self.options.meta_dir).unwrap_or_default() {
-            if entry.name.parse::<Ulid>().is_ok_and(|block| !all.contains(&block)) {
-                let _ = self.parts.fs.remove_dir_all(&self.options.meta_dir.join(&entry.name));
-            }
-        }
-    }
-
-    fn remote(&self, meta: BlockMeta, objects: Objects) -> RemoteBlock {
-        let (block, store) = (meta.ulid, self.store.clone());
-        let fs = Arc::new(RemoteFs { store: store.clone(), block, objects });
-        RemoteBlock {
-            block: Block::with_meta(fs, block.to_string(), meta),
+    fn known(&self, listed: &Listed) -> Known {
+        let (block, store) = (listed.meta.ulid, self.store.clone());
+        let fs = Arc::new(RemoteFs { store: store.clone(), block, objects: listed.objects.clone() });
+        let remote = RemoteBlock {
+            block: Block::with_meta(fs, block.to_string(), listed.meta.clone()),
             store,
             places: self.places.clone(),
             metrics: self.metrics.clone(),
-        }
+        };
+        Known { external: remote.block.external_labels(), remote, objects: listed.objects.clone() }
     }
 
     /// What each block says of itself, oldest first.

@@ -4,9 +4,9 @@
 
 use crate::pages::{PAGE_BYTES, PageKey, Pages};
 use bytes::Bytes;
-use nilometer_bucket::Bucket;
+use nilometer_bucket::{Bucket, Objects};
 use nilometer_env::{DirEntry, File, Fs};
-use nilometer_model::{BlockMeta, Error, Kind, Ulid};
+use nilometer_model::{Error, Kind, Ulid};
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::ops::Range;
@@ -26,14 +26,11 @@ pub(crate) struct Store {
     pub(crate) runtime: Handle,
 }
 
-/// The objects of one block: names below the block's folder, and lengths.
-pub(crate) type Objects = BTreeMap<String, u64>;
-
 /// The folder of a block. Paths below it begin with the block's ULID, and only reading is possible.
 pub(crate) struct RemoteFs {
     pub(crate) store: Arc<Store>,
     pub(crate) block: Ulid,
-    pub(crate) objects: Objects,
+    pub(crate) objects: Arc<Objects>,
 }
 
 impl RemoteFs {
@@ -221,9 +218,4 @@ fn io_error(e: Error) -> io::Error {
         _ => io::ErrorKind::Other,
     };
     io::Error::new(kind, e)
-}
-
-/// Files of a block that a reader has use for.
-pub(crate) fn is_data(name: &str) -> bool {
-    name == "index" || name == BlockMeta::FILE || name.starts_with("chunks/") || name == "tombstones"
 }

@@ -6,7 +6,7 @@ use futures::executor::block_on;
 use nilometer_block::{Block, BlockWriter, ChunkRef};
 use nilometer_bucket::marks::DeletionMark;
 use nilometer_bucket::testing::{Faults, Handle, sim_parts, with_faults};
-use nilometer_bucket::{Bucket, ShipOptions};
+use nilometer_bucket::{Bucket, Lookout, ShipOptions};
 use nilometer_chunk::{Encoding, encode_floats};
 use nilometer_env::sim::{SimClock, SimFs};
 use nilometer_env::{Clock, Fs};
@@ -98,11 +98,11 @@ fn gateway(bucket: &Bucket, runtime: &Runtime, (fs, clock): (&SimFs, &Arc<SimClo
         range: TimeRange::ALL,
         ignore_deletion_marks_delay_ms: 24 * HOUR_MS,
         cache_bytes: 1 << 20,
-        meta_dir: "/meta".into(),
         max_concurrent: 3,
     };
-    let parts = Parts { fs: Arc::new(fs.clone()), clock: clock.clone(), runtime: runtime.handle().clone() };
-    Arc::new(Gateway::new(bucket.clone(), parts, options, &mut Registry::default()))
+    let lookout = Lookout::new(bucket.clone(), Arc::new(fs.clone()), clock.clone(), "/meta");
+    let parts = Parts { clock: clock.clone(), runtime: runtime.handle().clone() };
+    Arc::new(Gateway::new(Arc::new(lookout), parts, options, &mut Registry::default()))
 }
 
 type Rows = Vec<(Labels, Vec<(i64, u64)>)>;

@@ -4,7 +4,7 @@
 //! and stays here meanwhile. An unreachable bucket costs disk, nothing else.
 
 use anyhow::Result;
-use nilometer_bucket::{Bucket, BucketMetrics, Parts as BucketParts, ShipOptions, ShipperFile};
+use nilometer_bucket::{Bucket, BucketMetrics, Lookout, Parts as BucketParts, ShipOptions, ShipperFile};
 use nilometer_env::{Clock, Fs, Random};
 use nilometer_gateway::{Gateway, GatewayOptions, Parts as GatewayParts};
 use nilometer_head::Head;
@@ -117,11 +117,12 @@ impl History {
             range: TimeRange::ALL,
             ignore_deletion_marks_delay_ms: IGNORE_DELETION_MARKS_DELAY_MS,
             cache_bytes: options.cache_bytes,
-            meta_dir: options.meta_dir.clone(),
             max_concurrent: MAX_CONCURRENT,
         };
-        let parts = GatewayParts { fs: fs.clone(), clock: clock.clone(), runtime: runtime.handle().clone() };
-        let gateway = Arc::new(Gateway::new(bucket.clone(), parts, gateway_options, registry));
+        let parts = GatewayParts { clock: clock.clone(), runtime: runtime.handle().clone() };
+        let lookout =
+            Arc::new(Lookout::new(bucket.clone(), fs.clone(), clock.clone(), options.meta_dir.clone()));
+        let gateway = Arc::new(Gateway::new(lookout, parts, gateway_options, registry));
         let (dir, ship_every, sync_every) = (head.dir().to_owned(), options.ship_every, options.sync_every);
         Ok(History {
             bucket,
