@@ -147,6 +147,12 @@ pub(crate) trait Backend: Send + Sync + 'static {
         None
     }
 
+    /// Gives a whole object a name as a file, without its bytes being copied: `None` if this store cannot, an error
+    /// where it could not this time.
+    fn give_file<'a>(&'a self, _key: &'a str, _file: &'a Path) -> Option<Attempt<'a, ()>> {
+        None
+    }
+
     /// Begins an object whose bytes come in parts. It is not there before [`Backend::finish_parts`].
     fn start_parts<'a>(&'a self, key: &'a str) -> Attempt<'a, PartsId>;
 

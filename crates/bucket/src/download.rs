@@ -1,9 +1,10 @@
-//! An object becomes a file.
+//! An object becomes a file, and a block a folder.
 
 use crate::bucket::Bucket;
+use crate::inventory::Objects;
 use futures::{StreamExt, TryStreamExt};
 use nilometer_env::File;
-use nilometer_model::{Error, Result};
+use nilometer_model::{Error, Result, Ulid};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,6 +13,32 @@ const PIECE_BYTES: u64 = 8 << 20;
 const PIECES_AT_ONCE: usize = 2;
 
 impl Bucket {
+    /// Puts the files of a block into a new folder. From a bucket on the same file system they get a second name: who
+    /// has the folder must not write to them.
+    pub async fn download_block(&self, block: Ulid, objects: &Objects, dir: &Path) -> Result<()> {
+        let folders: std::collections::BTreeSet<_> =
+            objects.keys().filter_map(|name| dir.join(name).parent().map(Path::to_owned)).collect();
+        for folder in folders {
+            self.with_fs(&folder, |fs, folder| fs.create_dir_all(folder)).await?;
+        }
+        for name in objects.keys() {
+            let (key, to) = (format!("{block}/{name}"), dir.join(name));
+            if !self.link(&key, &to).await {
+                self.download_file(&key, &to).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn link(&self, key: &str, to: &Path) -> bool {
+        let backend = self.0.current.load().backend.clone();
+        let Ok(full) = self.full(key) else { return false };
+        match backend.give_file(&full, to) {
+            Some(given) => given.await.is_ok(),
+            None => false,
+        }
+    }
+
     /// Writes an object into a new file, durable under its name when the caller has synced the folder. Says
     /// how many bytes it has. After an error a part of it may be there.
     pub async fn download_file(&self, key: &str, to: &Path) -> Result<u64> {

@@ -55,6 +55,17 @@ impl Bucket {
     ///
     /// The folder may be removed when this has returned, and not before.
     pub async fn ship(&self, dir: &Path, meta: &BlockMeta, options: ShipOptions) -> Result<Shipped> {
+        self.ship_if(dir, meta, options, async || Ok(())).await
+    }
+
+    /// The same, but the block becomes visible only if `may_show` says so, which is asked right before.
+    pub async fn ship_if(
+        &self,
+        dir: &Path,
+        meta: &BlockMeta,
+        options: ShipOptions,
+        may_show: impl AsyncFnOnce() -> Result<()>,
+    ) -> Result<Shipped> {
         let id = meta.ulid;
         if meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty()) {
             let text =
@@ -92,6 +103,7 @@ impl Bucket {
         for stranger in there.keys().filter(|name| !marks::FILES.contains(&name.as_str())) {
             self.delete(&format!("{id}/{stranger}")).await?;
         }
+        may_show().await?;
         self.finish(&mut shipped.meta, &files, options).await?;
         Ok(shipped)
     }

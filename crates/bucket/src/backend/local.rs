@@ -386,6 +386,13 @@ impl Backend for Local {
         Some(self.run(move |inner| inner.take_file(&key, &file)))
     }
 
+    fn give_file<'a>(&'a self, key: &'a str, file: &'a Path) -> Option<Attempt<'a, ()>> {
+        let (key, file) = (key.to_owned(), file.to_owned());
+        Some(self.run(move |inner| {
+            inner.fs.hard_link(&inner.path(&key), &file).map_err(|e| failure("link", &file, e))
+        }))
+    }
+
     fn start_parts<'a>(&'a self, _key: &'a str) -> Attempt<'a, PartsId> {
         no_parts()
     }

@@ -1,0 +1,517 @@
+//! The compactor: round after round it looks through the bucket, tidies it, and makes what is due.
+//!
+//! ```text
+//! lease ─▶ look ─▶ tidy: mark what is over, delete what was marked long ago
+//!            ▲       │
+//!            └───────┴─▶ each group: one compaction; each block that is due: thinned out; again until nothing is
+//! ```
+//!
+//! Whatever goes wrong with a group is that group's: it is left alone, with the reason to be seen, and others go on.
+
+use super::lease::{Lease, Turn};
+use super::log::DeletionLog;
+use super::metrics::{ByMark, ByResolution, Metrics};
+use super::progress::Board;
+use super::status::{GroupId, Quarantine, Status, Todo};
+use super::stock::Stock;
+use crate::lifecycle::{self, Action, Decision, Delays, Retention};
+use crate::{Compaction, Dedup, Planner, Why, downsampling, groups};
+use nilometer_bucket::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, reason};
+use nilometer_bucket::{Bucket, Inventory, Lookout};
+use nilometer_env::{Clock, Fs, Random};
+use nilometer_model::{BlockMeta, Error, Kind, Result, Ulid};
+use parking_lot::Mutex;
+use prometheus_client::registry::Registry;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{OnceCell, watch};
+
+const HOLDER_FILE: &str = "compactor-id";
+
+#[derive(Clone, Debug)]
+pub struct CompactorOptions {
+    pub planner: Planner,
+    pub delays: Delays,
+    /// How samples of one time are merged.
+    pub dedup: Dedup,
+    /// Labels that tell replicas apart, which become one.
+    pub replica_labels: Vec<String>,
+    /// `--hash-func=SHA256`
+    pub hash_files: bool,
+    /// For blocks that are worked on, and the log of deletions. One compactor at a time has it.
+    pub dir: PathBuf,
+    /// How long a compactor that fell silent keeps others waiting.
+    pub lease_term: Duration,
+}
+
+/// The outside world.
+#[derive(Clone)]
+pub struct Parts {
+    pub fs: Arc<dyn Fs>,
+    pub clock: Arc<dyn Clock>,
+    pub random: Arc<dyn Random>,
+}
+
+/// What a round came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Round {
+    Done,
+    /// Another compactor works on the bucket.
+    Waits {
+        holder: String,
+    },
+}
+
+pub struct Compactor {
+    lookout: Arc<Lookout>,
+    pub(crate) parts: Parts,
+    pub(crate) options: CompactorOptions,
+    /// As of now: it may change while the process runs.
+    retention: Box<dyn Fn() -> Retention + Send + Sync>,
+    log: DeletionLog,
+    metrics: Metrics,
+    lease: OnceCell<Lease>,
+    holder: String,
+    pub(crate) status: Board,
+    quarantine: Mutex<Quarantine>,
+    /// Blocks that this process made.
+    pub(crate) made: Mutex<BTreeSet<Ulid>>,
+    /// Those there were when the lease became ours, or that were seen since.
+    known: Mutex<Option<BTreeSet<Ulid>>>,
+}
+
+impl Compactor {
+    pub fn open(
+        lookout: Arc<Lookout>,
+        parts: Parts,
+        options: CompactorOptions,
+        retention: impl Fn() -> Retention + Send + Sync + 'static,
+        registry: &mut Registry,
+    ) -> Result<Self> {
+        let log = DeletionLog::open(&*parts.fs, &options.dir)?;
+        let metrics = Metrics::default();
+        metrics.register(registry);
+        let holder = holder(&parts, &options)?;
+        let compactor = Compactor {
+            lookout,
+            parts,
+            options,
+            retention: Box::new(retention),
+            log,
+            metrics,
+            lease: OnceCell::new(),
+            holder,
+            status: Board::default(),
+            quarantine: Mutex::default(),
+            made: Mutex::default(),
+            known: Mutex::default(),
+        };
+        let left = compactor.work_dir();
+        if compactor.parts.fs.exists(&left) {
+            let removed = compactor.parts.fs.remove_dir_all(&left);
+            removed.map_err(|e| Error::io(format!("removing {}", left.display()), e))?;
+        }
+        Ok(compactor)
+    }
+
+    pub(crate) fn bucket(&self) -> &Bucket {
+        self.lookout.bucket()
+    }
+
+    pub(crate) fn work_dir(&self) -> PathBuf {
+        self.options.dir.join("work")
+    }
+
+    pub fn status(&self) -> Status {
+        self.status.get()
+    }
+
+    /// Until it is told to stop: a round every so often, at once where one was broken off by what passes.
+    pub async fn run(&self, every: Duration, mut stopped: watch::Receiver<bool>) {
+        loop {
+            let round = tokio::select! {
+                round = self.once() => round,
+                _ = stopped.wait_for(|stop| *stop) => break,
+            };
+            let pause = match round {
+                Ok(Round::Done) => every,
+                Ok(Round::Waits { holder }) => {
+                    tracing::info!(holder, "another compactor works on this bucket: this one waits");
+                    self.options.lease_term / 3
+                }
+                Err(e) => {
+                    tracing::error!(error = %e, "compaction was broken off and is tried again");
+                    every.min(Duration::from_secs(60))
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                lost = self.keep_lease() => tracing::warn!(error = %lost, "the lease is gone"),
+                _ = stopped.wait_for(|stop| *stop) => break,
+            }
+        }
+        if let Some(lease) = self.lease.get()
+            && let Err(e) = lease.release().await
+        {
+            tracing::warn!(error = %e, "the compactor's lease was not given back: the next one waits for its end");
+        }
+    }
+
+    /// One round, if the bucket is ours to work on.
+    pub async fn once(&self) -> Result<Round> {
+        let done = self.try_once().await;
+        let holds = matches!(done, Ok(Round::Done));
+        self.metrics.holds_lease.set(i64::from(holds));
+        match &done {
+            Ok(Round::Done) => self.metrics.iterations.inc(),
+            Ok(Round::Waits { .. }) => 0,
+            Err(_) => self.metrics.retries.inc(),
+        };
+        let now_ms = self.parts.clock.wall_ms();
+        self.status.set(|status| {
+            status.quarantined = self.quarantine.lock().list();
+            status.error = done.as_ref().err().map(|e| e.message().to_owned());
+            status.waits_for = None;
+            match &done {
+                Ok(Round::Done) => status.last_round_ms = Some(now_ms),
+                Ok(Round::Waits { holder }) => status.waits_for = Some(holder.clone()),
+                Err(_) => {}
+            }
+        });
+        done
+    }
+
+    async fn try_once(&self) -> Result<Round> {
+        let lease = self.lease.get_or_try_init(|| self.make_lease()).await?;
+        if let Turn::Others { holder } = lease.take().await? {
+            *self.known.lock() = None;
+            return Ok(Round::Waits { holder });
+        }
+        tokio::select! {
+            done = self.round() => done.map(|()| Round::Done),
+            lost = lease.keep() => {
+                *self.known.lock() = None;
+                Err(lost)
+            }
+        }
+    }
+
+    async fn make_lease(&self) -> Result<Lease> {
+        let probe = self.bucket().probe().await?;
+        let is_conditional = probe.conditional_create && probe.conditional_update;
+        if !is_conditional {
+            tracing::warn!(
+                bucket = self.bucket().name(),
+                "this store has no conditional writes: that no second compactor works on it is only detected by its \
+                 heartbeat. Run one compactor for each bucket"
+            );
+        }
+        let (clock, term) = (self.parts.clock.clone(), self.options.lease_term);
+        Ok(Lease::new(self.bucket().clone(), clock, self.holder.clone(), term, is_conditional))
+    }
+
+    pub(crate) async fn check_lease(&self) -> Result<()> {
+        match self.lease.get() {
+            Some(lease) => lease.check().await,
+            None => Err(Error::canceled("the compactor has no lease")),
+        }
+    }
+
+    async fn keep_lease(&self) -> Error {
+        match self.lease.get() {
+            Some(lease) => lease.keep().await,
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn round(&self) -> Result<()> {
+        let inventory = self.lookout.look().await?;
+        inventory.check_whole()?;
+        for (block, e) in &inventory.broken {
+            tracing::error!(%block, error = %e, "a block of the bucket cannot be read and is left alone");
+        }
+        self.note_foreign(&inventory);
+        let deleting = self.deleting(&inventory).await?;
+        let mut stock = Stock::new(inventory, deleting);
+        let mut failed = BTreeSet::new();
+        loop {
+            let held = self.tidy(&mut stock).await?;
+            self.tell_todo(&stock, &held);
+            let compacted = self.compact_groups(&mut stock, &mut failed).await?;
+            let thinned = self.thin_out_all(&mut stock, &held, &mut failed).await?;
+            if !compacted && !thinned {
+                return Ok(());
+            }
+        }
+    }
+
+    /// When those were marked that are being deleted already.
+    async fn deleting(&self, inventory: &Inventory) -> Result<BTreeMap<Ulid, i64>> {
+        let mut marked = BTreeMap::new();
+        for (block, _) in inventory.partial.iter().filter(|(_, partial)| partial.is_marked) {
+            if let Some(mark) = self.bucket().read_mark::<DeletionMark>(*block).await? {
+                marked.insert(*block, mark.deletion_time_seconds);
+            }
+        }
+        Ok(marked)
+    }
+
+    /// Marks what is over and deletes what was marked long ago. Says what would go, if it were thinned out.
+    async fn tidy(&self, stock: &mut Stock) -> Result<BTreeSet<Ulid>> {
+        let (now_ms, delays) = (self.parts.clock.wall_ms(), &self.options.delays);
+        let live = stock.live(delays, now_ms);
+        let garbage = lifecycle::garbage(live.iter().copied(), &stock.marks, &self.options.replica_labels);
+        let outdated: BTreeSet<Ulid> = garbage.iter().map(|d| d.ulid).collect();
+        let rest = live.iter().copied().filter(|m| !outdated.contains(&m.ulid));
+        let over = (self.retention)().decide(rest, &stock.marks, now_ms);
+        let held = Retention::held(&over);
+        for decision in garbage {
+            self.metrics.garbage.inc();
+            self.mark_for_deletion(stock, decision.ulid, &decision.reason, "outdated").await?;
+        }
+        for decision in over.iter().filter(|d| d.action == Action::MarkForDeletion) {
+            self.mark_for_deletion(stock, decision.ulid, &decision.reason, "retention").await?;
+        }
+        let aborted = lifecycle::aborted_uploads(&stock.partial, &stock.marks, now_ms);
+        self.metrics.aborted_uploads.inc_by(aborted.len() as u64);
+        for decision in delays.deletions(&stock.marks, now_ms).into_iter().chain(aborted) {
+            match self.delete(stock, &decision, now_ms).await {
+                Err(e) if *e.kind() == Kind::Canceled => return Err(e),
+                Err(e) => {
+                    self.metrics.cleanup_failures.inc();
+                    tracing::error!(block = %decision.ulid, error = %e, "a block could not be deleted, and is tried again");
+                }
+                Ok(()) => {
+                    self.metrics.cleaned.inc();
+                }
+            }
+        }
+        Ok(held)
+    }
+
+    async fn delete(&self, stock: &mut Stock, decision: &Decision, now_ms: i64) -> Result<()> {
+        self.check_lease().await?;
+        let meta = stock.get(decision.ulid).map(|listed| listed.meta.clone());
+        self.log.write(decision, meta.as_deref(), now_ms)?;
+        self.bucket().remove_block(decision.ulid).await?;
+        stock.remove(decision.ulid);
+        Ok(())
+    }
+
+    pub(crate) async fn mark_for_deletion(
+        &self,
+        stock: &mut Stock,
+        block: Ulid,
+        reason: &str,
+        kind: &'static str,
+    ) -> Result<()> {
+        self.check_lease().await?;
+        let now_ms = self.parts.clock.wall_ms();
+        let decision = Decision { ulid: block, action: Action::MarkForDeletion, reason: reason.to_owned() };
+        let meta = stock.get(block).map(|listed| listed.meta.clone());
+        self.log.write(&decision, meta.as_deref(), now_ms)?;
+        self.bucket().mark(&DeletionMark::new(block, reason, now_ms)).await?;
+        self.metrics.marked.get_or_create(&ByMark { marker: "deletion-mark.json", reason: kind }).inc();
+        stock.mark(block, now_ms);
+        Ok(())
+    }
+
+    pub(crate) async fn mark_no_downsample(&self, stock: &mut Stock, block: Ulid, details: &str) -> Result<()> {
+        self.check_lease().await?;
+        let mark = NoDownsampleMark::new(block, reason::MANUAL, details, self.parts.clock.wall_ms());
+        self.bucket().mark(&mark).await?;
+        self.metrics.marked.get_or_create(&ByMark { marker: "no-downsample-mark.json", reason: "empty" }).inc();
+        stock.marks.no_downsample.insert(block);
+        Ok(())
+    }
+
+    /// One compaction of each group that has one due; whether anything was done.
+    async fn compact_groups(&self, stock: &mut Stock, failed: &mut BTreeSet<GroupId>) -> Result<bool> {
+        let now_ms = self.parts.clock.wall_ms();
+        let of_group = |metas: &[&BlockMeta]| metas.iter().map(|m| m.ulid).collect::<Vec<_>>();
+        let ids: Vec<(GroupId, Vec<Ulid>)> = {
+            let live = stock.live(&self.options.delays, now_ms);
+            let all = groups(live, &self.options.replica_labels);
+            all.into_iter().map(|g| ((g.resolution_ms, g.labels), of_group(&g.blocks))).collect()
+        };
+        let names: Vec<GroupId> = ids.iter().map(|(id, _)| id.clone()).collect();
+        self.quarantine.lock().retain(&names);
+        let mut any = false;
+        for (id, blocks) in ids {
+            if failed.contains(&id) || self.quarantine.lock().has(&id, &blocks, now_ms) {
+                continue;
+            }
+            match self.compact_group(stock, &id).await {
+                Ok(done) => {
+                    any |= done;
+                    self.quarantine.lock().release(&id);
+                }
+                Err(e) if *e.kind() == Kind::Canceled => return Err(e),
+                Err(e) => {
+                    self.metrics.compaction_failures.get_or_create(&ByResolution { resolution: id.0 }).inc();
+                    self.leave_alone(id, blocks, &e, failed);
+                }
+            }
+        }
+        self.count_quarantined();
+        Ok(any)
+    }
+
+    fn leave_alone(&self, group: GroupId, blocks: Vec<Ulid>, e: &Error, failed: &mut BTreeSet<GroupId>) {
+        tracing::error!(group = %group.1, resolution_ms = group.0, error = %e, "this group of blocks is left alone for now; others go on");
+        failed.insert(group.clone());
+        self.quarantine.lock().add(group, blocks, e, self.parts.clock.wall_ms());
+    }
+
+    fn count_quarantined(&self) {
+        let quarantined = self.quarantine.lock().list().len();
+        self.metrics.quarantined.set(quarantined as i64);
+        self.metrics.halted.set(i64::from(quarantined > 0));
+    }
+
+    async fn compact_group(&self, stock: &mut Stock, id: &GroupId) -> Result<bool> {
+        let now_ms = self.parts.clock.wall_ms();
+        let plan = {
+            let all = groups(stock.live(&self.options.delays, now_ms), &self.options.replica_labels);
+            let Some(group) = all.iter().find(|g| (g.resolution_ms, &g.labels) == (id.0, &id.1)) else {
+                return Ok(false);
+            };
+            self.options.planner.plan(group, &stock.marks.no_compact, |meta| {
+                let listed = stock.get(meta.ulid).and_then(|l| l.objects.get("index"));
+                listed.copied().ok_or_else(|| Error::not_found(format!("block {} has no index", meta.ulid)))
+            })?
+        };
+        for mark in &plan.marks {
+            self.check_lease().await?;
+            self.bucket()
+                .mark(&NoCompactMark::new(mark.ulid, mark.reason, mark.details.as_str(), now_ms))
+                .await?;
+            self.metrics
+                .marked
+                .get_or_create(&ByMark { marker: "no-compact-mark.json", reason: mark.reason })
+                .inc();
+            stock.marks.no_compact.insert(mark.ulid);
+        }
+        if plan.blocks.is_empty() {
+            return Ok(false);
+        }
+        let compaction =
+            Compaction { ulid: self.new_ulid(), labels: id.1.clone(), dedup: self.options.dedup };
+        self.merge(stock, &plan.blocks, compaction).await?;
+        self.metrics.compactions.get_or_create(&ByResolution { resolution: id.0 }).inc();
+        if plan.why == Why::Overlap {
+            self.metrics.vertical.get_or_create(&ByResolution { resolution: id.0 }).inc();
+        }
+        Ok(true)
+    }
+
+    async fn thin_out_all(
+        &self,
+        stock: &mut Stock,
+        held: &BTreeSet<Ulid>,
+        failed: &mut BTreeSet<GroupId>,
+    ) -> Result<bool> {
+        let now_ms = self.parts.clock.wall_ms();
+        let jobs = self.downsamplings(stock, held);
+        let mut any = false;
+        for job in jobs {
+            let Some(meta) = stock.get(job.ulid).map(|listed| listed.meta.clone()) else { continue };
+            let labels = meta.thanos.iter().flat_map(|t| &t.labels);
+            // A group of its own, so that what cannot be thinned out is compacted all the same.
+            let id: GroupId = (-job.resolution_ms, nilometer_model::Labels::from_pairs(labels));
+            if failed.contains(&id) || self.quarantine.lock().has(&id, &[job.ulid], now_ms) {
+                continue;
+            }
+            let by = ByResolution { resolution: job.resolution_ms };
+            match self.thin_out(stock, job).await {
+                Ok(()) => {
+                    any = true;
+                    self.metrics.downsamples.get_or_create(&by).inc();
+                }
+                Err(e) if *e.kind() == Kind::Canceled => return Err(e),
+                Err(e) => {
+                    self.metrics.downsample_failures.get_or_create(&by).inc();
+                    self.leave_alone(id, vec![job.ulid], &e.context(format!("block {}", job.ulid)), failed);
+                }
+            }
+        }
+        self.count_quarantined();
+        Ok(any)
+    }
+
+    fn downsamplings(&self, stock: &Stock, held: &BTreeSet<Ulid>) -> Vec<crate::DownsampleJob> {
+        if !(self.retention)().downsampling {
+            return Vec::new();
+        }
+        let live = stock.live(&self.options.delays, self.parts.clock.wall_ms());
+        let of_samples = |m: &&BlockMeta| m.stats.num_samples > 0;
+        downsampling(
+            live.into_iter().filter(of_samples).collect::<Vec<_>>(),
+            &stock.marks.no_downsample,
+            held,
+        )
+    }
+
+    fn tell_todo(&self, stock: &Stock, held: &BTreeSet<Ulid>) {
+        let now_ms = self.parts.clock.wall_ms();
+        let live = stock.live(&self.options.delays, now_ms);
+        let mut todo = Todo { downsamples: self.downsamplings(stock, held).len() as u64, ..Todo::default() };
+        for group in groups(live, &self.options.replica_labels) {
+            let plan = self.options.planner.plan(&group, &stock.marks.no_compact, |_| Ok(0));
+            if let Ok(plan) = plan.as_ref().map(|p| &p.blocks).map_err(drop)
+                && !plan.is_empty()
+            {
+                todo.compactions += 1;
+                todo.blocks += plan.len() as u64;
+                todo.bytes += plan.iter().map(|b| stock.bytes(*b)).sum::<u64>();
+            }
+        }
+        self.metrics.todo_compactions.set(todo.compactions as i64);
+        self.metrics.todo_blocks.set(todo.blocks as i64);
+        self.metrics.todo_bytes.set(todo.bytes as i64);
+        self.metrics.todo_downsamples.set(todo.downsamples as i64);
+        self.metrics.todo_deletions.set(held.len() as i64);
+        self.status.todo(todo);
+    }
+
+    /// While the lease is ours nobody else makes such blocks.
+    fn note_foreign(&self, inventory: &Inventory) {
+        let is_made = |meta: &BlockMeta| meta.thanos.as_ref().is_some_and(|t| t.source == "compactor");
+        let made =
+            inventory.blocks.values().map(|l| &l.meta).filter(|meta| is_made(meta)).map(|meta| meta.ulid);
+        let now: BTreeSet<Ulid> = made.collect();
+        let mut known = self.known.lock();
+        if let Some(before) = &*known {
+            let own = self.made.lock();
+            for block in now.iter().filter(|block| !before.contains(block) && !own.contains(block)) {
+                self.metrics.foreign.inc();
+                tracing::error!(%block, "another program compacts this bucket: stop it, or give one of the two another bucket");
+            }
+        }
+        *known = Some(now);
+    }
+
+    pub(crate) fn new_ulid(&self) -> Ulid {
+        let mut random = [0; 10];
+        self.parts.random.fill(&mut random);
+        Ulid::new(self.parts.clock.wall_ms().max(0) as u64, random)
+    }
+}
+
+/// Who this is, in the lease; kept in the data directory.
+fn holder(parts: &Parts, options: &CompactorOptions) -> Result<String> {
+    let path = options.dir.join(HOLDER_FILE);
+    let kept = parts.fs.read(&path).ok().and_then(|bytes| String::from_utf8(bytes).ok());
+    let is_name = |name: &String| {
+        !name.is_empty() && name.len() <= 64 && name.bytes().all(|b| b.is_ascii_alphanumeric())
+    };
+    if let Some(kept) = kept.filter(is_name) {
+        return Ok(kept);
+    }
+    let new = format!("{:016x}", parts.random.u64());
+    let written = parts.fs.write_atomic(&path, new.as_bytes());
+    written.map_err(|e| Error::io(format!("writing {}", path.display()), e))?;
+    Ok(new)
+}

@@ -1,0 +1,93 @@
+//! What was removed from a bucket, and why: `deletions.jsonl`, a line of JSON each, on disk before it happens.
+
+use crate::lifecycle::{Action, Decision};
+use nilometer_env::{File, Fs};
+use nilometer_model::{BlockMeta, Error, Result, Ulid};
+use parking_lot::Mutex;
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const FILE: &str = "deletions.jsonl";
+
+impl<'a> What<'a> {
+    fn of(meta: &'a BlockMeta) -> Self {
+        What {
+            min_time_ms: meta.min_time_ms,
+            max_time_ms: meta.max_time_ms,
+            resolution_ms: meta.resolution_ms(),
+            samples: meta.stats.num_samples,
+            labels: meta.thanos.as_ref().map(|t| &t.labels),
+            sources: &meta.compaction.sources,
+        }
+    }
+}
+
+/// Lines are only ever added.
+pub struct DeletionLog {
+    path: PathBuf,
+    file: Mutex<Arc<dyn File>>,
+}
+
+#[derive(Serialize)]
+struct Line<'a> {
+    time: String,
+    block: Ulid,
+    action: &'static str,
+    reason: &'a str,
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    of: Option<What<'a>>,
+}
+
+/// What the block had.
+#[derive(Serialize)]
+struct What<'a> {
+    min_time_ms: i64,
+    max_time_ms: i64,
+    resolution_ms: i64,
+    samples: u64,
+    labels: Option<&'a BTreeMap<String, String>>,
+    sources: &'a [Ulid],
+}
+
+impl DeletionLog {
+    pub fn open(fs: &dyn Fs, dir: &Path) -> Result<Self> {
+        let path = dir.join(FILE);
+        let failed = |e| Error::io(format!("opening {}", path.display()), e);
+        fs.create_dir_all(dir).map_err(failed)?;
+        let file = if fs.exists(&path) { fs.open(&path) } else { fs.create(&path) }.map_err(failed)?;
+        // A line that a crash cut short is not to swallow the next one.
+        let len = file.len().map_err(failed)?;
+        let mut last = [b'\n'];
+        if len > 0 {
+            file.read_exact_at(&mut last, len - 1).map_err(failed)?;
+        }
+        if last != *b"\n" {
+            file.append(b"\n").map_err(failed)?;
+        }
+        fs.sync_dir(dir).map_err(failed)?;
+        Ok(DeletionLog { path, file: Mutex::new(file) })
+    }
+
+    /// Returns when the line is on disk.
+    pub fn write(&self, decision: &Decision, meta: Option<&BlockMeta>, now_ms: i64) -> Result<()> {
+        let time =
+            jiff::Timestamp::from_millisecond(now_ms).map_or_else(|_| now_ms.to_string(), |t| t.to_string());
+        let action = match decision.action {
+            Action::MarkForDeletion => "mark",
+            Action::Delete => "delete",
+            Action::Hold => return Ok(()),
+        };
+        let line =
+            Line { time, block: decision.ulid, action, reason: &decision.reason, of: meta.map(What::of) };
+        let mut text = serde_json::to_vec(&line).map_err(|e| Error::invalid(format!("{FILE}: {e}")))?;
+        text.push(b'\n');
+        let file = self.file.lock();
+        let written = file.append(&text).and_then(|()| file.sync());
+        written.map_err(|e| {
+            let path = self.path.display();
+            Error::io(format_args!("writing {path}, without which nothing is deleted"), e)
+        })
+    }
+}
