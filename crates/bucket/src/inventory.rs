@@ -174,8 +174,14 @@ impl Lookout {
     }
 
     async fn marked_ms(&self, block: Ulid) -> Result<Option<i64>> {
-        let mark = self.bucket.read_mark::<DeletionMark>(block).await?;
-        Ok(mark.map(|mark| mark.deletion_time_seconds.saturating_mul(1000)))
+        match self.bucket.read_mark::<DeletionMark>(block).await {
+            Ok(mark) => Ok(mark.map(|mark| mark.deletion_time_seconds.saturating_mul(1000))),
+            Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => {
+                tracing::warn!(%block, error = %e, "a deletion mark cannot be read: the block counts as not marked");
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
     }
 
     /// From the folder of those that were read before, or from the bucket.

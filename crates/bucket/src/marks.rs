@@ -125,11 +125,14 @@ pub fn mark_key<M: Mark>(id: Ulid) -> String {
 }
 
 impl Bucket {
-    /// False if the block has such a mark already: that one stays, with its time.
+    /// False if the block has such a mark already: that one stays, with its time, unless it cannot be read.
     pub async fn mark<M: Mark>(&self, mark: &M) -> Result<bool> {
         let key = mark_key::<M>(mark.id());
-        if self.exists(&key).await? {
-            return Ok(false);
+        match self.read_mark::<M>(mark.id()).await {
+            Ok(Some(_)) => return Ok(false),
+            Ok(None) => {}
+            Err(e) if matches!(e.kind(), Kind::Corrupt { .. }) => {}
+            Err(e) => return Err(e),
         }
         let json = serde_json::to_vec(mark).map_err(|e| Error::invalid(format!("{key}: {e}")))?;
         self.put(&key, json).await.map(|_| true)

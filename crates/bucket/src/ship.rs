@@ -220,6 +220,8 @@ impl Bucket {
         self.put(&key, json.clone()).await?;
         let there = self.get(&key, MAX_META_BYTES).await?;
         if there[..] != json[..] {
+            // No reader is to stumble over it; the next attempt begins where this one was.
+            self.delete(&key).await?;
             let text = format!("bucket {:?} gives back another {key} than was just put", self.name());
             return Err(Error::corrupt(key, 0, text));
         }

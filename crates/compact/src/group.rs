@@ -52,7 +52,7 @@ pub fn tenant_of<'a>(meta: &'a BlockMeta, tenant_label: &str) -> &'a str {
     meta.thanos.as_ref().and_then(|t| t.labels.get(tenant_label)).map_or("", String::as_str)
 }
 
-fn labels_without(meta: &BlockMeta, without: &[String]) -> Labels {
+pub(crate) fn labels_without(meta: &BlockMeta, without: &[String]) -> Labels {
     let all = meta.thanos.iter().flat_map(|t| &t.labels);
     let labels = Labels::from_pairs(all.filter(|(name, _)| !without.contains(name)));
     match without.first() {

@@ -14,6 +14,7 @@ use super::metrics::{ByMark, ByResolution, Metrics};
 use super::progress::Board;
 use super::status::{GroupId, Quarantine, Status, Todo};
 use super::stock::Stock;
+use crate::group::labels_without;
 use crate::lifecycle::{self, Action, Decision, Delays, Retention};
 use crate::{Compaction, Dedup, Planner, Why, downsampling, groups};
 use nilometer_bucket::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, reason};
@@ -172,7 +173,7 @@ impl Compactor {
         let now_ms = self.parts.clock.wall_ms();
         self.status.set(|status| {
             status.quarantined = self.quarantine.lock().list();
-            status.error = done.as_ref().err().map(|e| e.message().to_owned());
+            status.error = done.as_ref().err().map(ToString::to_string);
             status.waits_for = None;
             match &done {
                 Ok(Round::Done) => status.last_round_ms = Some(now_ms),
@@ -239,9 +240,11 @@ impl Compactor {
         loop {
             let held = self.tidy(&mut stock).await?;
             self.tell_todo(&stock, &held);
-            let compacted = self.compact_groups(&mut stock, &mut failed).await?;
-            let thinned = self.thin_out_all(&mut stock, &held, &mut failed).await?;
-            if !compacted && !thinned {
+            if self.compact_groups(&mut stock, &mut failed).await? {
+                continue;
+            }
+            // Blocks are merged first: aggregates of blocks that overlap cannot be merged any more.
+            if !self.thin_out_all(&mut stock, &held, &mut failed).await? {
                 return Ok(());
             }
         }
@@ -318,11 +321,19 @@ impl Compactor {
         Ok(())
     }
 
-    pub(crate) async fn mark_no_downsample(&self, stock: &mut Stock, block: Ulid, details: &str) -> Result<()> {
+    pub(crate) async fn mark_no_downsample(
+        &self,
+        stock: &mut Stock,
+        block: Ulid,
+        details: &str,
+    ) -> Result<()> {
         self.check_lease().await?;
         let mark = NoDownsampleMark::new(block, reason::MANUAL, details, self.parts.clock.wall_ms());
         self.bucket().mark(&mark).await?;
-        self.metrics.marked.get_or_create(&ByMark { marker: "no-downsample-mark.json", reason: "empty" }).inc();
+        self.metrics
+            .marked
+            .get_or_create(&ByMark { marker: "no-downsample-mark.json", reason: "empty" })
+            .inc();
         stock.marks.no_downsample.insert(block);
         Ok(())
     }
@@ -336,11 +347,12 @@ impl Compactor {
             let all = groups(live, &self.options.replica_labels);
             all.into_iter().map(|g| ((g.resolution_ms, g.labels), of_group(&g.blocks))).collect()
         };
-        let names: Vec<GroupId> = ids.iter().map(|(id, _)| id.clone()).collect();
-        self.quarantine.lock().retain(&names);
+        // What is gone needs no quarantine.
+        self.quarantine.lock().retain(|_, blocks| blocks.iter().any(|block| stock.get(*block).is_some()));
         let mut any = false;
         for (id, blocks) in ids {
             if failed.contains(&id) || self.quarantine.lock().has(&id, &blocks, now_ms) {
+                failed.insert(id);
                 continue;
             }
             match self.compact_group(stock, &id).await {
@@ -418,9 +430,15 @@ impl Compactor {
         let mut any = false;
         for job in jobs {
             let Some(meta) = stock.get(job.ulid).map(|listed| listed.meta.clone()) else { continue };
-            let labels = meta.thanos.iter().flat_map(|t| &t.labels);
+            let labels = labels_without(&meta, &self.options.replica_labels);
+            // Those of a group that could not be compacted are only due if they are as long as they will be: aggregates
+            // of blocks that overlap cannot be merged any more.
+            let is_stuck = failed.contains(&(meta.resolution_ms(), labels.clone()));
+            if is_stuck && held.contains(&job.ulid) {
+                continue;
+            }
             // A group of its own, so that what cannot be thinned out is compacted all the same.
-            let id: GroupId = (-job.resolution_ms, nilometer_model::Labels::from_pairs(labels));
+            let id: GroupId = (-job.resolution_ms, labels);
             if failed.contains(&id) || self.quarantine.lock().has(&id, &[job.ulid], now_ms) {
                 continue;
             }

@@ -76,7 +76,7 @@ impl Quarantine {
     pub(crate) fn add(&mut self, group: GroupId, blocks: Vec<Ulid>, error: &Error, now_ms: i64) {
         // What passes is tried in the next round.
         let since_ms = if *error.kind() == Kind::Unavailable { now_ms - RETRY_MS } else { now_ms };
-        self.0.insert(group, Entry { reason: error.message().to_owned(), since_ms, blocks });
+        self.0.insert(group, Entry { reason: error.to_string(), since_ms, blocks });
     }
 
     pub(crate) fn has(&self, group: &GroupId, blocks: &[Ulid], now_ms: i64) -> bool {
@@ -88,9 +88,8 @@ impl Quarantine {
         self.0.remove(group);
     }
 
-    /// Groups that are no more.
-    pub(crate) fn retain(&mut self, groups: &[GroupId]) {
-        self.0.retain(|group, _| groups.contains(group));
+    pub(crate) fn retain(&mut self, stays: impl Fn(&GroupId, &[Ulid]) -> bool) {
+        self.0.retain(|group, entry| stays(group, &entry.blocks));
     }
 
     pub(crate) fn list(&self) -> Vec<Quarantined> {
