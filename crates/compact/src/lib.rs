@@ -13,6 +13,8 @@
 //! Source of the rules: Thanos' `pkg/compact`, Prometheus' `tsdb/compact.go`.
 
 mod downsample;
+#[cfg(test)]
+mod golden;
 mod group;
 pub mod lifecycle;
 mod merge;
