@@ -16,6 +16,7 @@
 //! - `\x{D800}` matches nothing; in some places Go lets it match U+FFFD.
 //! - `(?i)\p{LC}` has U+0345 in it, as `(?i)\p{L}` has in both.
 
+mod captures;
 mod class;
 mod cursor;
 mod expand;
@@ -27,6 +28,8 @@ mod strategy;
 #[cfg(test)]
 mod tests;
 mod unicode;
+
+pub use captures::Captures;
 
 use crate::Result;
 use std::fmt;

@@ -2,7 +2,6 @@
 //! [`exec::build`](crate::exec::build).
 
 pub(crate) mod absent;
-pub(crate) mod captures;
 pub(crate) mod classic;
 pub(crate) mod extended;
 pub(crate) mod histogram_rate;

@@ -2,8 +2,8 @@
 
 use crate::exec::table::{StepSeries, join_same_labels};
 use crate::exec::{Context, Operator, Output, SlotId, Slots};
-use crate::func::captures::Captures;
 use nilometer_model::labels::METRIC_NAME;
+use nilometer_model::regex::Captures;
 use nilometer_model::{Error, Labels, Result};
 
 pub(crate) struct Relabel {

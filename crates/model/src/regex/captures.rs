@@ -1,24 +1,28 @@
-//! Regular expressions whose groups are put into a template: what `label_replace` is about.
+//! Regular expressions whose groups are put into a template: what `label_replace` and relabelling are about.
 //!
-//! Whether an expression is one is decided by the model, whose matchers keep no groups. To match with groups
-//! it is translated for another crate: classes are ASCII in Go, and brackets know no set operations there.
+//! Whether an expression is one is decided as for matchers, which keep no groups. To match with groups it is
+//! translated for another crate: classes are ASCII in Go, and brackets know no set operations there.
 
-use nilometer_model::Result;
+use crate::{Error, Result};
 use regex_automata::meta::Regex;
 
 /// Matches a whole value, anchored on both sides.
-pub(crate) struct Captures(Box<Regex>);
+pub struct Captures(Box<Regex>);
 
 impl Captures {
-    pub(crate) fn new(pattern: &str) -> Result<Self> {
-        nilometer_model::regex::Regex::new(pattern)?;
+    pub fn new(pattern: &str) -> Result<Self> {
+        super::Regex::new(pattern)?;
         let translated = format!("^(?s:{})$", translate(pattern));
-        let regex = Regex::new(&translated).map_err(|e| nilometer_model::Error::invalid(e.to_string()))?;
+        let regex = Regex::new(&translated).map_err(|e| Error::invalid(e.to_string()))?;
         Ok(Captures(Box::new(regex)))
     }
 
+    pub fn is_match(&self, text: &str) -> bool {
+        self.0.is_match(text)
+    }
+
     /// The template with `$1`, `${1}` and `${name}` replaced by what the groups matched. `None`: no match.
-    pub(crate) fn expand(&self, text: &str, template: &str) -> Option<String> {
+    pub fn expand(&self, text: &str, template: &str) -> Option<String> {
         let mut captures = self.0.create_captures();
         self.0.captures(text, &mut captures);
         captures.is_match().then(|| {
