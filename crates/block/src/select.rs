@@ -8,7 +8,7 @@ use crate::segments::ChunkWindow;
 use crate::source::Window;
 use bytes::Bytes;
 use futures::Stream;
-use nilometer_model::{Error, Labels, Matcher, Result};
+use nilometer_model::{Error, Labels, Matcher, Result, TimeRange};
 use nilometer_storage::{Chunk, ChunkRef, Chunks, ReadChunks, Select, Series, SeriesBatch};
 use std::collections::VecDeque;
 use std::pin::Pin;
@@ -65,8 +65,9 @@ impl Selection {
     /// The entries of so many series are read before their chunks, so that a file far away is asked for all at once.
     const GROUP_SERIES: usize = 256;
 
-    pub(crate) fn new(block: Block, select: Select) -> Self {
+    pub(crate) fn new(block: Block, mut select: Select) -> Self {
         let limit = select.hints.limit;
+        select.range = reach(select.range, block.meta().resolution_ms(), select.hints.newest);
         Selection {
             block,
             select,
@@ -132,7 +133,7 @@ impl Selection {
                 true => Chunks::default(),
                 false => match self.read_chunks(&open, &found)? {
                     chunks if chunks.is_empty() => continue,
-                    chunks => chunks.into(),
+                    chunks => Chunks::from(chunks).of_resolution(self.block.meta().resolution_ms()),
                 },
             };
             self.left -= 1;
@@ -225,6 +226,16 @@ impl Selection {
         let chunk = |(range, encoding, place)| Chunk { range, encoding, data: data.slice(place) };
         Ok(places.into_iter().map(chunk).collect())
     }
+}
+
+/// What of a block is looked at for a range. A downsampled sample stands for a window of time, at the end of it: so
+/// also the windows that only reach into the range are wanted, and the one that is seen until the first of them ends.
+fn reach(range: TimeRange, resolution_ms: i64, newest: bool) -> TimeRange {
+    let after_ms = if newest { 0 } else { resolution_ms };
+    TimeRange::new(
+        range.min_ms.saturating_sub(resolution_ms.saturating_mul(2)),
+        range.max_ms.saturating_add(after_ms),
+    )
 }
 
 impl Stream for Selection {

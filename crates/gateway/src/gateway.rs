@@ -2,7 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::pages::Pages;
-use crate::pick::{Candidate, pick};
+use crate::pick::{Candidate, Wish, pick};
 use crate::remote::{RemoteFs, Store};
 use crate::supply::RemoteBlock;
 use futures::{StreamExt, stream};
@@ -67,8 +67,8 @@ struct Blocks {
 }
 
 impl Blocks {
-    /// Those of some streams and times that have something which no local block has.
-    fn wanted<'a>(
+    /// Those of some streams and times.
+    fn of_streams<'a>(
         &'a self,
         which: &'a Which,
         range: TimeRange,
@@ -79,13 +79,14 @@ impl Blocks {
                 Box::new(self.streams.iter().filter(|(external, _)| are_wanted(external)))
             }
         };
-        let is_far = move |known: &&Arc<Known>| {
-            let meta = known.remote.block.meta();
-            let sources = &meta.compaction.sources;
-            let is_local = !sources.is_empty() && sources.iter().all(|source| self.local.contains(source));
-            meta.range().overlaps(&range) && !is_local
-        };
-        streams.map(move |(external, blocks)| (external, blocks.iter().filter(is_far).collect()))
+        let overlaps = move |known: &&Arc<Known>| known.remote.block.meta().range().overlaps(&range);
+        streams.map(move |(external, blocks)| (external, blocks.iter().filter(overlaps).collect()))
+    }
+
+    /// Whether it has something that no local block has.
+    fn is_far(&self, known: &Known) -> bool {
+        let sources = &known.remote.block.meta().compaction.sources;
+        sources.is_empty() || !sources.iter().all(|source| self.local.contains(source))
     }
 
     fn set(&mut self, known: BTreeMap<Ulid, Arc<Known>>) {
@@ -253,23 +254,33 @@ pub struct View {
 impl Partial for View {
     fn has(&self, range: TimeRange) -> bool {
         let blocks = self.gateway.blocks.read();
-        !blocks.are_known || blocks.wanted(&self.which, range).any(|(_, blocks)| !blocks.is_empty())
+        let is_far = |known: &Arc<Known>| blocks.is_far(known);
+        let mut streams = blocks.of_streams(&self.which, range);
+        !blocks.are_known || streams.any(|(_, of_stream)| of_stream.into_iter().any(is_far))
     }
 }
 
 impl View {
-    fn sources(&self, range: TimeRange, max_resolution_ms: i64) -> Merged {
+    fn sources(&self, range: TimeRange, wish: Wish) -> Merged {
         let candidate = |known: &&Arc<Known>| Candidate {
             range: known.remote.block.meta().range(),
             resolution_ms: known.remote.block.meta().resolution_ms(),
         };
-        let mut sources: Vec<Arc<dyn Queryable>> = Vec::new();
-        for (external, blocks) in self.gateway.blocks.read().wanted(&self.which, range) {
+        let (mut sources, reach): (Vec<Arc<dyn Queryable>>, _) = (Vec::new(), wish.reach(range));
+        let known = self.gateway.blocks.read();
+        for (external, blocks) in known.of_streams(&self.which, reach) {
             let candidates: Vec<_> = blocks.iter().map(candidate).collect();
-            let picked = pick(&candidates, range, max_resolution_ms);
-            let of_stream =
-                picked.into_iter().map(|i| Arc::new(blocks[i].remote.clone()) as Arc<dyn Queryable>);
-            let merged = Arc::new(Merged::new(of_stream.collect()));
+            let picked = pick(&candidates, reach, wish).into_iter().filter(|i| {
+                let has_any = candidates[*i].resolution_ms > 0 || candidates[*i].range.overlaps(&range);
+                // What is local leaves no gap, and is read there.
+                has_any && known.is_far(blocks[*i])
+            });
+            let of_stream: Vec<_> =
+                picked.map(|i| Arc::new(blocks[i].remote.clone()) as Arc<dyn Queryable>).collect();
+            if of_stream.is_empty() {
+                continue;
+            }
+            let merged = Arc::new(Merged::new(of_stream));
             sources.push(Arc::new(WithExternalLabels::new(merged, external.clone())));
         }
         Merged::new(sources)
@@ -282,14 +293,14 @@ impl Queryable for View {
             let warnings = vec![NOT_KNOWN.to_owned()];
             return stream::iter([Ok(SeriesBatch { warnings, ..SeriesBatch::default() })]).boxed();
         }
-        self.sources(select.range, select.hints.max_resolution_ms).select(select)
+        self.sources(select.range, Wish::of(&select.hints)).select(select)
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {
-        self.sources(query.range, i64::MAX).label_names(query)
+        self.sources(query.range, Wish::ANY).label_names(query)
     }
 
     fn label_values(&self, name: &str, query: LabelQuery) -> BoxFuture<Result<Names>> {
-        self.sources(query.range, i64::MAX).label_values(name, query)
+        self.sources(query.range, Wish::ANY).label_values(name, query)
     }
 }

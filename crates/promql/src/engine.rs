@@ -10,7 +10,8 @@ use crate::explain::{PlanNode, Stopwatch, explain};
 use crate::parse::{ParseOptions, parse_expr};
 use crate::plan::Node;
 use crate::plan::lower::{Times, lower};
-use crate::plan::{fold, hints, invariant, stats};
+use crate::plan::resolution::Resolution;
+use crate::plan::{aspect, fold, hints, invariant, stats};
 use crate::value::{QueryResult, QueryStats, Value};
 use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
@@ -64,6 +65,8 @@ pub struct Source {
     pub queryable: Arc<dyn Queryable>,
     /// Instead of the engine's.
     pub lookback_ms: Option<i64>,
+    /// Which downsampled samples may be looked at.
+    pub resolution: Resolution,
     /// Ends the query; dropping its future does so too.
     pub interrupt: Option<Arc<dyn Interrupt>>,
     /// Measures each task, where that is wanted.
@@ -79,6 +82,7 @@ impl Source {
         Source {
             queryable,
             lookback_ms: None,
+            resolution: Resolution::RAW,
             interrupt: None,
             stopwatch: None,
             per_step_stats: false,
@@ -230,6 +234,7 @@ impl Engine {
         Context {
             options: Options {
                 lookback_ms: source.lookback_ms.unwrap_or(self.options.lookback_ms),
+                resolution: source.resolution,
                 delayed_name_removal: self.options.delayed_name_removal,
                 type_and_unit_labels: self.options.type_and_unit_labels,
                 typed,
@@ -251,6 +256,7 @@ fn plan(expr: &Expr, times: Times) -> Result<Node> {
     fold::fold(&mut plan);
     invariant::mark(&mut plan);
     hints::propagate(&mut plan);
+    aspect::mark(&mut plan);
     stats::mark(&mut plan);
     Ok(plan)
 }

@@ -36,4 +36,5 @@ pub mod value;
 pub use budget::{Interrupt, Limits, Stop};
 pub use engine::{Engine, EngineOptions, Range, Source};
 pub use explain::{PlanNode, Stopwatch, TaskProfile};
+pub use plan::resolution::Resolution;
 pub use value::{QueryResult, QueryStats, Value};

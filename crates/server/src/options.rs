@@ -12,6 +12,8 @@ pub struct QueryOptions {
     pub max_concurrent: usize,
     /// `--query.lookback-delta`
     pub lookback_ms: i64,
+    /// `--query.auto-downsampling`: the coarsest samples that will do, where a query does not say.
+    pub auto_downsampling: bool,
     /// `--query.max-samples`: in memory at once, of one query.
     pub max_samples: usize,
     /// `--query.max-memory`: of intermediate results at once, of one query.
@@ -47,6 +49,7 @@ impl Default for QueryOptions {
             timeout: Duration::from_secs(120),
             max_concurrent: 20,
             lookback_ms: 5 * 60_000,
+            auto_downsampling: true,
             max_samples: 50_000_000,
             max_memory_bytes: 1 << 30,
             enforce_tenancy: false,

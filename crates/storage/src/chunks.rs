@@ -22,7 +22,14 @@ pub struct Chunk {
 pub struct Chunks(Vec<Part>);
 
 #[derive(Clone, Debug)]
-enum Part {
+struct Part {
+    what: What,
+    /// Of the AGGR chunks among them.
+    resolution_ms: i64,
+}
+
+#[derive(Clone, Debug)]
+enum What {
     Here(Chunk),
     Unread(Unread),
 }
@@ -47,12 +54,19 @@ impl Chunks {
     }
 
     pub fn push(&mut self, chunk: Chunk) {
-        self.0.push(Part::Here(chunk));
+        self.0.push(Part { what: What::Here(chunk), resolution_ms: 0 });
     }
 
     /// Adds chunks that `holder` reads later.
     pub fn push_unread(&mut self, holder: Arc<dyn ChunkHolder>, series: u64, place: u64) {
-        self.0.push(Part::Unread(Unread { holder, series, place }));
+        self.0.push(Part { what: What::Unread(Unread { holder, series, place }), resolution_ms: 0 });
+    }
+
+    /// Tells how long the windows are whose aggregates these are: an AGGR chunk does not say it itself.
+    #[must_use]
+    pub fn of_resolution(mut self, resolution_ms: i64) -> Self {
+        self.0.iter_mut().for_each(|part| part.resolution_ms = resolution_ms);
+        self
     }
 
     /// Adds what `other` has behind what is here.
@@ -64,17 +78,17 @@ impl Chunks {
     pub fn read(self, warnings: &mut Vec<String>) -> Vec<Chunk> {
         let mut all = Vec::with_capacity(self.0.len());
         for part in self.0 {
-            match part {
-                Part::Here(chunk) => all.push(chunk),
-                Part::Unread(unread) => {
+            match part.what {
+                What::Here(chunk) => all.push(chunk),
+                What::Unread(unread) => {
                     let mut read = ReadChunks::default();
                     unread.holder.read(unread.series, unread.place, &mut read);
                     warnings.append(&mut read.warnings);
                     let bytes = Bytes::from(read.bytes);
-                    all.extend(read.places.into_iter().map(|(range, encoding, place)| Chunk {
-                        range,
-                        encoding,
-                        data: bytes.slice(place),
+                    all.extend(read.places.into_iter().map(|place| Chunk {
+                        range: place.range,
+                        encoding: place.encoding,
+                        data: bytes.slice(place.bytes),
                     }));
                 }
             }
@@ -88,7 +102,8 @@ impl Chunks {
 
 impl From<Vec<Chunk>> for Chunks {
     fn from(chunks: Vec<Chunk>) -> Self {
-        Chunks(chunks.into_iter().map(Part::Here).collect())
+        let part = |chunk| Part { what: What::Here(chunk), resolution_ms: 0 };
+        Chunks(chunks.into_iter().map(part).collect())
     }
 }
 
@@ -105,9 +120,17 @@ impl fmt::Debug for Unread {
 #[derive(Debug, Default)]
 pub struct ReadChunks {
     bytes: Vec<u8>,
-    places: Vec<(TimeRange, Encoding, Range<usize>)>,
+    places: Vec<Place>,
     /// What was damaged.
     pub warnings: Vec<String>,
+}
+
+#[derive(Debug)]
+struct Place {
+    range: TimeRange,
+    encoding: Encoding,
+    bytes: Range<usize>,
+    resolution_ms: i64,
 }
 
 /// A chunk in somebody's memory; `range` is that of its first and last sample.
@@ -135,13 +158,17 @@ impl ReadChunks {
     pub fn load(&mut self, chunks: &Chunks) {
         self.clear();
         for part in &chunks.0 {
-            match part {
-                Part::Here(Chunk { range, encoding, data }) => self.push(*range, *encoding, data),
-                Part::Unread(unread) => unread.holder.read(unread.series, unread.place, self),
+            let before = self.places.len();
+            match &part.what {
+                What::Here(Chunk { range, encoding, data }) => self.push(*range, *encoding, data),
+                What::Unread(unread) => unread.holder.read(unread.series, unread.place, self),
+            }
+            if part.resolution_ms > 0 {
+                self.places[before..].iter_mut().for_each(|place| place.resolution_ms = part.resolution_ms);
             }
         }
-        if !self.places.is_sorted_by_key(|(range, ..)| range.min_ms) {
-            self.places.sort_by_key(|(range, ..)| range.min_ms);
+        if !self.places.is_sorted_by_key(|place| place.range.min_ms) {
+            self.places.sort_by_key(|place| place.range.min_ms);
         }
     }
 
@@ -149,7 +176,7 @@ impl ReadChunks {
     pub fn push(&mut self, range: TimeRange, encoding: Encoding, data: &[u8]) {
         let start = self.bytes.len();
         self.bytes.extend_from_slice(data);
-        self.places.push((range, encoding, start..self.bytes.len()));
+        self.places.push(Place { range, encoding, bytes: start..self.bytes.len(), resolution_ms: 0 });
     }
 
     /// By where they begin.
@@ -159,8 +186,26 @@ impl ReadChunks {
 
     /// The chunk at a place.
     pub fn get(&self, at: usize) -> ChunkRef<'_> {
-        let (range, encoding, place) = &self.places[at];
-        ChunkRef { range: *range, encoding: *encoding, data: &self.bytes[place.clone()] }
+        let Place { range, encoding, bytes, .. } = &self.places[at];
+        ChunkRef { range: *range, encoding: *encoding, data: &self.bytes[bytes.clone()] }
+    }
+
+    /// How long the windows of the AGGR chunk at a place are; 0 where nobody told.
+    pub fn resolution_ms(&self, at: usize) -> i64 {
+        self.places[at].resolution_ms
+    }
+
+    /// Whether any of them is of downsampled samples.
+    pub fn any_aggregates(&self) -> bool {
+        self.places.iter().any(|place| place.encoding == Encoding::Aggr)
+    }
+
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
     }
 
     /// How many were added, to go [`back_to`](Self::back_to).

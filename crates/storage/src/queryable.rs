@@ -3,6 +3,7 @@
 use crate::SeriesBatch;
 use futures::Stream;
 use futures::future::{self, Future};
+use nilometer_chunk::Aggregate;
 use nilometer_model::{Exemplar, Labels, Matcher, Result, TimeRange};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -87,6 +88,10 @@ pub struct Hints {
     pub limit: usize,
     /// The coarsest resolution that will do; 0 is raw samples only.
     pub max_resolution_ms: i64,
+    /// Where nothing as fine as that is left, coarser samples will do too.
+    pub coarser_in_gaps: bool,
+    /// Of downsampled samples only these are looked at: others may be left out. `None` is all.
+    pub aggregates: Option<&'static [Aggregate]>,
 }
 
 /// The function or aggregation around a selector, by its PromQL name.

@@ -5,13 +5,12 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Names, and whether they take a value.
-const IGNORED: [(&str, bool); 20] = [
+const IGNORED: [(&str, bool); 19] = [
     ("auto-gomemlimit.ratio", true),
     ("enable-auto-gomemlimit", false),
     ("grpc-address", true),
     ("grpc-grace-period", true),
     ("grpc-server-max-connection-age", true),
-    ("query.auto-downsampling", false),
     ("query.promql-engine", true),
     ("receive.grpc-compression", true),
     ("receive.replication-protocol", true),

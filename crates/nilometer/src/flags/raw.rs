@@ -190,6 +190,9 @@ pub(crate) struct ServeFlags {
         help_heading = "Queries"
     )]
     pub(crate) query_lookback_delta: Millis,
+    /// Without max_source_resolution=auto a query looks at raw samples only, else at downsampled ones where they will do
+    #[arg(long = "no-query.auto-downsampling", help_heading = "Queries")]
+    pub(crate) no_query_auto_downsampling: bool,
     /// Samples that one query may hold at once
     #[arg(
         long = "query.max-samples",

@@ -221,6 +221,7 @@ fn query(flags: &ServeFlags, warnings: &mut Vec<String>) -> Result<QueryOptions>
         timeout: duration("query.timeout", flags.query_timeout, Duration::from_millis(1))?,
         max_concurrent: flags.query_max_concurrent,
         lookback_ms: flags.query_lookback_delta.0,
+        auto_downsampling: !flags.no_query_auto_downsampling,
         max_samples: flags.query_max_samples,
         max_memory_bytes: max_memory,
         enforce_tenancy: flags.query_enforce_tenancy,

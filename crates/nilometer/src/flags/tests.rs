@@ -53,6 +53,11 @@ fn kingpin_syntax() {
     assert_eq!(resolved(&["--http-address", "127.0.0.1:7"]).http.socket.port(), 7);
     assert!(resolved(&["--no-self-metrics"]).self_metrics_interval.is_none());
     assert!(resolved(&["--no-self-metrics", "--self-metrics"]).self_metrics_interval.is_some());
+    assert!(
+        resolved(&[]).query.auto_downsampling
+            && resolved(&["--query.auto-downsampling"]).query.auto_downsampling
+    );
+    assert!(!resolved(&["--no-query.auto-downsampling"]).query.auto_downsampling);
     assert!(resolved(&["--flush-on-shutdown"]).flush_on_shutdown);
     assert!(!resolved(&["--flush-on-shutdown", "--no-flush-on-shutdown"]).flush_on_shutdown);
     assert!(resolved(&["--no-flush-on-shutdown", "--flush-on-shutdown"]).flush_on_shutdown);

@@ -50,11 +50,11 @@ impl Flow {
             stage.resolve(slots)?;
         }
         match source {
-            Source::Select { select, mut read, stats_only, grid: of_read } => {
+            Source::Select { select, mut read, coarse, stats_only, grid: of_read } => {
                 read.resolve(slots)?;
                 let mut sink = sink.start(grid, slots, cx)?;
                 if of_read.len > 0 {
-                    let work = Work { read, stats_only, stages, grid };
+                    let work = Work { read, coarse, stats_only, stages, grid };
                     pipeline::run(queryable, select, work, &mut *sink, cx).await?;
                 }
                 sink.finish(cx)

@@ -3,6 +3,7 @@
 //!
 //! Which info series are needed is only known once the described ones are, so this task selects on its own.
 
+use super::coarse::Coarse;
 use super::flow::Flow;
 use super::grid::Grid;
 use super::sink::{SameLabels, SinkSpec};
@@ -10,6 +11,8 @@ use super::source::{Read, Source, What};
 use super::table::{Cell, StepSeries, is_absent, same_labels_error};
 use super::window::Place;
 use super::{Context, Output, SlotId, Slots};
+use crate::plan::aspect::Aspect;
+use crate::plan::resolution::Resolution;
 use nilometer_model::labels::METRIC_NAME;
 use nilometer_model::{Error, Labels, LabelsBuilder, MatchKind, Matcher, Result, TimeRange};
 use nilometer_storage::{Hints, Queryable, Select};
@@ -37,7 +40,7 @@ impl Info {
         let names = self.name_matchers()?;
         let is_info: Vec<bool> =
             base.iter().map(|s| names.iter().all(|m| m.matches(s.labels.metric_name()))).collect();
-        let info = match self.select(&base, &is_info, &names)? {
+        let info = match self.select(&base, &is_info, &names, cx.options.resolution)? {
             Some(select) => self.fetch(select, queryable, slots, cx).await?,
             None => Vec::new(),
         };
@@ -63,7 +66,13 @@ impl Info {
         self.matchers.iter().flatten().filter(|m| &*m.name != METRIC_NAME)
     }
 
-    fn select(&self, base: &[StepSeries], is_info: &[bool], names: &[Matcher]) -> Result<Option<Select>> {
+    fn select(
+        &self,
+        base: &[StepSeries],
+        is_info: &[bool],
+        names: &[Matcher],
+        resolution: Resolution,
+    ) -> Result<Option<Select>> {
         let mut matchers: Vec<Matcher> = Vec::new();
         for label in IDENTIFYING {
             let described = base.iter().zip(is_info).filter(|(_, is_info)| !**is_info);
@@ -79,10 +88,18 @@ impl Info {
         }
         matchers.extend(self.data_matchers().cloned());
         matchers.extend(names.iter().cloned());
+        let step_ms = if self.grid.len > 1 { self.grid.step_ms } else { 0 };
         Ok(Some(Select {
             matchers: matchers.into(),
             range: TimeRange::ALL,
-            hints: Hints { func: Some("info"), step_ms: self.grid.step_ms, ..Hints::default() },
+            hints: Hints {
+                func: Some("info"),
+                step_ms: self.grid.step_ms,
+                max_resolution_ms: resolution.allowed_ms(None, 0, step_ms),
+                coarser_in_gaps: resolution == Resolution::Auto,
+                aggregates: Some(Aspect::Average.aggregates()),
+                ..Hints::default()
+            },
         }))
     }
 
@@ -98,7 +115,8 @@ impl Info {
         let min_ms = span.min_ms.saturating_sub(cx.options.lookback_ms).saturating_add(1);
         select.range = TimeRange::new(min_ms, span.max_ms);
         let read = Read::Newest { place: self.place, what: What::TimestampMs };
-        let source = Source::Select { select, read, stats_only: false, grid: self.grid };
+        let coarse = Coarse::of(Aspect::Average, &select.hints);
+        let source = Source::Select { select, read, coarse, stats_only: false, grid: self.grid };
         let flow =
             Flow { source, stages: Vec::new(), sink: SinkSpec::Collect(SameLabels::Leave), grid: self.grid };
         match flow.run(queryable, slots, cx).await? {

@@ -1,5 +1,6 @@
 //! A range selector or subquery as the whole of an instant query: its samples as they are.
 
+use super::coarse::Coarse;
 use super::grid::Grid;
 use super::samples::Samples;
 use super::table::{StepSeries, histogram_samples, is_absent, without_metadata};
@@ -15,6 +16,7 @@ use nilometer_storage::{Queryable, ReadChunks, Select};
 
 pub(crate) struct MatrixScan {
     pub(crate) select: Select,
+    pub(crate) coarse: Coarse,
     pub(crate) spec: RangeSpec,
     /// The only step.
     pub(crate) grid: Grid,
@@ -36,7 +38,7 @@ impl MatrixScan {
                 for warning in chunks.warnings.drain(..) {
                     cx.notes.add(&Note::Storage(&warning), PosRange::default());
                 }
-                samples.load(&chunks, range, false)?;
+                samples.load(&chunks, range, (false, self.coarse))?;
                 samples.drop_stale();
                 let mut points = None;
                 each_window(&samples, &self.spec, self.grid, |w| points = Some(raw(&w, self.spec.mode)));

@@ -14,6 +14,7 @@
 pub(crate) mod aggregate;
 pub(crate) mod binary;
 pub(crate) mod build;
+pub(crate) mod coarse;
 mod decode;
 pub(crate) mod flow;
 pub(crate) mod grid;
@@ -37,6 +38,7 @@ mod tests;
 use crate::annotations::Annotations;
 use crate::budget::Budget;
 use crate::explain::{Stopwatch, TaskProfile};
+use crate::plan::resolution::Resolution;
 use crate::value::StepSamples;
 use nilometer_env::CpuPool;
 use nilometer_model::{Error, Result};
@@ -143,6 +145,7 @@ impl Context {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Options {
     pub(crate) lookback_ms: i64,
+    pub(crate) resolution: Resolution,
     pub(crate) delayed_name_removal: bool,
     pub(crate) type_and_unit_labels: bool,
     /// Series of one name may differ in type or unit, which go with the name. Where they do not, no two become the

@@ -5,6 +5,7 @@
 //! evaluates them. The query's own task alone puts what is done into the sink, in the order of numbers, so a
 //! result does not depend on how many threads there are, nor on which was faster.
 
+use super::coarse::Coarse;
 use super::grid::Grid;
 use super::samples::Samples;
 use super::sink::Sink;
@@ -39,6 +40,7 @@ const AHEAD: u64 = 32;
 /// What is done with each series.
 pub(crate) struct Work {
     pub(crate) read: Read,
+    pub(crate) coarse: Coarse,
     pub(crate) stats_only: bool,
     pub(crate) stages: Vec<Stage>,
     pub(crate) grid: Grid,
@@ -273,7 +275,8 @@ impl Work {
         for warning in chunks.warnings.drain(..) {
             cx.notes.add(&Note::Storage(&warning), PosRange::default());
         }
-        samples.load(chunks, range, cx.options.start_timestamps && self.read.needs_starts())?;
+        let starts = cx.options.start_timestamps && self.read.needs_starts();
+        samples.load(chunks, range, (starts, self.coarse))?;
         if self.stats_only {
             samples.keep_stats(range);
         }

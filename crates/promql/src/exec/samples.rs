@@ -1,5 +1,6 @@
 //! The samples of one series, decoded once into columns.
 
+use super::coarse::{Coarse, Counted};
 use crate::histogram::detect_reset;
 use nilometer_model::{CounterReset, FloatHistogram, Result, TimeRange, is_stale_nan};
 use nilometer_storage::{ChunkRef, ReadChunks};
@@ -15,6 +16,17 @@ pub(crate) struct Samples {
     /// Start timestamps beside both kinds, 0 where not known; empty where they were not asked for.
     pub(crate) st: Vec<i64>,
     pub(crate) hst: Vec<i64>,
+    /// Where some come from downsampled chunks: how long the windows are that they stand for, 0 for raw ones.
+    pub(crate) width: Vec<i64>,
+    pub(crate) hwidth: Vec<i64>,
+    /// Where that matters and some come from downsampled chunks: of how many raw samples they were made.
+    pub(crate) n: Vec<f64>,
+    pub(crate) hn: Vec<f64>,
+    /// Where some come from downsampled chunks: since when a row tells of samples.
+    pub(crate) begin: Vec<i64>,
+    pub(crate) hbegin: Vec<i64>,
+    /// Of counters, until their resets are taken out: see [`coarse`](super::coarse).
+    pub(crate) counted: Vec<Counted>,
 }
 
 impl Samples {
@@ -25,11 +37,26 @@ impl Samples {
         self.h.clear();
         self.st.clear();
         self.hst.clear();
+        self.width.clear();
+        self.hwidth.clear();
+        self.n.clear();
+        self.hn.clear();
+        self.begin.clear();
+        self.hbegin.clear();
+        self.counted.clear();
     }
 
-    /// Decodes the chunks that touch `range`. Samples may reach past it.
-    pub(crate) fn load(&mut self, chunks: &ReadChunks, range: TimeRange, starts: bool) -> Result<()> {
+    /// Decodes the chunks that touch `range`, with start timestamps where they are wanted. Samples may reach past it.
+    pub(crate) fn load(
+        &mut self,
+        chunks: &ReadChunks,
+        range: TimeRange,
+        (starts, coarse): (bool, Coarse),
+    ) -> Result<()> {
         self.clear();
+        if chunks.any_aggregates() {
+            return self.load_mixed(chunks, range, (starts, coarse));
+        }
         for chunk in chunks.iter().filter(|c| c.range.overlaps(&range)) {
             let (floats, histograms) = (self.t.len(), self.ht.len());
             self.decode(chunk, starts)?;
@@ -38,7 +65,7 @@ impl Samples {
         Ok(())
     }
 
-    fn decode(&mut self, chunk: ChunkRef<'_>, starts: bool) -> Result<()> {
+    pub(super) fn decode(&mut self, chunk: ChunkRef<'_>, starts: bool) -> Result<()> {
         if chunk.encoding.is_float() {
             nilometer_chunk::decode_floats(chunk.data, chunk.encoding, &mut self.t, &mut self.v)?;
             if starts {
@@ -53,31 +80,47 @@ impl Samples {
     /// Puts what was appended from these lengths on in order, where it reaches back before them. Of two
     /// samples of one time the earlier chunk's counts.
     fn keep_sorted(&mut self, floats: usize, histograms: usize) {
-        if let Some((from, order)) = merged_order(&self.t, floats) {
+        if let Some((from, order)) = merged_order(&self.t, &self.t, (0, floats)) {
             reorder_tail(&mut self.t, from, &order);
             reorder_tail(&mut self.v, from, &order);
             reorder_tail(&mut self.st, from, &order);
         }
-        if let Some((from, order)) = merged_order(&self.ht, histograms) {
+        if let Some((from, order)) = merged_order(&self.ht, &self.ht, (0, histograms)) {
             reorder_tail(&mut self.ht, from, &order);
             reorder_tail(&mut self.h, from, &order);
             reorder_tail(&mut self.hst, from, &order);
         }
     }
 
+    /// Leaves only these floats.
+    pub(super) fn keep_floats(&mut self, rows: &[usize]) {
+        reorder_tail(&mut self.t, 0, rows);
+        reorder_tail(&mut self.v, 0, rows);
+        reorder_tail(&mut self.st, 0, rows);
+        reorder_tail(&mut self.width, 0, rows);
+        reorder_tail(&mut self.n, 0, rows);
+        reorder_tail(&mut self.begin, 0, rows);
+    }
+
+    /// Leaves only these histograms.
+    fn keep_histograms(&mut self, rows: &[usize]) {
+        reorder_tail(&mut self.ht, 0, rows);
+        reorder_tail(&mut self.h, 0, rows);
+        reorder_tail(&mut self.hst, 0, rows);
+        reorder_tail(&mut self.hwidth, 0, rows);
+        reorder_tail(&mut self.hn, 0, rows);
+        reorder_tail(&mut self.hbegin, 0, rows);
+    }
+
     /// Leaves out stale markers: range selectors do not see them.
     pub(crate) fn drop_stale(&mut self) {
         if self.v.iter().any(|v| is_stale_nan(*v)) {
             let rows: Vec<usize> = (0..self.v.len()).filter(|i| !is_stale_nan(self.v[*i])).collect();
-            keep(&mut self.t, &rows);
-            keep(&mut self.v, &rows);
-            keep(&mut self.st, &rows);
+            self.keep_floats(&rows);
         }
         if self.h.iter().any(|h| h.is_stale()) {
             let rows: Vec<usize> = (0..self.h.len()).filter(|i| !self.h[*i].is_stale()).collect();
-            keep(&mut self.ht, &rows);
-            keep(&mut self.h, &rows);
-            keep(&mut self.hst, &rows);
+            self.keep_histograms(&rows);
         }
     }
 
@@ -109,37 +152,43 @@ impl Samples {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        Self::bytes_of(self.t.len() + self.st.len())
+        Self::bytes_of(self.t.len() + self.st.len() + self.width.len() + self.begin.len() + self.n.len())
             + self.h.iter().map(|h| super::table::histogram_samples(h) * 16).sum::<usize>()
     }
 }
 
-/// Where the run that starts at `split` reaches back into the one before it, and the order by time from there
-/// on; of equal times the earlier run's is left. `None`: all is in order.
-fn merged_order(t: &[i64], split: usize) -> Option<(usize, Vec<usize>)> {
-    let (last, first) = (*t[..split].last()?, *t.get(split)?);
+/// Where the rows from `split` on reach back into those between `lo` and it, and the order by time from there on.
+/// A row tells of the time from its `begin` to its `t`; of rows that tell of the same time the earlier ones are left.
+/// `None`: all is in order.
+pub(super) fn merged_order(
+    t: &[i64],
+    begin: &[i64],
+    (lo, split): (usize, usize),
+) -> Option<(usize, Vec<usize>)> {
+    let (last, first) = (*t[lo..split].last()?, *begin.get(split)?);
     if first > last {
         return None;
     }
-    let from = t[..split].partition_point(|t| *t < first);
-    let mut order: Vec<usize> = (from..t.len()).collect();
-    order.sort_by_key(|i| (t[*i], *i >= split));
-    order.dedup_by_key(|i| t[*i]);
+    let from = lo + t[lo..split].partition_point(|t| *t < first);
+    let (mut order, mut old) = (Vec::with_capacity(t.len() - from), from);
+    for new in split..t.len() {
+        while old < split && t[old] < begin[new] {
+            order.push(old);
+            old += 1;
+        }
+        if old == split || begin[old] > t[new] {
+            order.push(new);
+        }
+    }
+    order.extend(old..split);
     Some((from, order))
 }
 
 /// A column that is not in use is empty, and stays so.
-fn reorder_tail<T: Clone>(column: &mut Vec<T>, from: usize, order: &[usize]) {
+pub(super) fn reorder_tail<T: Clone>(column: &mut Vec<T>, from: usize, order: &[usize]) {
     if !column.is_empty() {
         let tail: Vec<T> = order.iter().map(|i| column[*i].clone()).collect();
         column.truncate(from);
         column.extend(tail);
-    }
-}
-
-/// Keeps these rows.
-fn keep<T: Clone>(column: &mut Vec<T>, rows: &[usize]) {
-    if !column.is_empty() {
-        *column = rows.iter().map(|i| column[*i].clone()).collect();
     }
 }

@@ -1,5 +1,6 @@
 //! Where the series of a flow come from.
 
+use super::coarse::Coarse;
 use super::grid::Grid;
 use super::range::RangeCall;
 use super::samples::Samples;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 
 pub(crate) enum Source {
     /// Selected series, evaluated at each step.
-    Select { select: Select, read: Read, stats_only: bool, grid: Grid },
+    Select { select: Select, read: Read, coarse: Coarse, stats_only: bool, grid: Grid },
     /// What another task left.
     Slot(SlotId),
     /// A range function over what a subquery left, which has steps of its own.

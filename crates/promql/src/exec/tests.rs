@@ -1,5 +1,6 @@
 //! Windows and folds against models that do the obvious.
 
+use super::coarse::Coarse;
 use super::grid::Grid;
 use super::samples::Samples;
 use super::window::{Place, RangeSpec, Seen, each_seen, each_window};
@@ -115,7 +116,7 @@ proptest! {
         let mut samples = Samples::default();
         let mut read = ReadChunks::default();
         read.load(&chunks.into());
-        samples.load(&read, TimeRange::ALL, true).unwrap();
+        samples.load(&read, TimeRange::ALL, (true, Coarse::default())).unwrap();
         let found: Vec<(i64, u64)> = samples.t.iter().copied().zip(samples.v.iter().map(|v| v.to_bits())).collect();
         prop_assert_eq!(found, expected.into_iter().collect::<Vec<_>>());
         prop_assert_eq!(samples.st.len(), samples.t.len());

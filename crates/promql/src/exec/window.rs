@@ -1,5 +1,6 @@
 //! Which samples a step looks at.
 
+use super::coarse::end_ms;
 use super::grid::Grid;
 use super::samples::Samples;
 use crate::ast::RangeMode;
@@ -110,6 +111,15 @@ impl<'a> Window<'a> {
         self.samples.hst.get(self.histogram_range.clone()).unwrap_or(&[])
     }
 
+    /// How many raw samples the floats stand for, where they do not stand for themselves; else empty.
+    pub(crate) fn n(&self) -> &'a [f64] {
+        self.samples.n.get(self.float_range.clone()).unwrap_or(&[])
+    }
+
+    pub(crate) fn hn(&self) -> &'a [f64] {
+        self.samples.hn.get(self.histogram_range.clone()).unwrap_or(&[])
+    }
+
     pub(crate) fn is_mixed(&self) -> bool {
         !self.float_range.is_empty() && !self.histogram_range.is_empty()
     }
@@ -191,6 +201,36 @@ pub(crate) enum Seen<'a> {
     Histogram { t_ms: i64, start_ms: i64, h: &'a Arc<FloatHistogram> },
 }
 
+/// A row of either kind.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Row {
+    Histogram(usize),
+    Float(usize),
+}
+
+/// Which row is seen at a time though none before it is young enough, where some are downsampled: the newest one until
+/// the window behind its own ends, then one whose window has begun. `next` are the first float and histogram behind.
+#[cold]
+fn within_window(samples: &Samples, next: (usize, usize), at: i64) -> Option<Row> {
+    let (floats, histograms) = next;
+    let float = |row: usize| Some((*samples.t.get(row)?, Row::Float(row)));
+    let histogram = |row: usize| Some((*samples.ht.get(row)?, Row::Histogram(row)));
+    let of = |row, of_float: &[i64], of_histogram: &[i64]| match row {
+        Row::Float(row) => of_float.get(row).copied(),
+        Row::Histogram(row) => of_histogram.get(row).copied(),
+    };
+    let is_fresh = |(t, row): &(i64, Row)| {
+        let width_ms = of(*row, &samples.width, &samples.hwidth).unwrap_or(0);
+        at < end_ms(*t, width_ms).saturating_add(width_ms)
+    };
+    let has_begun =
+        |(_, row): &(i64, Row)| of(*row, &samples.begin, &samples.hbegin).is_some_and(|ms| ms <= at);
+    let before = floats.checked_sub(1).and_then(float).max(histograms.checked_sub(1).and_then(histogram));
+    let behind = || float(floats).into_iter().chain(histogram(histograms)).min();
+    let seen = before.filter(is_fresh).or_else(|| behind().filter(has_begun))?;
+    Some(seen.1)
+}
+
 /// Calls `visit` with the newest sample of each step that is not older than the lookback, nor a stale
 /// marker.
 #[inline]
@@ -202,27 +242,39 @@ pub(crate) fn each_seen<'a>(
 ) {
     // How many samples are not after the step.
     let (mut floats, mut histograms) = (0, 0);
+    let is_coarse = !samples.width.is_empty() || !samples.hwidth.is_empty();
     for step in 0..grid.len {
         let at = place.seen_from(grid.time(step));
         floats += samples.t[floats..].iter().take_while(|t| **t <= at).count();
         histograms += samples.ht[histograms..].iter().take_while(|t| **t <= at).count();
-        let oldest = at.saturating_sub(lookback_ms);
         let float_t = floats.checked_sub(1).map(|i| samples.t[i]);
         let histogram_t = histograms.checked_sub(1).map(|i| samples.ht[i]);
-        if float_t.max(histogram_t).is_none_or(|t| t <= oldest) {
-            continue;
-        }
-        if float_t >= histogram_t {
-            let v = samples.v[floats - 1];
-            if !is_stale_nan(v) {
-                let start_ms = samples.st.get(floats - 1).copied().unwrap_or(0);
-                visit(step, Seen::Float { t_ms: samples.t[floats - 1], start_ms, v });
+        let is_old = |t: i64| t <= at.saturating_sub(lookback_ms);
+        let row = if float_t.max(histogram_t).is_none_or(is_old) {
+            if !is_coarse {
+                continue;
             }
+            let Some(row) = within_window(samples, (floats, histograms), at) else { continue };
+            row
+        } else if float_t >= histogram_t {
+            Row::Float(floats - 1)
         } else {
-            let h = &samples.h[histograms - 1];
-            if !h.is_stale() {
-                let start_ms = samples.hst.get(histograms - 1).copied().unwrap_or(0);
-                visit(step, Seen::Histogram { t_ms: samples.ht[histograms - 1], start_ms, h });
+            Row::Histogram(histograms - 1)
+        };
+        match row {
+            Row::Float(row) => {
+                let v = samples.v[row];
+                if !is_stale_nan(v) {
+                    let start_ms = samples.st.get(row).copied().unwrap_or(0);
+                    visit(step, Seen::Float { t_ms: samples.t[row], start_ms, v });
+                }
+            }
+            Row::Histogram(row) => {
+                let h = &samples.h[row];
+                if !h.is_stale() {
+                    let start_ms = samples.hst.get(row).copied().unwrap_or(0);
+                    visit(step, Seen::Histogram { t_ms: samples.ht[row], start_ms, h });
+                }
             }
         }
     }

@@ -58,7 +58,7 @@ pub(crate) fn run(kind: Kind, steps: &mut Steps<'_>) {
     match kind {
         Kind::Avg => steps.each(average),
         Kind::Sum => steps.each(sum),
-        Kind::Count => steps.each(|w, _| Out::Float((w.t().len() + w.ht().len()) as f64)),
+        Kind::Count => steps.each(|w, _| Out::Float(count(w))),
         Kind::First => steps.each(|w, _| first(w)),
         Kind::Last => steps.each(|w, _| last(w)),
         Kind::Stdvar => steps.each(|w, cx| of_floats(w, cx, variance)),
@@ -101,10 +101,29 @@ fn of_floats(w: &Window<'_>, cx: &mut RangeContext<'_>, f: impl FnOnce(&[f64]) -
     Out::Float(f(w.v()))
 }
 
+fn count(w: &Window<'_>) -> f64 {
+    let floats = if w.n().is_empty() { w.t().len() as f64 } else { w.n().iter().sum() };
+    floats + w.ht().len() as f64
+}
+
 fn average(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
     if w.is_mixed() {
         cx.note(&Note::MixedFloatsHistograms { name: cx.name });
         return Out::None;
+    }
+    if !w.n().is_empty() {
+        return Out::Float(average_of_sums(w.v(), w.n()));
+    }
+    if !w.hn().is_empty() {
+        let samples: f64 = w.hn().iter().sum();
+        return of_histograms(w, cx, |h, notes| {
+            let mut sum = Wide::new(&h[0]);
+            for h in &h[1..] {
+                notes.reconciled |= sum.add(h, How::Compensated)?.bounds_reconciled;
+            }
+            sum.divide(samples);
+            Ok(sum.into_histogram())
+        });
     }
     if w.v().is_empty() {
         return of_histograms(w, cx, |h, notes| {
@@ -137,6 +156,20 @@ fn sum(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
     let mut sum = Sum::default();
     w.v().iter().for_each(|v| sum.add(*v));
     Out::Float(if sum.value.is_infinite() { sum.value } else { sum.total() })
+}
+
+/// The mean of all samples of which there are sums and counts.
+fn average_of_sums(sums: &[f64], counts: &[f64]) -> f64 {
+    let samples: f64 = counts.iter().sum();
+    let mut total = Sum::default();
+    sums.iter().for_each(|v| total.add(*v));
+    if total.value.is_finite() {
+        return total.total() / samples;
+    }
+    // Too large together, or not a number: then that is what comes out.
+    let mut mean = Sum::default();
+    sums.iter().for_each(|v| mean.add(*v / samples));
+    if mean.value.is_infinite() { mean.value } else { mean.total() }
 }
 
 #[derive(Default)]

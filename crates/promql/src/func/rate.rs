@@ -94,6 +94,8 @@ struct Ends {
     first_start: i64,
     /// For counters, the first value: nothing is extended below zero.
     first_value: f64,
+    /// How long the times are that the first and the last sample stand for; 0 for raw ones.
+    widths: (i64, i64),
 }
 
 /// How what lies between the ends is made to stand for the whole range.
@@ -111,6 +113,7 @@ pub(crate) struct Extent {
     sampled_ms: i64,
     to_end_ms: i64,
     gaps: usize,
+    widths: (i64, i64),
     is_known: bool,
     /// In seconds, how much is added at the ends.
     to_start: f64,
@@ -126,8 +129,8 @@ impl Extent {
         let to_start_ms = ends.first_t.saturating_sub(start_ms);
         let sampled_ms = ends.last_t.saturating_sub(ends.first_t);
         let to_end_ms = end_ms.saturating_sub(ends.last_t);
-        let is_same = (self.to_start_ms, self.sampled_ms, self.to_end_ms, self.gaps)
-            == (to_start_ms, sampled_ms, to_end_ms, ends.gaps);
+        let is_same = (self.to_start_ms, self.sampled_ms, self.to_end_ms, self.gaps, self.widths)
+            == (to_start_ms, sampled_ms, to_end_ms, ends.gaps, ends.widths);
         if self.is_known && is_same {
             return;
         }
@@ -135,18 +138,27 @@ impl Extent {
         let sampled = sampled_ms as f64 / 1000.0;
         let between = if ends.gaps > 0 { sampled / ends.gaps as f64 } else { 0.0 };
         // A sample near an end of the range stands for all of the time up to it; otherwise the series is taken to
-        // begin or end half a sample's distance away.
-        let threshold = between * 1.1;
-        if to_start >= threshold {
-            to_start = between / 2.0;
-        }
-        if to_end >= threshold {
-            to_end = between / 2.0;
-        }
+        // begin or end half a sample's distance away. Windows of downsampled samples keep theirs among raw ones.
+        let extended = |to_edge: f64, width_ms: i64| {
+            let distance = between.max(width_ms as f64 / 1000.0);
+            if to_edge >= distance * 1.1 { distance / 2.0 } else { to_edge }
+        };
+        to_start = extended(to_start, ends.widths.0);
+        to_end = extended(to_end, ends.widths.1);
         let factor = factor((sampled, to_start, to_end), seconds);
-        let (gaps, is_known) = (ends.gaps, true);
-        *self =
-            Extent { to_start_ms, sampled_ms, to_end_ms, gaps, is_known, to_start, sampled, to_end, factor };
+        let (gaps, widths, is_known) = (ends.gaps, ends.widths, true);
+        *self = Extent {
+            to_start_ms,
+            sampled_ms,
+            to_end_ms,
+            gaps,
+            widths,
+            is_known,
+            to_start,
+            sampled,
+            to_end,
+            factor,
+        };
     }
 }
 
@@ -187,12 +199,20 @@ fn of_window(
         }
     }
     let first_start = samples.st.get(rows.start).copied().unwrap_or(0);
-    let ends = Ends { first_t, last_t, gaps: v.len() - 1, first_start, first_value };
+    let widths = widths(&samples.width, &rows);
+    let ends = Ends { first_t, last_t, gaps: v.len() - 1, first_start, first_value, widths };
     let Extension { factor, adds_first } = ends.extension(kind, total, window, (extent, seconds))?;
     if adds_first {
         total += first_value;
     }
     Some(total * factor)
+}
+
+/// Of the first and the last of some rows.
+#[inline]
+fn widths(all: &[i64], rows: &Range<usize>) -> (i64, i64) {
+    let of = all.get(rows.clone()).unwrap_or(&[]);
+    (of.first().copied().unwrap_or(0), of.last().copied().unwrap_or(0))
 }
 
 pub(crate) fn extrapolated(
@@ -240,6 +260,7 @@ fn histograms(
         gaps: h.len() - 1,
         first_start: st.first().copied().unwrap_or(0),
         first_value: h[0].count,
+        widths: widths(&w.samples.hwidth, &w.histogram_range),
     };
     let total = difference.as_ref().map_or(0.0, |h| h.count);
     let Extension { factor, adds_first } =

@@ -1,5 +1,6 @@
 //! The tree of a query as logical nodes, with the times of one evaluation put in.
 
+use super::aspect::Aspect;
 use super::{Aggregate, Binary, Call, Kind, Matrix, Node, Selector, Subquery};
 use crate::ast::{self, At, DurationArg, Expr, UnaryOp};
 use crate::duration::{QueryTimes, resolve_durations};
@@ -51,6 +52,7 @@ fn selector(e: &ast::VectorSelector, times: Times) -> Result<Selector> {
         place: Place { at_ms: at(e.at, times), offset_ms: millis(&e.offset)? },
         mode: e.mode,
         func: None,
+        aspect: Aspect::default(),
         stats_only: false,
         grouping: None,
     })

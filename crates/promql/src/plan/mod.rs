@@ -2,21 +2,24 @@
 //!
 //! 1. [`lower`]: the tree as logical nodes, with all times resolved: `@`, offsets, `start()` and its kin.
 //! 2. Passes over the nodes, one file each: [`fold`] computes what is constant, [`invariant`] finds what is
-//!    the same at all steps, [`hints`] tells selectors what is done with them, [`stats`] finds where buckets
-//!    of native histograms are not looked at.
+//!    the same at all steps, [`hints`] tells selectors what is done with them, [`aspect`] what of
+//!    downsampled series that needs, [`stats`] finds where buckets of native histograms are not looked at.
 //! 3. [`build`](crate::exec::build): nodes to operators.
 //!
 //! A plan belongs to one evaluation: its times are those of the query.
 
+pub(crate) mod aspect;
 pub(crate) mod fold;
 pub(crate) mod hints;
 pub(crate) mod invariant;
 pub(crate) mod lower;
+pub(crate) mod resolution;
 pub(crate) mod stats;
 
 use crate::ast::{AggregateOp, BinaryOp, PosRange, RangeMode, ValueType, VectorMatching};
 use crate::exec::window::Place;
 use crate::functions::Function;
+use aspect::Aspect;
 use nilometer_model::Matcher;
 use nilometer_storage::{Func, Grouping};
 use std::sync::Arc;
@@ -50,6 +53,8 @@ pub(crate) struct Selector {
     pub(crate) mode: Option<RangeMode>,
     /// The function or aggregation around it.
     pub(crate) func: Option<Func>,
+    /// What of downsampled series is looked at.
+    pub(crate) aspect: Aspect,
     /// Only sums and counts of native histograms are looked at: see [`stats`].
     pub(crate) stats_only: bool,
     pub(crate) grouping: Option<Grouping>,

@@ -32,6 +32,7 @@ pub(crate) async fn range(State(api): State<Arc<Api>>, reader: Reader, params: P
 
 async fn explained(api: &Arc<Api>, reader: &Reader, params: Params, range: Range) -> ApiResult<Answer> {
     let warnings = params.thanos()?;
+    params.resolution(api.resolution)?;
     let engine = api.engine.clone();
     let work = async move {
         params.stores()?;

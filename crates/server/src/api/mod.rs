@@ -49,7 +49,7 @@ use axum::routing::{get, post};
 use nilometer_access::{Identity, ReadScope, Scopes};
 use nilometer_env::Clock;
 use nilometer_promql::parse::ParseOptions;
-use nilometer_promql::{Engine, EngineOptions, Limits};
+use nilometer_promql::{Engine, EngineOptions, Limits, Resolution};
 use nilometer_storage::Queryable;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -65,6 +65,8 @@ const MAX_BODIES_BYTES: usize = 64 << 20;
 pub(crate) struct Api {
     data: Arc<dyn Data>,
     engine: Engine,
+    /// Where a query does not say.
+    resolution: Resolution,
     pool: QueryPool,
     query_log: Option<Arc<QueryLog>>,
     clock: Arc<dyn Clock>,
@@ -171,10 +173,12 @@ impl Api {
             ..EngineOptions::default()
         });
         let max_memory_bytes = options.max_memory_bytes;
+        let resolution = if options.auto_downsampling { Resolution::Auto } else { Resolution::RAW };
         let remote_read = options.remote_read;
         Api {
             data,
             engine,
+            resolution,
             pool,
             query_log,
             clock,

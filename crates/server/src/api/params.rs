@@ -8,6 +8,7 @@ use crate::body::Received;
 use axum::extract::{FromRequest, FromRequestParts, Request};
 use axum::http::{Method, header};
 use nilometer_model::{Matcher, RegexBytes, TimeRange};
+use nilometer_promql::Resolution;
 use nilometer_promql::parse::{MAX_REGEXES, parse_selector};
 use std::num::{IntErrorKind, ParseIntError};
 use std::str::FromStr;
@@ -176,23 +177,23 @@ impl Params {
         if !matches!(engine, "" | "prometheus" | "thanos") {
             return Err(ApiError::bad_data(format!("'{engine}' bad engine")));
         }
-        self.resolution()?;
         self.shard()?;
         let ignored =
             ["replicaLabels[]", "storeMatch[]"].into_iter().filter(|name| !self.get(name).is_empty());
         Ok(ignored.map(|name| format!("parameter {name} is not supported and was ignored")).collect())
     }
 
-    /// `max_source_resolution`: there are only raw samples, which any of them allows.
-    fn resolution(&self) -> ApiResult<()> {
+    /// `max_source_resolution`, and `default` where it is left out.
+    pub(crate) fn resolution(&self, default: Resolution) -> ApiResult<Resolution> {
         const NAME: &str = "max_source_resolution";
         match self.get(NAME) {
-            "" | "auto" => Ok(()),
+            "" => Ok(default),
+            "auto" => Ok(Resolution::Auto),
             text => match duration_ns(text) {
                 Ok(..0) => Err(ApiError::bad_data(format!(
                     "negative '{NAME}' is not accepted. Try a positive integer"
                 ))),
-                Ok(_) => Ok(()),
+                Ok(ns) => Ok(Resolution::UpTo { ms: ns / 1_000_000 }),
                 Err(what) => Err(ApiError::bad_data(format!("'{NAME}' parameter: {what}"))),
             },
         }
@@ -327,19 +328,13 @@ mod tests {
 
     #[test]
     fn what_thanos_knows_is_checked() {
-        assert_eq!(
-            params("dedup=true&partial_response=0&max_source_resolution=auto").unwrap().thanos().unwrap(),
-            [""; 0]
-        );
-        assert_eq!(params("max_source_resolution=1h&engine=thanos").unwrap().thanos().unwrap(), [""; 0]);
+        assert_eq!(params("dedup=true&partial_response=0&engine=thanos").unwrap().thanos().unwrap(), [""; 0]);
         assert_eq!(params("storeMatch[]={a=\"b\"}").unwrap().thanos().unwrap().len(), 1);
         assert_eq!(
             params("dedup=maybe").unwrap().thanos().unwrap_err().message,
             "'dedup' parameter: strconv.ParseBool: parsing \"maybe\": invalid syntax"
         );
         for (form, says) in [
-            ("max_source_resolution=often", "'max_source_resolution' parameter: cannot parse \"often\""),
-            ("max_source_resolution=-5", "negative 'max_source_resolution' is not accepted"),
             ("engine=other", "'other' bad engine"),
             ("partial_response=2", "'partial_response' parameter: strconv.ParseBool"),
             ("shard_info={", "could not unmarshal parameter shard_info"),
@@ -351,6 +346,35 @@ mod tests {
         assert!(params("shard_info={\"total_shards\":1}").unwrap().thanos().is_ok());
         let error = params("storeMatch[]=a&storeMatch[]={").unwrap().stores().unwrap_err().message;
         assert!(error.contains("parse error"), "{error}");
+    }
+
+    /// Thanos' own table: without automatic downsampling, what is left out means raw samples.
+    #[test]
+    fn resolutions() {
+        let of = |form, default| params(form).unwrap().resolution(default);
+        assert_eq!(of("", Resolution::Auto).unwrap(), Resolution::Auto);
+        assert_eq!(of("", Resolution::RAW).unwrap(), Resolution::RAW);
+        for (text, expected) in [
+            ("auto", Resolution::Auto),
+            ("0s", Resolution::RAW),
+            ("0", Resolution::RAW),
+            ("5m", Resolution::UpTo { ms: 300_000 }),
+            ("1h", Resolution::UpTo { ms: 3_600_000 }),
+            ("3600", Resolution::UpTo { ms: 3_600_000 }),
+            ("90m", Resolution::UpTo { ms: 5_400_000 }),
+        ] {
+            let form = format!("max_source_resolution={text}");
+            for default in [Resolution::Auto, Resolution::RAW] {
+                assert_eq!(of(&form, default).unwrap(), expected, "{text}");
+            }
+        }
+        for (text, says) in [
+            ("often", "'max_source_resolution' parameter: cannot parse \"often\" to a valid duration"),
+            ("-5", "negative 'max_source_resolution' is not accepted. Try a positive integer"),
+        ] {
+            let error = of(&format!("max_source_resolution={text}"), Resolution::Auto).unwrap_err().message;
+            assert_eq!(error, says);
+        }
     }
 
     #[test]

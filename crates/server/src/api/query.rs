@@ -15,7 +15,7 @@ use nilometer_env::Clock;
 use nilometer_model::{FloatHistogram, Labels};
 use nilometer_promql::ast::{Expr, ValueType};
 use nilometer_promql::value::{QueryResult, SampleValue, StepSamples, Value};
-use nilometer_promql::{Interrupt, Range, Source, Stop, Stopwatch};
+use nilometer_promql::{Interrupt, Range, Resolution, Source, Stop, Stopwatch};
 use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,14 +32,14 @@ pub(crate) async fn instant(
 ) -> ApiResult<Answer> {
     let limit = params.limit()?;
     let t_ms = at(&api, &params)?;
-    Asked::read(params, limit)?.answer(&api, &reader, Times::At(t_ms)).await
+    Asked::read(params, limit, api.resolution)?.answer(&api, &reader, Times::At(t_ms)).await
 }
 
 /// `GET` and `POST /query_range`: the values at each step.
 pub(crate) async fn range(State(api): State<Arc<Api>>, reader: Reader, params: Params) -> ApiResult<Answer> {
     let limit = params.limit()?;
     let range = steps(&params)?;
-    Asked::read(params, limit)?.answer(&api, &reader, Times::Steps(range)).await
+    Asked::read(params, limit, api.resolution)?.answer(&api, &reader, Times::Steps(range)).await
 }
 
 /// The time of an instant query.
@@ -82,6 +82,7 @@ struct Asked {
     limit: usize,
     timeout: Option<Duration>,
     lookback_ms: Option<i64>,
+    resolution: Resolution,
     stats: bool,
     per_step_stats: bool,
     analyze: bool,
@@ -89,7 +90,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn read(params: Params, limit: usize) -> ApiResult<Self> {
+    fn read(params: Params, limit: usize, default: Resolution) -> ApiResult<Self> {
         let timeout = params.timeout()?;
         let lookback_ms = match params.get("lookback_delta") {
             "" => None,
@@ -102,6 +103,7 @@ impl Asked {
             },
         };
         let mut warnings = params.thanos()?;
+        let resolution = params.resolution(default)?;
         let stats = params.get("stats");
         if !matches!(stats, "" | "true" | "all") {
             warnings.push(format!(
@@ -112,7 +114,17 @@ impl Asked {
         }
         let (stats, per_step_stats, analyze) = (!stats.is_empty(), stats == "all", params.analyze());
         let params = Arc::new(params);
-        Ok(Asked { params, limit, timeout, lookback_ms, stats, per_step_stats, analyze, warnings })
+        Ok(Asked {
+            params,
+            limit,
+            timeout,
+            lookback_ms,
+            resolution,
+            stats,
+            per_step_stats,
+            analyze,
+            warnings,
+        })
     }
 
     async fn answer(self, api: &Arc<Api>, reader: &Reader, times: Times) -> ApiResult<Answer> {
@@ -128,6 +140,7 @@ impl Asked {
         let source = Source {
             queryable: reader.queryable(api),
             lookback_ms: self.lookback_ms,
+            resolution: self.resolution,
             interrupt: Some(watch.clone()),
             stopwatch: self.analyze.then(|| {
                 let clock = api.clock.clone();

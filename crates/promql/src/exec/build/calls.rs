@@ -1,5 +1,6 @@
 //! Function calls that give a vector.
 
+use super::super::coarse::Coarse;
 use super::super::info::Info;
 use super::super::range::{RangeCall, RangeFunc};
 use super::super::sink::SameLabels;
@@ -129,8 +130,9 @@ impl Builder {
                 let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
                 let call = RangeCall { func, spec, scalars, pos, check_counter };
                 let names = self.names_of(&matrix.selector);
+                let coarse = Coarse::of(matrix.selector.aspect, &select.hints);
                 let stats_only = matrix.selector.stats_only;
-                (Source::Select { select, read: Read::Range(call), stats_only, grid }, names)
+                (Source::Select { select, read: Read::Range(call), coarse, stats_only, grid }, names)
             }
             (Kind::Subquery(subquery), Some((slot, inner))) => {
                 let (place, range_ms) = (subquery.place, subquery.range_ms);

@@ -9,6 +9,7 @@ mod scalars;
 use super::aggregate::{Grouping, count_values, fold, quantile, select};
 use super::binary::join::VectorBinary;
 use super::binary::set::SetBinary;
+use super::coarse::Coarse;
 use super::flow::Flow;
 use super::grid::Grid;
 use super::matrix::{MatrixScan, SubqueryMatrix};
@@ -22,6 +23,7 @@ use super::window::RangeSpec;
 use super::{Operator, Options, Program, SlotId, Task};
 use crate::ast::{AggregateOp, PosRange, RangeMode, ValueType};
 use crate::budget::Limits;
+use crate::plan::resolution::Resolution;
 use crate::plan::{Aggregate, Binary, Kind, Matrix, Node, Selector, Subquery};
 use nilometer_model::labels::METRIC_NAME;
 use nilometer_model::{Error, MatchKind, Result, TimeRange};
@@ -175,11 +177,15 @@ impl Builder {
     }
 
     fn select(&self, selector: &Selector, range: TimeRange, (range_ms, grid): (i64, Grid)) -> Select {
+        let (resolution, step_ms) = (self.options.resolution, if grid.len > 1 { grid.step_ms } else { 0 });
         let hints = Hints {
             func: selector.func,
             grouping: selector.grouping.clone(),
             range_ms,
-            step_ms: if grid.len > 1 { grid.step_ms } else { 0 },
+            step_ms,
+            max_resolution_ms: resolution.allowed_ms(selector.func, range_ms, step_ms),
+            coarser_in_gaps: resolution == Resolution::Auto,
+            aggregates: Some(selector.aspect.aggregates()),
             ..Hints::default()
         };
         Select { matchers: selector.matchers.clone(), range, hints }
@@ -201,7 +207,8 @@ impl Builder {
         let mut select = self.select(selector, range, (0, grid));
         select.hints.newest =
             grid.len == 1 && matches!(read, Read::Newest { .. }) && what != What::StartTimestamp;
-        let source = Source::Select { select, read, stats_only: selector.stats_only, grid };
+        let coarse = Coarse::of(selector.aspect, &select.hints);
+        let source = Source::Select { select, read, coarse, stats_only: selector.stats_only, grid };
         let names = self.names_of(selector);
         Box::new(Open { source, stages: Vec::new(), grid, names, same_labels: SameLabels::Leave })
     }
@@ -277,7 +284,8 @@ impl Builder {
             Kind::Matrix(matrix) => {
                 let spec = self.range_spec(matrix);
                 let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
-                Ok(self.push(Task::Matrix(MatrixScan { select, spec, grid })))
+                let coarse = Coarse::of(matrix.selector.aspect, &select.hints);
+                Ok(self.push(Task::Matrix(MatrixScan { select, coarse, spec, grid })))
             }
             Kind::Subquery(subquery) => {
                 let (input, grid) = self.subquery(subquery, grid, false)?;

@@ -1,0 +1,305 @@
+//! Downsampled chunks: one aggregate of them, decoded into the same columns as raw samples.
+//!
+//! A row that comes from a downsampled chunk stands for a window of time, and has the time of the window's last
+//! millisecond, or of the last raw sample before its chunk ended. Raw samples and windows of several lengths can
+//! overlap where holders meet, and a sample must count once. So there is an order: the longest windows that the
+//! query allows come first, then shorter ones, raw samples, and at last those longer than allowed, shortest first.
+//! What tells of a time of which something before it told already is left out.
+//!
+//! Counters have their resets taken out when all is in order ([`counter`]).
+
+mod counter;
+
+pub(crate) use counter::Counted;
+
+use super::samples::{Samples, merged_order, reorder_tail};
+use crate::histogram;
+use crate::plan::aspect::Aspect;
+use nilometer_chunk::{AggrChunk, Aggregate, Encoding, Samples as ChunkSamples, decode_floats};
+use nilometer_model::{CounterReset, Error, FloatHistogram, Result, TimeRange};
+use nilometer_storage::{ChunkRef, Hints, ReadChunks};
+use std::sync::Arc;
+
+/// How downsampled chunks are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Coarse {
+    aspect: Aspect,
+    max_resolution_ms: i64,
+}
+
+impl Coarse {
+    pub(crate) fn of(aspect: Aspect, hints: &Hints) -> Self {
+        Coarse { aspect, max_resolution_ms: hints.max_resolution_ms }
+    }
+
+    /// The length of the windows of a chunk; 0 of a raw one.
+    fn width_ms(self, chunks: &ReadChunks, at: usize) -> i64 {
+        const KNOWN_MS: [i64; 2] = [3_600_000, 300_000];
+        match (chunks.get(at).encoding, chunks.resolution_ms(at)) {
+            // Nobody told: they are as long as they may be.
+            (Encoding::Aggr, ..=0) => {
+                KNOWN_MS.into_iter().find(|ms| *ms <= self.max_resolution_ms).unwrap_or(KNOWN_MS[1])
+            }
+            (Encoding::Aggr, told) => told,
+            _ => 0,
+        }
+    }
+
+    /// The order in which lengths come, smallest first.
+    fn rank(self, width_ms: i64) -> (bool, i64) {
+        let is_coarser = width_ms > self.max_resolution_ms;
+        (is_coarser, if is_coarser { width_ms } else { -width_ms })
+    }
+}
+
+impl Samples {
+    /// As [`load`](Samples::load), where some chunks are downsampled.
+    pub(super) fn load_mixed(
+        &mut self,
+        chunks: &ReadChunks,
+        range: TimeRange,
+        (starts, coarse): (bool, Coarse),
+    ) -> Result<()> {
+        let mut wanted: Vec<(i64, usize)> =
+            (0..chunks.len()).map(|at| (coarse.width_ms(chunks, at), at)).collect();
+        wanted.retain(|(width_ms, at)| chunks.get(*at).range.overlaps(&reach(range, *width_ms)));
+        // Stable: those of one length stay in the order of time.
+        wanted.sort_by_key(|(width_ms, _)| coarse.rank(*width_ms));
+        for same in wanted.chunk_by(|a, b| a.0 == b.0) {
+            let before = (self.t.len(), self.ht.len());
+            for &(width_ms, at) in same {
+                let split = (self.t.len(), self.ht.len());
+                self.decode_any(chunks.get(at), (at, width_ms), (starts, coarse.aspect))?;
+                self.put_in_order(before, split);
+            }
+            self.put_in_order((0, 0), before);
+        }
+        if coarse.aspect == Aspect::Counter {
+            self.take_out_resets();
+        }
+        Ok(())
+    }
+
+    /// Puts the rows from `split` on, floats and histograms, in order with those from `lo` on.
+    fn put_in_order(&mut self, lo: (usize, usize), split: (usize, usize)) {
+        if let Some((from, order)) = merged_order(&self.t, &self.begin, (lo.0, split.0)) {
+            reorder_tail(&mut self.t, from, &order);
+            reorder_tail(&mut self.v, from, &order);
+            reorder_tail(&mut self.st, from, &order);
+            reorder_tail(&mut self.width, from, &order);
+            reorder_tail(&mut self.n, from, &order);
+            reorder_tail(&mut self.begin, from, &order);
+            reorder_tail(&mut self.counted, from, &order);
+        }
+        if let Some((from, order)) = merged_order(&self.ht, &self.hbegin, (lo.1, split.1)) {
+            reorder_tail(&mut self.ht, from, &order);
+            reorder_tail(&mut self.h, from, &order);
+            reorder_tail(&mut self.hst, from, &order);
+            reorder_tail(&mut self.hwidth, from, &order);
+            reorder_tail(&mut self.hn, from, &order);
+            reorder_tail(&mut self.hbegin, from, &order);
+        }
+    }
+
+    fn decode_any(
+        &mut self,
+        chunk: ChunkRef<'_>,
+        (number, width_ms): (usize, i64),
+        (starts, aspect): (bool, Aspect),
+    ) -> Result<()> {
+        let mut first_ms = None;
+        if width_ms > 0 {
+            let chunk = AggrChunk::read(chunk.data)?;
+            self.decode_aggregates(&chunk, aspect)?;
+            first_ms = first_raw_ms(&chunk);
+            self.st.resize(if starts { self.t.len() } else { 0 }, 0);
+            self.hst.resize(if starts { self.ht.len() } else { 0 }, 0);
+        } else {
+            self.decode(chunk, starts)?;
+            self.count_raw(aspect);
+        }
+        if aspect == Aspect::Counter {
+            let (chunk, rows) = ((width_ms > 0).then_some(number), (&self.t[..], &self.v[..]));
+            counter::count(&mut self.counted, rows, chunk, &mut self.n);
+        }
+        self.width.resize(self.t.len(), width_ms);
+        self.hwidth.resize(self.ht.len(), width_ms);
+        begin_rows(&mut self.begin, &self.t, (first_ms, width_ms));
+        begin_rows(&mut self.hbegin, &self.ht, (None, width_ms));
+        Ok(())
+    }
+
+    /// What stands beside raw samples in the column of counts.
+    fn count_raw(&mut self, aspect: Aspect) {
+        match aspect {
+            Aspect::Mean => {
+                self.n.resize(self.t.len(), 1.0);
+                self.hn.resize(self.ht.len(), 1.0);
+            }
+            Aspect::Count => {
+                // Of histograms, too, only the number matters.
+                for (t, h) in self.ht.drain(..).zip(self.h.drain(..)) {
+                    if !h.is_stale() {
+                        self.t.push(t);
+                        self.v.push(1.0);
+                    }
+                }
+                self.n.resize(self.t.len(), 1.0);
+            }
+            _ => {}
+        }
+    }
+
+    fn decode_aggregates(&mut self, chunk: &AggrChunk<'_>, aspect: Aspect) -> Result<()> {
+        if chunk.is_histogram() && aspect != Aspect::Count {
+            return self.decode_histograms(chunk, aspect);
+        }
+        match aspect {
+            Aspect::Sum => self.floats(chunk, Aggregate::Sum),
+            Aspect::Min | Aspect::Resets => self.floats(chunk, Aggregate::Min),
+            Aspect::Max => self.floats(chunk, Aggregate::Max),
+            Aspect::Count => {
+                self.floats(chunk, Aggregate::Count)?;
+                self.n.extend_from_slice(&self.v[self.n.len()..]);
+                Ok(())
+            }
+            Aspect::Counter => self.decode_counter(chunk),
+            Aspect::Mean | Aspect::Average => self.decode_mean(chunk, aspect),
+        }
+    }
+
+    fn floats(&mut self, chunk: &AggrChunk<'_>, aggregate: Aggregate) -> Result<()> {
+        chunk
+            .get(aggregate)
+            .map_or(Ok(()), |(encoding, data)| decode_floats(data, encoding, &mut self.t, &mut self.v))
+    }
+
+    fn decode_mean(&mut self, chunk: &AggrChunk<'_>, aspect: Aspect) -> Result<()> {
+        let before = self.t.len();
+        self.floats(chunk, Aggregate::Sum)?;
+        let (t, counts) = counts(chunk)?;
+        if t != self.t[before..] {
+            return Err(not_the_same());
+        }
+        if aspect == Aspect::Mean {
+            self.n.extend_from_slice(&counts);
+        } else {
+            self.v[before..].iter_mut().zip(&counts).for_each(|(v, n)| *v /= n);
+        }
+        Ok(())
+    }
+
+    /// The column of counts has what the sample behind is to be compared with.
+    fn decode_counter(&mut self, chunk: &AggrChunk<'_>) -> Result<()> {
+        let before = self.t.len();
+        self.floats(chunk, Aggregate::Counter)?;
+        self.n.extend_from_slice(&self.v[before..]);
+        // The first and the last row may have the time of the one beside.
+        let mut kept = before;
+        for at in before..self.t.len() {
+            if kept > before && self.t[at] <= self.t[kept - 1] {
+                if self.t[at] == self.t[kept - 1] {
+                    self.n[kept - 1] = self.v[at];
+                }
+                continue;
+            }
+            (self.t[kept], self.v[kept], self.n[kept]) = (self.t[at], self.v[at], self.n[at]);
+            kept += 1;
+        }
+        self.t.truncate(kept);
+        self.v.truncate(kept);
+        self.n.truncate(kept);
+        Ok(())
+    }
+
+    fn decode_histograms(&mut self, chunk: &AggrChunk<'_>, aspect: Aspect) -> Result<()> {
+        let aggregate = match aspect {
+            // Nobody keeps these of histograms.
+            Aspect::Min | Aspect::Max => return Ok(()),
+            Aspect::Counter | Aspect::Resets => Aggregate::Counter,
+            _ => Aggregate::Sum,
+        };
+        let Some((encoding, data)) = chunk.get(aggregate) else { return Ok(()) };
+        let before = self.ht.len();
+        let range = TimeRange::ALL;
+        super::decode::histograms(ChunkRef { range, encoding, data }, &mut self.ht, &mut self.h, None)?;
+        if !matches!(aspect, Aspect::Average | Aspect::Mean) {
+            return Ok(());
+        }
+        let (t, mut counts) = counts(chunk)?;
+        if t != self.ht[before..] {
+            return Err(not_the_same());
+        }
+        if aspect == Aspect::Mean {
+            self.hn.append(&mut counts);
+            return Ok(());
+        }
+        for (h, n) in self.h[before..].iter_mut().zip(counts) {
+            let mut average: FloatHistogram = (**h).clone();
+            histogram::divide(&mut average, n);
+            average.reset = CounterReset::Gauge;
+            *h = Arc::new(average);
+        }
+        Ok(())
+    }
+
+    fn take_out_resets(&mut self) {
+        let rows = counter::totals(&self.t, &mut self.v, &self.counted);
+        self.n.clear();
+        self.counted.clear();
+        if rows.len() < self.t.len() {
+            self.keep_floats(&rows);
+        }
+    }
+}
+
+/// Times, and how many samples there were.
+fn counts(chunk: &AggrChunk<'_>) -> Result<(Vec<i64>, Vec<f64>)> {
+    let (mut t, mut n) = (Vec::new(), Vec::new());
+    if let Some((encoding, data)) = chunk.get(Aggregate::Count) {
+        decode_floats(data, encoding, &mut t, &mut n)?;
+    }
+    Ok((t, n))
+}
+
+fn not_the_same() -> Error {
+    Error::corrupt("chunk", 0, "sums and counts of a downsampled chunk do not tell of the same windows")
+}
+
+/// The times of rows that are looked at for a range: that of a window which begins within it, and that of one which
+/// is seen until the first of those ends.
+fn reach(range: TimeRange, width_ms: i64) -> TimeRange {
+    TimeRange::new(
+        range.min_ms.saturating_sub(width_ms.saturating_mul(2)),
+        range.max_ms.saturating_add(width_ms),
+    )
+}
+
+/// Where a row's window begins; that of a raw sample is as short as can be.
+#[inline]
+fn begin_ms(t: i64, width_ms: i64) -> i64 {
+    if width_ms == 0 { t } else { t.saturating_sub(t.rem_euclid(width_ms)) }
+}
+
+/// The last millisecond of a row's window, if its chunk had not ended before.
+#[inline]
+pub(crate) fn end_ms(t: i64, width_ms: i64) -> i64 {
+    if width_ms == 0 { t } else { begin_ms(t, width_ms).saturating_add(width_ms - 1) }
+}
+
+/// When the first raw sample was of which a chunk tells: counters of floats begin with it.
+fn first_raw_ms(chunk: &AggrChunk<'_>) -> Option<i64> {
+    let (encoding, data) = chunk.get(Aggregate::Counter).filter(|(encoding, _)| encoding.is_float())?;
+    let (t_ms, _) = ChunkSamples::new(data, encoding).ok()?.next()?.ok()?;
+    Some(t_ms)
+}
+
+/// Since when the rows of a chunk tell of samples. Neither it nor its block need begin where a window does.
+fn begin_rows(begin: &mut Vec<i64>, t: &[i64], (first_ms, width_ms): (Option<i64>, i64)) {
+    let before = begin.len();
+    for at in before..t.len() {
+        let of_window = begin_ms(t[at], width_ms);
+        let known = if at == before { first_ms } else { t[at - 1].checked_add(1) };
+        begin.push(known.filter(|ms| (of_window..=t[at]).contains(ms)).unwrap_or(of_window));
+    }
+}
