@@ -3,6 +3,7 @@
 use crate::remote_read::{MAX_MATCHERS, MAX_QUERIES, ReadRequest};
 use crate::remote_write::encode::{self, SentSeries};
 use crate::remote_write::{Identity, LabelIter, Limits, Message, Series, WriteRequest};
+use crate::store_api::{Aggr, Response};
 use nilometer_model::Labels;
 
 /// Small enough to be reached by small inputs.
@@ -109,4 +110,22 @@ pub fn remote_read(input: &[u8]) {
     assert!(request.queries.len() <= MAX_QUERIES);
     assert!(request.queries.iter().map(|q| q.matchers.len()).sum::<usize>() <= MAX_MATCHERS);
     let _ = request.response_type();
+}
+
+/// The input is a message of a store's answer.
+///
+/// # Panics
+/// If reading panics, or finds more than is there.
+pub fn store_api(input: &[u8]) {
+    let Ok(Response::Series(series)) = Response::read(input) else { return };
+    let mut seen = 0;
+    for series in series {
+        let Ok(series) = series else { return };
+        let _ = series.labels();
+        for chunk in series.chunks() {
+            let Ok(chunk) = chunk else { break };
+            seen += chunk.get(Aggr::Raw).map_or(0, |(_, data)| data.len());
+        }
+    }
+    assert!(seen <= input.len());
 }

@@ -20,3 +20,8 @@ pub(crate) use write::{Writer, zigzag};
 pub(crate) const fn tag(field: u32, wire: Wire) -> u32 {
     field << 3 | wire as u32
 }
+
+/// Bytes of a varint.
+pub(crate) fn varint_len(value: usize) -> usize {
+    (value | 1).ilog2() as usize / 7 + 1
+}

@@ -19,6 +19,10 @@ impl Writer {
         self.bytes
     }
 
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     pub(crate) fn append(&mut self, other: &Writer) {
         self.bytes.extend_from_slice(&other.bytes);
     }

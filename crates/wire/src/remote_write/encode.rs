@@ -1,8 +1,7 @@
 //! Writes requests as a sender does: for tests, for the hub's own metrics and for generated load.
 
-use super::labels::varint_len;
 use super::metadata::number;
-use crate::protobuf::{Writer, zigzag};
+use crate::protobuf::{Writer, varint_len, zigzag};
 use nilometer_model::{CounterReset, Exemplar, Histogram, Labels, Metadata, Span, Value};
 use std::collections::HashMap;
 

@@ -14,7 +14,7 @@
 use super::Defect;
 use super::limits::{Limits, Stop};
 use super::text::{Text, TextArena};
-use crate::protobuf::{Reader, Result, Wire, tag};
+use crate::protobuf::{Reader, Result, Wire, tag, varint_len};
 
 /// The field of labels in a 1.0 series and exemplar.
 pub(super) const LABEL: u32 = tag(1, Wire::Bytes);
@@ -145,10 +145,6 @@ fn minimal_nested<'a>(reader: &mut Reader<'a>) -> Option<Reader<'a>> {
     let start = reader.at();
     let inner = reader.nested().ok()?;
     (inner.at() - start == varint_len(inner.end() - inner.at())).then_some(inner)
-}
-
-pub(super) fn varint_len(value: usize) -> usize {
-    (value | 1).ilog2() as usize / 7 + 1
 }
 
 /// Whether `a` stands before `b` in byte order. The first eight bytes usually tell.

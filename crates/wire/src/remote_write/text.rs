@@ -1,7 +1,6 @@
 //! Where pieces of text lie, and the text that a request did not bring in the form that is needed.
 
-use super::labels::varint_len;
-use crate::protobuf::Reader;
+use crate::protobuf::{Reader, varint_len};
 
 /// A piece of the body or of the [`TextArena`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
