@@ -11,8 +11,8 @@ use nilometer_access::{Access, Parts, TenantLimits};
 use nilometer_env::{Clock, Fs, Random, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
 use nilometer_server::{
-    BuildInfo, Hub, HubParts, Listener, QueryLog, QueryPool, SelfMetrics, Server, TlsFiles, TlsKeys,
-    main_routes, write_routes,
+    BuildInfo, Edge, EdgeParts, Hub, HubParts, Listener, QueryLog, QueryPool, SelfMetrics, Server, TlsFiles,
+    TlsKeys, main_routes, write_routes,
 };
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -131,27 +131,30 @@ fn assemble(
     let outside = (clock.clone(), fs as Arc<dyn Fs>, random.clone() as Arc<dyn Random>);
     let open = |history| History::open(history, head.clone(), outside, storage, &mut registry).map(Arc::new);
     let history = options.history.as_ref().map(open).transpose()?;
-    let hub = Hub::new(HubParts {
-        gateway: history.as_ref().map(|history| history.gateway.clone()),
-        head,
+    let edge = Edge::new(EdgeParts {
         access,
         clock,
-        query: options.query.clone(),
-        receive: options.receive.clone(),
-        web: options.web.clone(),
         patience: options.patience,
+        callers: options.callers.clone(),
+        build,
+        registry,
+        tls: [&http_tls, &write_tls].into_iter().flatten().cloned().collect(),
+        open_files,
+    });
+    let hub = Hub::new(HubParts {
+        edge,
+        gateway: history.as_ref().map(|history| history.gateway.clone()),
+        head,
+        query: options.query.clone(),
+        web: options.web.clone(),
         query_log: options.query_log.as_ref().map(QueryLog::open).transpose()?.map(Arc::new),
         query_pool: QueryPool::new(
             queries.handle().clone(),
             options.query.max_concurrent,
             options.query.timeout,
         ),
-        build,
-        registry,
         random,
         dirs: options.dirs.clone(),
-        tls: [&http_tls, &write_tls].into_iter().flatten().cloned().collect(),
-        open_files,
     });
     hub.set_insecure_listeners(options.insecure_listeners);
     Ok(Assembled { hub, memory, history, http_tls, write_tls })
@@ -167,7 +170,7 @@ async fn serve(options: &Serve, assembled: Assembled) -> Result<()> {
         Listener::bind("remote-write", write, write_routes(&hub), write_tls.as_ref()).await?,
     ];
     let http_address = listeners[0].address()?;
-    let server = Server::new(hub.clone());
+    let server = Server::new(hub.edge.clone());
     let (stop, stopped) = watch::channel(false);
     let mut accepting = Vec::new();
     for listener in listeners {

@@ -1,6 +1,8 @@
 //! All routes, and what every request passes on its way to one.
 
-use crate::{Hub, admin, answer, apart, api, auth, body, compress, home, origin, pages, receive, unread};
+use crate::{
+    Edge, Hub, admin, answer, apart, api, auth, body, compress, home, origin, pages, receive, unread,
+};
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{MatchedPath, Request, State};
@@ -13,62 +15,67 @@ use std::sync::Arc;
 
 /// What the HTTP address serves: everything, so that one port is enough.
 pub fn main_routes(hub: &Arc<Hub>) -> Router {
-    let layer = || hub.clone();
+    let layer = || hub.edge.clone();
     let apart = |routes: Router<Arc<Hub>>| {
-        routes.route_layer(compress::layer()).route_layer(from_fn_with_state(layer(), apart::answered))
+        routes.route_layer(compress::layer()).route_layer(from_fn_with_state(hub.clone(), apart::answered))
     };
     let reads = apart(api::routes(hub)).route_layer(from_fn_with_state(layer(), auth::reads));
     let of_process = api::process_routes().route_layer(from_fn_with_state(layer(), auth::oversees));
-    let api = reads.merge(of_process).route_layer(from_fn_with_state(layer(), origin::cross_origin));
+    let api = reads.merge(of_process).route_layer(from_fn_with_state(hub.clone(), origin::cross_origin));
     let known =
         Router::new().route("/", get(home::home)).route_layer(from_fn_with_state(layer(), auth::known));
-    let oversees = Router::new()
-        .route("/metrics", get(pages::metrics))
-        .route_layer(from_fn_with_state(layer(), auth::oversees));
     let administers = Router::new()
         .route("/-/reload", post(admin::reload).put(admin::reload))
         .route("/api/v1/admin/tsdb/snapshot", post(admin::snapshot).put(admin::snapshot))
         .route_layer(from_fn_with_state(layer(), auth::administers));
-    let all = api.merge(known).merge(oversees).merge(administers).merge(writes(hub)).merge(probes());
-    finished(all, hub)
+    let all = api.merge(known).merge(administers).merge(writes(hub)).with_state(hub.clone());
+    finished(all.merge(metrics(&hub.edge)), &hub.edge)
 }
 
 /// What the remote-write address serves.
 pub fn write_routes(hub: &Arc<Hub>) -> Router {
-    finished(writes(hub).merge(probes()), hub)
+    finished(writes(hub).with_state(hub.clone()), &hub.edge)
 }
 
 fn writes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
     Router::new()
         .route("/api/v1/receive", post(receive::receive))
         .route("/api/v1/write", post(receive::receive))
-        .route_layer(from_fn_with_state(hub.clone(), auth::known))
+        .route_layer(from_fn_with_state(hub.edge.clone(), auth::known))
 }
 
-fn probes() -> Router<Arc<Hub>> {
-    Router::new().route("/-/healthy", get(pages::healthy)).route("/-/ready", get(pages::ready))
+fn metrics(edge: &Arc<Edge>) -> Router {
+    Router::new()
+        .route("/metrics", get(pages::metrics))
+        .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
+        .with_state(edge.clone())
 }
 
-fn finished(routes: Router<Arc<Hub>>, hub: &Arc<Hub>) -> Router {
+/// With the probes, and what every request passes.
+fn finished(routes: Router, edge: &Arc<Edge>) -> Router {
+    let probes = Router::new()
+        .route("/-/healthy", get(pages::healthy))
+        .route("/-/ready", get(pages::ready))
+        .with_state(edge.clone());
     // An unknown path tells nothing to who has no credential either.
     let unknown = Router::new()
         .fallback(|| async { answer::text(StatusCode::NOT_FOUND, "no such page; / says what there is") })
-        .layer(from_fn_with_state(hub.clone(), auth::known));
+        .layer(from_fn_with_state(edge.clone(), auth::known));
     routes
-        .fallback_service(unknown.with_state(hub.clone()))
+        .merge(probes)
+        .fallback_service(unknown)
         .layer(compress::layer())
-        .layer(from_fn_with_state(hub.clone(), around))
-        .with_state(hub.clone())
+        .layer(from_fn_with_state(edge.clone(), around))
 }
 
 /// Measures each request, gives its body and that of its answer a deadline, and answers for a handler that
 /// panics.
-async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
+async fn around(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response<Body> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let (handler, method) = (handler_name(path), method_name(request.method()));
-    let started = hub.clock.monotonic();
-    let _in_flight = hub.metrics.begin(handler, method);
-    let patience = hub.patience;
+    let started = edge.clock.monotonic();
+    let _in_flight = edge.metrics.begin(handler, method);
+    let patience = edge.patience;
     let answer = next.run(request.map(|body| body::patient(body, patience)));
     let response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
         answer::text(
@@ -76,11 +83,11 @@ async fn around(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Re
             "this is a bug in nilometer; its log says where: please report it",
         )
     });
-    let took = hub.clock.monotonic().saturating_sub(started);
+    let took = edge.clock.monotonic().saturating_sub(started);
     let status = response.status().as_u16();
-    hub.metrics.answered(handler, method, status, took);
+    edge.metrics.answered(handler, method, status, took);
     tracing::debug!(handler, method, status, took_ms = took.as_millis(), "answered");
-    response.map(|body| unread::watched(body, patience, &hub.metrics.connections.unread))
+    response.map(|body| unread::watched(body, patience, &edge.metrics.connections.unread))
 }
 
 /// By the names that Thanos' dashboards and alerts know.

@@ -1,6 +1,6 @@
 //! Who calls, and whether it may: every route but the two probes is behind one of these.
 
-use crate::{Hub, answer};
+use crate::{Edge, answer};
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, Response, header};
@@ -27,8 +27,8 @@ pub(crate) struct Peer(pub(crate) SocketAddr);
 pub(crate) const THANOS_TENANT: &str = "THANOS-TENANT";
 
 /// For routes that write: they find their tenant themselves.
-pub(crate) async fn known(State(hub): State<Arc<Hub>>, mut request: Request, next: Next) -> Response<Body> {
-    match authenticate(&hub, &request).await {
+pub(crate) async fn known(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response<Body> {
+    match authenticate(&edge, &request).await {
         Ok(identity) => {
             request.extensions_mut().insert(identity);
             next.run(request).await
@@ -38,8 +38,8 @@ pub(crate) async fn known(State(hub): State<Arc<Hub>>, mut request: Request, nex
 }
 
 /// For routes that query: they find a [`Caller`].
-pub(crate) async fn reads(State(hub): State<Arc<Hub>>, mut request: Request, next: Next) -> Response<Body> {
-    match reader(&hub, &request).await {
+pub(crate) async fn reads(State(edge): State<Arc<Edge>>, mut request: Request, next: Next) -> Response<Body> {
+    match reader(&edge, &request).await {
         Ok((caller, _place)) => {
             request.extensions_mut().insert(caller);
             next.run(request).await
@@ -49,8 +49,12 @@ pub(crate) async fn reads(State(hub): State<Arc<Hub>>, mut request: Request, nex
 }
 
 /// For what changes the hub itself.
-pub(crate) async fn administers(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
-    let allowed = authenticate(&hub, &request).await.and_then(|who| hub.access.require(&who, Scope::Admin));
+pub(crate) async fn administers(
+    State(edge): State<Arc<Edge>>,
+    request: Request,
+    next: Next,
+) -> Response<Body> {
+    let allowed = authenticate(&edge, &request).await.and_then(|who| edge.access.require(&who, Scope::Admin));
     match allowed {
         Ok(()) => next.run(request).await,
         Err(refusal) => answer::refusal(&refusal),
@@ -58,10 +62,10 @@ pub(crate) async fn administers(State(hub): State<Arc<Hub>>, request: Request, n
 }
 
 /// For what tells of all tenants: either of the scopes of operators will do.
-pub(crate) async fn oversees(State(hub): State<Arc<Hub>>, request: Request, next: Next) -> Response<Body> {
-    let allowed = authenticate(&hub, &request).await.and_then(|who| match who.require(Scope::Admin) {
+pub(crate) async fn oversees(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response<Body> {
+    let allowed = authenticate(&edge, &request).await.and_then(|who| match who.require(Scope::Admin) {
         Ok(()) => Ok(()),
-        Err(_) => hub.access.require(&who, Scope::ReadAll),
+        Err(_) => edge.access.require(&who, Scope::ReadAll),
     });
     match allowed {
         Ok(()) => next.run(request).await,
@@ -71,25 +75,26 @@ pub(crate) async fn oversees(State(hub): State<Arc<Hub>>, request: Request, next
 
 /// Takes what it needs from the request at once: a body cannot be shared while a password is hashed.
 fn reader(
-    hub: &Arc<Hub>,
+    edge: &Arc<Edge>,
     request: &Request,
 ) -> impl Future<Output = Result<(Caller, InFlight), Refusal>> + Send + use<> {
-    let (hub, outcome) = (hub.clone(), authenticate(hub, request));
-    let (header, client) = (tenant_header(&hub, request.headers()), peer(&hub, request));
+    let (edge, outcome) = (edge.clone(), authenticate(edge, request));
+    let (header, client) = (tenant_header(&edge, request.headers()), peer(&edge, request));
     async move {
         let identity = outcome.await?;
-        let read_scope = hub.access.resolve_read(&identity, header.as_deref(), hub.query.enforce_tenancy)?;
-        let place = hub.access.enter(None)?;
+        let read_scope =
+            edge.access.resolve_read(&identity, header.as_deref(), edge.callers.enforce_tenancy)?;
+        let place = edge.access.enter(None)?;
         Ok((Caller { identity, read_scope, client }, place))
     }
 }
 
 fn authenticate(
-    hub: &Hub,
+    edge: &Edge,
     request: &Request,
 ) -> impl Future<Output = Result<Arc<Identity>, Refusal>> + Send + use<> {
     let authorization = request.headers().get(header::AUTHORIZATION).map(|value| value.as_bytes());
-    let outcome = hub.access.authenticate(authorization, peer(hub, request));
+    let outcome = edge.access.authenticate(authorization, peer(edge, request));
     async move {
         match outcome {
             Outcome::Known(identity) => Ok(identity),
@@ -99,15 +104,15 @@ fn authenticate(
     }
 }
 
-fn peer(hub: &Hub, request: &Request) -> IpAddr {
+fn peer(edge: &Edge, request: &Request) -> IpAddr {
     let peer = request.extensions().get::<Peer>();
     let peer = peer.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |peer| peer.0.ip());
-    hub.receive.trusted_proxies.client(peer, request.headers())
+    edge.callers.trusted_proxies.client(peer, request.headers())
 }
 
 /// The tenant that a request names, if it does. What is not text becomes a name that no tenant can have.
-pub(crate) fn tenant_header(hub: &Hub, headers: &HeaderMap) -> Option<String> {
+pub(crate) fn tenant_header(edge: &Edge, headers: &HeaderMap) -> Option<String> {
     let of = |name: &str| headers.get(name).filter(|value| !value.is_empty());
-    let value = of(&hub.receive.tenant_header).or_else(|| of(THANOS_TENANT))?;
+    let value = of(&edge.callers.tenant_header).or_else(|| of(THANOS_TENANT))?;
     Some(String::from_utf8_lossy(value.as_bytes()).into_owned())
 }

@@ -23,7 +23,7 @@ pub(crate) async fn home(
     headers: HeaderMap,
 ) -> Response<Body> {
     let named = tenant_header(&hub, &headers);
-    let scope = hub.access.resolve_read(&identity, named.as_deref(), hub.query.enforce_tenancy);
+    let scope = hub.access.resolve_read(&identity, named.as_deref(), hub.callers.enforce_tenancy);
     let secured = hub.access.has_tenants_file();
     let uptime_ms = hub.clock.wall_ms().saturating_sub(hub.started_ms).max(0) as u64;
     let page = Page {

@@ -5,7 +5,7 @@
 //!                               └────▶ api ──▶ promql ──▶ Hub::queryable ──▶ Head::queryable
 //! ```
 //!
-//! What all handlers share is one [`Hub`]. Statuses are decided in one place (`answer`), metrics beside the
+//! What all handlers share is one [`Hub`], and what every role has of that is its [`Edge`]. Statuses are decided in one place (`answer`), metrics beside the
 //! code that moves them. Nothing here reads flags or starts a process: the binary does.
 
 mod admin;
@@ -17,6 +17,7 @@ mod auth;
 mod body;
 mod census;
 mod compress;
+mod edge;
 mod exposition;
 mod gate;
 mod home;
@@ -39,9 +40,10 @@ mod unread;
 
 pub use app::{main_routes, write_routes};
 pub use auth::Caller;
-pub use hub::{BuildInfo, Dirs, Hub, HubParts};
+pub use edge::{BuildInfo, Edge, EdgeParts};
+pub use hub::{Dirs, Hub, HubParts};
 pub use listen::{Listener, Server};
-pub use options::{Patience, QueryFeatures, QueryOptions, ReceiveOptions, RemoteReadOptions, WebOptions};
+pub use options::{CallerOptions, Patience, QueryFeatures, QueryOptions, RemoteReadOptions, WebOptions};
 pub use origin::Origins;
 pub use process::status_bytes;
 pub use proxies::{Network, TrustedProxies};

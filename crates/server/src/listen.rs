@@ -3,7 +3,7 @@
 //! A connection beyond the limit is closed at once, so that its sender knows and tries again, rather than
 //! left in the system's queue, where it waits for an answer that may never come.
 
-use crate::Hub;
+use crate::Edge;
 use crate::auth::Peer;
 use crate::metrics::ConnectionMetrics;
 use crate::socket::Socket;
@@ -71,14 +71,14 @@ impl Listener {
 /// What all listeners share.
 #[derive(Clone)]
 pub struct Server {
-    hub: Arc<Hub>,
+    edge: Arc<Edge>,
     open: Arc<AtomicU64>,
     graceful: Arc<GracefulShutdown>,
 }
 
 impl Server {
-    pub fn new(hub: Arc<Hub>) -> Self {
-        Server { hub, open: Arc::default(), graceful: Arc::new(GracefulShutdown::new()) }
+    pub fn new(edge: Arc<Edge>) -> Self {
+        Server { edge, open: Arc::default(), graceful: Arc::new(GracefulShutdown::new()) }
     }
 
     /// Accepts until `stop` says true.
@@ -103,7 +103,7 @@ impl Server {
     /// Waits until all requests are answered, at most `deadline`. True if they were.
     pub async fn drained(self, deadline: Duration) -> bool {
         let open = self.open.clone();
-        drop(self.hub);
+        drop(self.edge);
         let Ok(graceful) = Arc::try_unwrap(self.graceful) else {
             tracing::error!("a listener still accepts");
             return false;
@@ -118,14 +118,14 @@ impl Server {
     }
 
     fn take(&self, listener: &Arc<Listener>, stream: TcpStream, peer: SocketAddr) {
-        let metrics = &self.hub.metrics.connections;
-        let Some(open) = Open::count(&self.open, self.hub.max_connections(), metrics) else {
+        let metrics = &self.edge.metrics.connections;
+        let Some(open) = Open::count(&self.open, self.edge.max_connections(), metrics) else {
             metrics.refused.inc();
             return;
         };
         metrics.accepted.inc();
         let (listener, watcher) = (listener.clone(), self.graceful.watcher());
-        let first_request = self.hub.patience.first_request;
+        let first_request = self.edge.patience.first_request;
         let metrics = metrics.clone();
         tokio::spawn(async move {
             let _open = open;

@@ -66,7 +66,6 @@ pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,
     seconds: Histograms<RequestLabels>,
     in_flight: Family<HandlerLabels, Gauge>,
-    pub(crate) receive: ReceiveMetrics,
     pub(crate) connections: ConnectionMetrics,
     pub(crate) ready: Gauge,
     pub(crate) insecure_listeners: Gauge,
@@ -108,14 +107,6 @@ impl Metrics {
             requests: Family::default(),
             seconds: Family::new_with_constructor(Buckets(&SECONDS)),
             in_flight: Family::default(),
-            receive: ReceiveMetrics {
-                series: Family::new_with_constructor(Buckets(&AMOUNTS)),
-                samples: Family::new_with_constructor(Buckets(&AMOUNTS)),
-                request_bytes: Family::new_with_constructor(Buckets(&BYTES)),
-                refused: Family::default(),
-                pending: Gauge::default(),
-                labelled: Mutex::default(),
-            },
             connections: ConnectionMetrics::default(),
             ready: Gauge::default(),
             insecure_listeners: Gauge::default(),
@@ -125,16 +116,6 @@ impl Metrics {
         let help = "Time from a request's head to its answer's head";
         r.register("http_request_duration_seconds", help, m.seconds.clone());
         r.register("http_inflight_requests", "Requests that are being answered", m.in_flight.clone());
-        let help = "Bytes of request bodies as they were sent";
-        r.register("http_request_size_bytes", help, m.receive.request_bytes.clone());
-        let help = "Series in write requests";
-        r.register("thanos_receive_write_timeseries", help, m.receive.series.clone());
-        let help = "Samples and histograms in write requests";
-        r.register("thanos_receive_write_samples", help, m.receive.samples.clone());
-        let help = "Write requests that are being received or wait for the disk";
-        r.register("thanos_receive_pending_write_requests", help, m.receive.pending.clone());
-        let help = "Samples, series without samples and exemplars refused, while the rest of their request was stored";
-        r.register("nilometer_receive_refused_samples", help, m.receive.refused.clone());
         let c = &m.connections;
         r.register("nilometer_connections", "Open connections", c.open.clone());
         r.register("nilometer_connections_accepted", "Connections accepted", c.accepted.clone());
@@ -174,6 +155,28 @@ impl Drop for InFlight {
 }
 
 impl ReceiveMetrics {
+    pub(crate) fn register(r: &mut Registry) -> Self {
+        let m = ReceiveMetrics {
+            series: Family::new_with_constructor(Buckets(&AMOUNTS)),
+            samples: Family::new_with_constructor(Buckets(&AMOUNTS)),
+            request_bytes: Family::new_with_constructor(Buckets(&BYTES)),
+            refused: Family::default(),
+            pending: Gauge::default(),
+            labelled: Mutex::default(),
+        };
+        let help = "Bytes of request bodies as they were sent";
+        r.register("http_request_size_bytes", help, m.request_bytes.clone());
+        let help = "Series in write requests";
+        r.register("thanos_receive_write_timeseries", help, m.series.clone());
+        let help = "Samples and histograms in write requests";
+        r.register("thanos_receive_write_samples", help, m.samples.clone());
+        let help = "Write requests that are being received or wait for the disk";
+        r.register("thanos_receive_pending_write_requests", help, m.pending.clone());
+        let help = "Samples, series without samples and exemplars refused, while the rest of their request was stored";
+        r.register("nilometer_receive_refused_samples", help, m.refused.clone());
+        m
+    }
+
     pub(crate) fn begin(&self) -> InFlight {
         self.pending.inc();
         InFlight(self.pending.clone())

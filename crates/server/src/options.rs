@@ -18,8 +18,6 @@ pub struct QueryOptions {
     pub max_samples: usize,
     /// `--query.max-memory`: of intermediate results at once, of one query.
     pub max_memory_bytes: usize,
-    /// `--query.enforce-tenancy`
-    pub enforce_tenancy: bool,
     /// `--web.search.max-limit`: the highest `limit` of a search for names; 0 is any.
     pub max_search_limit: usize,
     pub remote_read: RemoteReadOptions,
@@ -52,7 +50,6 @@ impl Default for QueryOptions {
             auto_downsampling: true,
             max_samples: 50_000_000,
             max_memory_bytes: 1 << 30,
-            enforce_tenancy: false,
             max_search_limit: 10_000,
             remote_read: RemoteReadOptions::default(),
             features: QueryFeatures::default(),
@@ -83,21 +80,22 @@ pub struct QueryFeatures {
     pub search_api: bool,
 }
 
+/// How it is found out who calls.
 #[derive(Clone, Debug)]
-pub struct ReceiveOptions {
+pub struct CallerOptions {
     /// `--receive.tenant-header`; `THANOS-TENANT` is read too where this one is absent.
     pub tenant_header: String,
-    /// Bodies that are being received, of all requests together, may take so much memory.
-    pub max_body_bytes_in_flight: usize,
+    /// `--query.enforce-tenancy`
+    pub enforce_tenancy: bool,
     /// `--http.trusted-proxy`
     pub trusted_proxies: TrustedProxies,
 }
 
-impl Default for ReceiveOptions {
+impl Default for CallerOptions {
     fn default() -> Self {
-        ReceiveOptions {
+        CallerOptions {
             tenant_header: "THANOS-TENANT".to_owned(),
-            max_body_bytes_in_flight: 256 << 20,
+            enforce_tenancy: false,
             trusted_proxies: TrustedProxies::default(),
         }
     }

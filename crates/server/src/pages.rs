@@ -1,7 +1,7 @@
-//! Pages for probes and for who scrapes the hub.
+//! Pages for probes and for who scrapes the edge.
 
 use crate::exposition::{OPEN_METRICS, PLAIN_TEXT, open_metrics, plain_text};
-use crate::{Hub, answer};
+use crate::{Edge, answer};
 use axum::body::Body;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, Response, StatusCode, header};
@@ -13,8 +13,8 @@ pub(crate) async fn healthy() -> Response<Body> {
 }
 
 /// Writes and queries are taken.
-pub(crate) async fn ready(State(hub): State<Arc<Hub>>) -> Response<Body> {
-    if hub.is_ready() {
+pub(crate) async fn ready(State(edge): State<Arc<Edge>>) -> Response<Body> {
+    if edge.is_ready() {
         answer::text(StatusCode::OK, "Nilometer is ready.")
     } else {
         answer::text(StatusCode::SERVICE_UNAVAILABLE, "Nilometer is starting or stopping.")
@@ -22,9 +22,9 @@ pub(crate) async fn ready(State(hub): State<Arc<Hub>>) -> Response<Body> {
 }
 
 /// In the format that is asked for, the older one where none is.
-pub(crate) async fn metrics(State(hub): State<Arc<Hub>>, headers: HeaderMap) -> Response<Body> {
+pub(crate) async fn metrics(State(edge): State<Arc<Edge>>, headers: HeaderMap) -> Response<Body> {
     let accept = headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default();
-    let registry = hub.registry.read();
+    let registry = edge.registry.read();
     let (text, kind) = if accept.contains("application/openmetrics-text") {
         (open_metrics(&registry), OPEN_METRICS)
     } else {

@@ -43,7 +43,7 @@ pub(crate) async fn receive(
     Extension(identity): Extension<Arc<Identity>>,
     request: Request,
 ) -> Response<Body> {
-    let _pending = hub.metrics.receive.begin();
+    let _pending = hub.receive.begin();
     let named = tenant_header(&hub, request.headers());
     let tenant = match hub.access.resolve_write(&identity, named.as_deref()) {
         Ok(tenant) => tenant,
@@ -56,7 +56,7 @@ pub(crate) async fn receive(
     };
     let (series, samples) = (seen.series, seen.samples);
     let outcome = WriteOutcome { code: response.status().as_u16(), series, samples };
-    hub.metrics.receive.written(&tenant.tenant, outcome);
+    hub.receive.written(&tenant.tenant, outcome);
     response
 }
 
@@ -86,7 +86,7 @@ async fn store(
     let max = tenant.limits.request_bytes;
     let received =
         hub.bodies.receive(tenant.tenant.as_str(), &head.headers, body, max).await.map_err(Stop::Body)?;
-    hub.metrics.receive.body(received.bytes.len());
+    hub.receive.body(received.bytes.len());
     // Only now: who sends slowly must not take the places of those who do not.
     let _place = hub.access.enter(Some(tenant)).map_err(Stop::Refused)?;
     let turn = received.turn().await;
@@ -115,7 +115,7 @@ async fn store(
     let written =
         Written { samples: appended.samples, histograms: appended.histograms, exemplars: appended.exemplars };
     let refused = &appended.refused;
-    hub.metrics.receive.refused(&tenant.tenant, refused);
+    hub.receive.refused(&tenant.tenant, refused);
     if !refused.fails_request() {
         let mut response = Response::new(Body::empty());
         *response.status_mut() = StatusCode::NO_CONTENT;

@@ -8,7 +8,7 @@ use nilometer_access::HubLimits;
 use nilometer_head::HeadOptions;
 use nilometer_model::{Labels, Tenant};
 use nilometer_server::{
-    Dirs, Origins, Patience, QueryFeatures, QueryOptions, ReceiveOptions, RemoteReadOptions, TlsFiles,
+    CallerOptions, Dirs, Origins, Patience, QueryFeatures, QueryOptions, RemoteReadOptions, TlsFiles,
     WebOptions,
 };
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -31,7 +31,7 @@ pub(crate) struct Serve {
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
     pub(crate) query_log: Option<PathBuf>,
-    pub(crate) receive: ReceiveOptions,
+    pub(crate) callers: CallerOptions,
     pub(crate) web: WebOptions,
     pub(crate) patience: Patience,
     pub(crate) log_level: LogLevel,
@@ -80,10 +80,10 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         flush_on_shutdown: flags.flush_on_shutdown,
         query: query(flags, &mut warnings)?,
         query_log: flags.query_log_file.clone(),
-        receive: ReceiveOptions {
+        callers: CallerOptions {
             tenant_header,
+            enforce_tenancy: flags.query_enforce_tenancy,
             trusted_proxies: flags.http_trusted_proxy.iter().copied().collect(),
-            ..ReceiveOptions::default()
         },
         web: WebOptions {
             origins: if flags.web_disable_cors {
@@ -224,7 +224,6 @@ fn query(flags: &ServeFlags, warnings: &mut Vec<String>) -> Result<QueryOptions>
         auto_downsampling: !flags.no_query_auto_downsampling,
         max_samples: flags.query_max_samples,
         max_memory_bytes: max_memory,
-        enforce_tenancy: flags.query_enforce_tenancy,
         max_search_limit: flags.web_search_max_limit,
         remote_read: RemoteReadOptions {
             max_samples: flags.remote_read_sample_limit,
