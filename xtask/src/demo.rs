@@ -88,6 +88,7 @@ fn start(group: &mut Group, folder: &Path, hub: &Path) -> Result<()> {
     command.arg("serve").arg(format!("--data-dir={}", folder.join("hub").display()));
     command.arg(format!("--http-address=127.0.0.1:{HUB_PORT}"));
     command.arg(format!("--remote-write.address=127.0.0.1:{WRITE_PORT}"));
+    command.arg("--grpc-address=127.0.0.1:0");
     command.arg(format!("--tenants.config-file={}", folder.join("tenants.yaml").display()));
     group.start("hub", command)?;
     if !group.wait(MAX_POLLS, || matches!(process::get(HUB_PORT, "/-/ready", None), Some((200, _))))? {

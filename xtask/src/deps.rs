@@ -22,6 +22,7 @@ struct Policy {
 const POLICY: Policy = Policy {
     licences: &["Apache-2.0", "BSD-2-Clause", "BSD-3-Clause", "ISC", "MIT", "Unicode-3.0", "Zlib"],
     duplicates: &[
+        ("base64", &["0.22"], "tonic has not moved on"),
         ("crypto-common", &["0.1"], "below digest 0.10"),
         ("digest", &["0.10"], "crc-fast offers its sums through the old trait; sha2 has the new one"),
         ("tower-http", &["0.6"], "reqwest, below object_store, has not moved on"),

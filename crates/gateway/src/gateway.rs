@@ -205,6 +205,18 @@ impl Gateway {
         self.blocks.read().known.values().map(|known| known.remote.block.meta().clone()).collect()
     }
 
+    /// The external labels that blocks have, with the times from the first to the last of them.
+    pub fn held(&self) -> Vec<(Labels, TimeRange)> {
+        let range = |blocks: &[Arc<Known>]| {
+            let ranges = || blocks.iter().map(|known| known.remote.block.meta().range());
+            let (min_ms, max_ms) = (ranges().map(|r| r.min_ms).min()?, ranges().map(|r| r.max_ms).max()?);
+            Some(TimeRange::new(min_ms, max_ms))
+        };
+        let blocks = self.blocks.read();
+        let streams = blocks.streams.iter();
+        streams.filter_map(|(labels, blocks)| Some((labels.clone(), range(blocks)?))).collect()
+    }
+
     /// Says which blocks are read elsewhere, so that what was made of these alone is not read here.
     pub fn set_local(&self, local: BTreeSet<Ulid>) {
         self.blocks.write().local = local;

@@ -75,6 +75,14 @@ impl Head {
         self.find(tenant).map(metas).unwrap_or_default()
     }
 
+    /// The time from which on there is something of a tenant; nothing where there is not.
+    pub fn oldest_ms(&self, tenant: &Tenant) -> Option<i64> {
+        let tenant = self.find(tenant)?;
+        let inner = tenant.lock();
+        let blocks = inner.blocks.iter().map(|block| block.meta().min_time_ms);
+        blocks.chain(inner.state.oldest_ms()).min()
+    }
+
     /// Damaged records and chunks that were met so far.
     pub fn corruptions(&self) -> u64 {
         self.metrics.corruptions.get()

@@ -12,7 +12,7 @@ use nilometer_env::{Clock, Fs, Random, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
 use nilometer_server::{
     BuildInfo, Edge, EdgeParts, Hub, HubParts, Listener, QueryLog, QueryPool, SelfMetrics, Server, TlsFiles,
-    TlsKeys, main_routes, write_routes,
+    TlsKeys, grpc_routes, main_routes, write_routes,
 };
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
@@ -87,6 +87,7 @@ struct Assembled {
     history: Option<Arc<History>>,
     http_tls: Option<Arc<TlsKeys>>,
     write_tls: Option<Arc<TlsKeys>>,
+    grpc_tls: Option<Arc<TlsKeys>>,
 }
 
 fn assemble(
@@ -99,6 +100,7 @@ fn assemble(
     let (fs, random) = (Arc::new(RealFs), Arc::new(SystemRandom));
     let load = |files: &Option<TlsFiles>| files.clone().map(TlsKeys::load).transpose();
     let (http_tls, write_tls) = (load(&options.http.tls)?, load(&options.remote_write.tls)?);
+    let grpc_tls = load(&options.grpc.tls)?;
     let mut registry = Registry::default();
     let memory = Memory::default();
     memory.register(&mut registry);
@@ -138,7 +140,7 @@ fn assemble(
         callers: options.callers.clone(),
         build,
         registry,
-        tls: [&http_tls, &write_tls].into_iter().flatten().cloned().collect(),
+        tls: [&http_tls, &write_tls, &grpc_tls].into_iter().flatten().cloned().collect(),
         open_files,
     });
     let hub = Hub::new(HubParts {
@@ -157,17 +159,19 @@ fn assemble(
         dirs: options.dirs.clone(),
     });
     hub.set_insecure_listeners(options.insecure_listeners);
-    Ok(Assembled { hub, memory, history, http_tls, write_tls })
+    Ok(Assembled { hub, memory, history, http_tls, write_tls, grpc_tls })
 }
 
 /// Answers until a signal says to stop, then until all is answered.
 async fn serve(options: &Serve, assembled: Assembled) -> Result<()> {
-    let Assembled { hub, history, http_tls, write_tls, .. } = assembled;
-    let (http, write) = (options.http.socket, options.remote_write.socket);
+    let Assembled { hub, history, http_tls, write_tls, grpc_tls, .. } = assembled;
+    let (http, write, grpc) = (options.http.socket, options.remote_write.socket, options.grpc.socket);
+    let store_api = grpc_routes(&hub.edge, hub.clone(), hub.query_pool.clone(), options.store_api);
     let mut stop_signals = StopSignals::new()?;
     let listeners = [
         Listener::bind("http", http, main_routes(&hub), http_tls.as_ref()).await?,
         Listener::bind("remote-write", write, write_routes(&hub), write_tls.as_ref()).await?,
+        Listener::bind("grpc", grpc, store_api, grpc_tls.as_ref()).await?,
     ];
     let http_address = listeners[0].address()?;
     let server = Server::new(hub.edge.clone());

@@ -1,9 +1,10 @@
-//! The one place where kinds of errors and refusals become HTTP answers.
+//! The one place where kinds of errors and refusals become answers over HTTP and gRPC.
 
 use axum::body::Body;
 use axum::http::{HeaderValue, Response, StatusCode, header};
 use nilometer_access::Refusal;
 use nilometer_model::{Error, Kind};
+use tonic::{Code, Status};
 
 /// What a sender is to wait where nothing better is known.
 const RETRY_AFTER_SECONDS: u64 = 2;
@@ -50,6 +51,31 @@ pub(crate) fn refusal(refusal: &Refusal) -> Response<Body> {
         response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
     }
     response
+}
+
+/// What a call ends with.
+pub(crate) fn grpc_status(error: &Error) -> Status {
+    let code = match error.kind() {
+        Kind::Invalid => Code::InvalidArgument,
+        Kind::Unavailable => Code::Unavailable,
+        Kind::Canceled => Code::DeadlineExceeded,
+        Kind::Corrupt { .. } => Code::DataLoss,
+        Kind::Limit { .. } => Code::ResourceExhausted,
+        Kind::NotFound => Code::NotFound,
+        Kind::Conflict => Code::AlreadyExists,
+    };
+    Status::new(code, error.to_string())
+}
+
+pub(crate) fn grpc_refusal(refusal: &Refusal) -> Status {
+    let code = match refusal.status() {
+        401 => Code::Unauthenticated,
+        403 => Code::PermissionDenied,
+        429 => Code::ResourceExhausted,
+        503 => Code::Unavailable,
+        _ => Code::InvalidArgument,
+    };
+    Status::new(code, refusal.to_string())
 }
 
 #[cfg(test)]

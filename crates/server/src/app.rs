@@ -68,25 +68,33 @@ fn finished(routes: Router, edge: &Arc<Edge>) -> Router {
         .layer(from_fn_with_state(edge.clone(), around))
 }
 
-/// Measures each request, gives its body and that of its answer a deadline, and answers for a handler that
-/// panics.
+/// Measures each request.
 async fn around(State(edge): State<Arc<Edge>>, request: Request, next: Next) -> Response<Body> {
     let path = request.extensions().get::<MatchedPath>().map_or("", MatchedPath::as_str);
     let (handler, method) = (handler_name(path), method_name(request.method()));
     let started = edge.clock.monotonic();
     let _in_flight = edge.metrics.begin(handler, method);
-    let patience = edge.patience;
-    let answer = next.run(request.map(|body| body::patient(body, patience)));
-    let response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| {
-        answer::text(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "this is a bug in nilometer; its log says where: please report it",
-        )
-    });
+    let response =
+        guarded(&edge, request, next, || answer::text(StatusCode::INTERNAL_SERVER_ERROR, BUG)).await;
     let took = edge.clock.monotonic().saturating_sub(started);
     let status = response.status().as_u16();
     edge.metrics.answered(handler, method, status, took);
     tracing::debug!(handler, method, status, took_ms = took.as_millis(), "answered");
+    response
+}
+
+pub(crate) const BUG: &str = "this is a bug in nilometer; its log says where: please report it";
+
+/// Gives the body of a request and that of its answer a deadline, and answers for a handler that panics.
+pub(crate) async fn guarded(
+    edge: &Edge,
+    request: Request,
+    next: Next,
+    bug: impl FnOnce() -> Response<Body>,
+) -> Response<Body> {
+    let patience = edge.patience;
+    let answer = next.run(request.map(|body| body::patient(body, patience)));
+    let response = AssertUnwindSafe(answer).catch_unwind().await.unwrap_or_else(|_| bug());
     response.map(|body| unread::watched(body, patience, &edge.metrics.connections.unread))
 }
 

@@ -48,6 +48,26 @@ pub(crate) async fn reads(State(edge): State<Arc<Edge>>, mut request: Request, n
     }
 }
 
+/// The same for calls over gRPC. Thanos' queriers name a tenant in each, mostly the default one: without
+/// `--query.enforce-tenancy` that says nothing of what may be read.
+pub(crate) async fn grpc_reads(
+    State(edge): State<Arc<Edge>>,
+    mut request: Request,
+    next: Next,
+) -> Response<Body> {
+    if !edge.callers.enforce_tenancy {
+        request.headers_mut().remove(&edge.callers.tenant_header);
+        request.headers_mut().remove(THANOS_TENANT);
+    }
+    match reader(&edge, &request).await {
+        Ok((caller, _place)) => {
+            request.extensions_mut().insert(caller);
+            next.run(request).await
+        }
+        Err(refusal) => answer::grpc_refusal(&refusal).into_http(),
+    }
+}
+
 /// For what changes the hub itself.
 pub(crate) async fn administers(
     State(edge): State<Arc<Edge>>,

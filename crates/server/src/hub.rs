@@ -150,13 +150,18 @@ impl Hub {
     /// What the bucket has with external labels that nothing here has; `None` where that is nothing.
     fn others(&self, scope: &ReadScope, known: BTreeSet<Labels>) -> Option<Arc<dyn Queryable>> {
         let (scope, tenant_label) = (scope.clone(), self.head.tenant_label().to_owned());
-        let others = self.gateway.as_ref()?.streams(move |labels| {
-            let is_seen = match &scope {
-                ReadScope::All => true,
-                ReadScope::Only(tenant) => labels.get(&tenant_label) == tenant.as_str(),
-            };
-            is_seen && !known.contains(labels)
-        });
+        let others = self
+            .gateway
+            .as_ref()?
+            .streams(move |labels| is_seen(&scope, labels, &tenant_label) && !known.contains(labels));
         others.has(TimeRange::ALL).then(|| Arc::new(others) as Arc<dyn Queryable>)
+    }
+}
+
+/// Whether a reader sees what has these external labels.
+pub(crate) fn is_seen(scope: &ReadScope, external: &Labels, tenant_label: &str) -> bool {
+    match scope {
+        ReadScope::All => true,
+        ReadScope::Only(tenant) => external.get(tenant_label) == tenant.as_str(),
     }
 }

@@ -1,8 +1,9 @@
-//! The edges of the hub: HTTP in, HTTP out, and what the hub says of itself.
+//! The edges of the hub: HTTP and gRPC in, HTTP and gRPC out, and what the hub says of itself.
 //!
 //! ```text
 //! listen ──▶ app (routes) ──▶ auth ──▶ receive ──▶ wire ──▶ Head::append ──▶ Head::durable ──▶ answer
-//!                               └────▶ api ──▶ promql ──▶ Hub::queryable ──▶ Head::queryable
+//!                               ├────▶ api ──▶ promql ──▶ Hub::queryable ──▶ Head::queryable
+//!                               └────▶ grpc ───────────▶ StoreData::queryable
 //! ```
 //!
 //! What all handlers share is one [`Hub`], and what every role has of that is its [`Edge`]. Statuses are decided in one place (`answer`), metrics beside the
@@ -20,6 +21,7 @@ mod compress;
 mod edge;
 mod exposition;
 mod gate;
+mod grpc;
 mod home;
 mod hub;
 mod listen;
@@ -41,6 +43,7 @@ mod unread;
 pub use app::{main_routes, write_routes};
 pub use auth::Caller;
 pub use edge::{BuildInfo, Edge, EdgeParts};
+pub use grpc::{Holding, StoreData, StoreOptions, grpc_routes};
 pub use hub::{Dirs, Hub, HubParts};
 pub use listen::{Listener, Server};
 pub use options::{CallerOptions, Patience, QueryFeatures, QueryOptions, RemoteReadOptions, WebOptions};

@@ -19,7 +19,7 @@ use std::time::Duration;
 const MAX_TENANT_LABELS: usize = 1_000;
 
 /// Thanos' buckets, in seconds.
-const SECONDS: [f64; 17] =
+pub(crate) const SECONDS: [f64; 17] =
     [0.001, 0.01, 0.1, 0.3, 0.6, 1.0, 3.0, 6.0, 9.0, 20.0, 30.0, 60.0, 90.0, 120.0, 240.0, 360.0, 720.0];
 const BYTES: [f64; 9] =
     [128.0, 1_024.0, 8_192.0, 65_536.0, 262_144.0, 1_048_576.0, 4_194_304.0, 1.6777216e7, 1.34217728e8];
@@ -52,7 +52,7 @@ struct RefusedLabels {
 }
 
 #[derive(Clone, Copy)]
-struct Buckets(&'static [f64]);
+pub(crate) struct Buckets(pub(crate) &'static [f64]);
 
 impl MetricConstructor<Histogram> for Buckets {
     fn new_metric(&self) -> Histogram {
@@ -60,7 +60,7 @@ impl MetricConstructor<Histogram> for Buckets {
     }
 }
 
-type Histograms<L> = Family<L, Histogram, Buckets>;
+pub(crate) type Histograms<L> = Family<L, Histogram, Buckets>;
 
 pub(crate) struct Metrics {
     requests: Family<RequestLabels, Counter>,

@@ -53,6 +53,15 @@ impl Chunks {
         self.0.is_empty()
     }
 
+    /// Memory of those that came with the series.
+    pub fn held_bytes(&self) -> usize {
+        let held = |part: &Part| match &part.what {
+            What::Here(chunk) => chunk.data.len(),
+            What::Unread(_) => 0,
+        };
+        self.0.len() * size_of::<Part>() + self.0.iter().map(held).sum::<usize>()
+    }
+
     pub fn push(&mut self, chunk: Chunk) {
         self.0.push(Part { what: What::Here(chunk), resolution_ms: 0 });
     }

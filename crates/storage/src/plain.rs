@@ -20,15 +20,21 @@ impl Series {
     }
 
     /// Chunks that do not overlap, in the encodings that every Prometheus reads. Start timestamps are not in
-    /// those.
+    /// those. AGGR chunks, which only who asked for them gets, pass as they are.
     pub fn into_plain_chunks(self, warnings: &mut Vec<String>) -> Result<Vec<Chunk>> {
         let chunks = self.chunks.read(warnings);
         let mut out = Vec::with_capacity(chunks.len());
         let mut rest = chunks.into_iter().peekable();
         while let Some(chunk) = rest.next() {
+            if chunk.encoding == Encoding::Aggr {
+                out.push(chunk);
+                continue;
+            }
             let mut run = vec![chunk];
             let mut max_ms = run[0].range.max_ms;
-            while let Some(next) = rest.next_if(|next| next.range.min_ms <= max_ms) {
+            while let Some(next) =
+                rest.next_if(|next| next.encoding != Encoding::Aggr && next.range.min_ms <= max_ms)
+            {
                 max_ms = max_ms.max(next.range.max_ms);
                 run.push(next);
             }

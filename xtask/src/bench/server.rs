@@ -50,6 +50,7 @@ pub(super) fn all(binary: &Path) -> Vec<Server> {
                     format!("--data-dir={}", dir.join(DATA).display()),
                     format!("--http-address=127.0.0.1:{port}"),
                     format!("--remote-write.address=127.0.0.1:{}", port + 1),
+                    "--grpc-address=127.0.0.1:0".to_owned(),
                     // Peers are not scraped either.
                     "--no-self-metrics".to_owned(),
                 ]

@@ -5,10 +5,9 @@
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Names, and whether they take a value.
-const IGNORED: [(&str, bool); 19] = [
+const IGNORED: [(&str, bool); 16] = [
     ("auto-gomemlimit.ratio", true),
     ("enable-auto-gomemlimit", false),
-    ("grpc-address", true),
     ("grpc-grace-period", true),
     ("grpc-server-max-connection-age", true),
     ("query.promql-engine", true),
@@ -16,8 +15,6 @@ const IGNORED: [(&str, bool); 19] = [
     ("receive.replication-protocol", true),
     ("shipper.allow-out-of-order-uploads", false),
     ("shipper.upload-concurrency", true),
-    ("store.limits.request-samples", true),
-    ("store.limits.request-series", true),
     ("tsdb.allow-overlapping-blocks", false),
     ("tsdb.enable-native-histograms", false),
     ("tsdb.memory-snapshot-on-shutdown", false),

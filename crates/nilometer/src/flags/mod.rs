@@ -7,6 +7,7 @@
 mod ignored;
 mod raw;
 mod resolved;
+mod shared;
 mod values;
 
 pub(crate) use raw::{LogFormat, LogLevel, ServeFlags};

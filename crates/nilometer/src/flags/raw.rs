@@ -1,5 +1,6 @@
 //! The flags of `serve` as they are written.
 
+use super::shared::StoreApiFlags;
 use super::values::{Bytes, LabelPair, Millis};
 use clap::{Args, ValueEnum};
 use nilometer_server::Network;
@@ -16,6 +17,9 @@ pub(crate) struct ServeFlags {
     /// Where writes are taken, at /api/v1/receive
     #[arg(long = "remote-write.address", value_name = "HOST:PORT", default_value = "127.0.0.1:19291")]
     pub(crate) remote_write_address: String,
+    /// Where Thanos' queriers, and other hubs, read what is here (StoreAPI)
+    #[arg(long, value_name = "HOST:PORT", default_value = "127.0.0.1:10901")]
+    pub(crate) grpc_address: String,
     /// At the end, requests that are being answered get so long
     #[arg(long, value_name = "DURATION", default_value = "15s")]
     pub(crate) http_grace_period: Millis,
@@ -237,6 +241,9 @@ pub(crate) struct ServeFlags {
     /// Experimental parts, by Prometheus' names, with commas between; may be repeated
     #[arg(long = "enable-feature", value_name = "NAME", value_delimiter = ',', help_heading = "Queries")]
     pub(crate) enable_feature: Vec<String>,
+
+    #[command(flatten)]
+    pub(crate) store_api: StoreApiFlags,
 
     /// What is logged at least
     #[arg(long = "log.level", value_enum, default_value_t = LogLevel::Info, help_heading = "Itself")]

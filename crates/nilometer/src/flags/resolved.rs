@@ -1,17 +1,17 @@
 //! Flags checked against each other, with what follows from them.
 
 use super::raw::{FloatChunks, LogFormat, LogLevel, ServeFlags};
-use super::values::Millis;
+use super::shared::tls;
+use super::values::{Address, Millis};
 use crate::history::{BucketAt, HistoryOptions};
 use anyhow::{Context, Result, bail, ensure};
 use nilometer_access::HubLimits;
 use nilometer_head::HeadOptions;
 use nilometer_model::{Labels, Tenant};
 use nilometer_server::{
-    CallerOptions, Dirs, Origins, Patience, QueryFeatures, QueryOptions, RemoteReadOptions, TlsFiles,
+    CallerOptions, Dirs, Origins, Patience, QueryFeatures, QueryOptions, RemoteReadOptions, StoreOptions,
     WebOptions,
 };
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -19,6 +19,7 @@ use std::time::Duration;
 pub(crate) struct Serve {
     pub(crate) http: Address,
     pub(crate) remote_write: Address,
+    pub(crate) grpc: Address,
     pub(crate) grace: Duration,
     pub(crate) tenants_file: Option<PathBuf>,
     /// How many listeners ask for no credentials although others can reach them.
@@ -30,6 +31,7 @@ pub(crate) struct Serve {
     pub(crate) dirs: Dirs,
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
+    pub(crate) store_api: StoreOptions,
     pub(crate) query_log: Option<PathBuf>,
     pub(crate) callers: CallerOptions,
     pub(crate) web: WebOptions,
@@ -42,23 +44,15 @@ pub(crate) struct Serve {
     pub(crate) warnings: Vec<String>,
 }
 
-pub(crate) struct Address {
-    pub(crate) socket: SocketAddr,
-    pub(crate) tls: Option<TlsFiles>,
-}
-
 pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
     let mut warnings = Vec::new();
-    let http = Address {
-        socket: address("http-address", &flags.http_address)?,
-        tls: tls(&flags.http_server_tls_cert, &flags.http_server_tls_key, None),
-    };
+    let http_tls = tls(&flags.http_server_tls_cert, &flags.http_server_tls_key, None);
+    let http = Address::parse("http-address", &flags.http_address, http_tls)?;
     let client_ca = flags.remote_write_server_tls_client_ca.clone();
-    let remote_write = Address {
-        socket: address("remote-write.address", &flags.remote_write_address)?,
-        tls: tls(&flags.remote_write_server_tls_cert, &flags.remote_write_server_tls_key, client_ca),
-    };
-    let insecure_listeners = check_exposure(flags, [&http, &remote_write])?;
+    let write_tls = tls(&flags.remote_write_server_tls_cert, &flags.remote_write_server_tls_key, client_ca);
+    let remote_write = Address::parse("remote-write.address", &flags.remote_write_address, write_tls)?;
+    let grpc = flags.store_api.address(&flags.grpc_address)?;
+    let insecure_listeners = check_exposure(flags, &[&http, &remote_write, &grpc])?;
     let tenant_header = flags.receive_tenant_header.clone();
     let is_token = |b: u8| b.is_ascii_alphanumeric() || b"-_!#$%&'*+.^`|~".contains(&b);
     ensure!(
@@ -66,11 +60,13 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         "--receive.tenant-header={tenant_header}: this cannot be a header's name"
     );
     let head = head(flags)?;
+    let query = query(flags, &mut warnings)?;
     let interval = duration("self-metrics-interval", flags.self_metrics_interval, Duration::from_secs(1))?;
     Ok(Serve {
         insecure_listeners,
         http,
         remote_write,
+        grpc,
         grace: flags.http_grace_period.duration(),
         tenants_file: flags.tenants_config_file.clone(),
         hub_limits: HubLimits { connections: flags.max_connections, ..HubLimits::default() },
@@ -78,7 +74,8 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         head,
         history: history(flags)?,
         flush_on_shutdown: flags.flush_on_shutdown,
-        query: query(flags, &mut warnings)?,
+        store_api: flags.store_api.options("receive", query.max_memory_bytes),
+        query,
         query_log: flags.query_log_file.clone(),
         callers: CallerOptions {
             tenant_header,
@@ -141,23 +138,8 @@ fn config(flags: &ServeFlags) -> String {
     yaml
 }
 
-fn address(flag: &str, text: &str) -> Result<SocketAddr> {
-    // Go's short form for all addresses of this machine.
-    let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
-    let mut found = text
-        .to_socket_addrs()
-        .with_context(|| format!("--{flag}={text}: an address is like 127.0.0.1:10902"))?;
-    found.next().with_context(|| format!("--{flag}={text}: this name has no address"))
-}
-
-fn tls(cert: &Option<PathBuf>, key: &Option<PathBuf>, client_ca: Option<PathBuf>) -> Option<TlsFiles> {
-    // clap has seen to it that there are both or none.
-    let (Some(cert), Some(key)) = (cert.clone(), key.clone()) else { return None };
-    Some(TlsFiles { cert, key, client_ca })
-}
-
 /// Refuses to be open to others by accident. Gives the number of listeners that are, knowingly.
-fn check_exposure(flags: &ServeFlags, addresses: [&Address; 2]) -> Result<usize> {
+fn check_exposure(flags: &ServeFlags, addresses: &[&Address]) -> Result<usize> {
     if flags.tenants_config_file.is_some() {
         return Ok(0);
     }

@@ -25,6 +25,7 @@ fn defaults_are_safe() {
     let options = resolved(&[]);
     assert!(options.http.socket.ip().is_loopback());
     assert!(options.remote_write.socket.ip().is_loopback());
+    assert!(options.grpc.socket.ip().is_loopback());
     assert_eq!(options.insecure_listeners, 0);
     assert_eq!(options.head.dir, std::path::Path::new("./data/receive"));
     assert_eq!(options.dirs.snapshots, std::path::Path::new("./data/snapshots"));
@@ -84,8 +85,8 @@ fn unknown_flags_show_the_nearest() {
 #[test]
 fn flags_without_meaning_are_named() {
     let (_, ignored) =
-        serve(&["--grpc-address=0.0.0.0:1", "--no-tsdb.wal-compression", "--tsdb.no-lockfile"]).unwrap();
-    assert_eq!(ignored, ["grpc-address", "tsdb.no-lockfile", "tsdb.wal-compression"]);
+        serve(&["--grpc-grace-period=1m", "--no-tsdb.wal-compression", "--tsdb.no-lockfile"]).unwrap();
+    assert_eq!(ignored, ["grpc-grace-period", "tsdb.no-lockfile", "tsdb.wal-compression"]);
     assert!(serve(&[]).unwrap().1.is_empty());
 }
 

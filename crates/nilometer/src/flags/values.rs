@@ -1,7 +1,28 @@
 //! The forms that values of flags have.
 
+use anyhow::{Context, Result};
 use nilometer_promql::duration::parse_duration;
+use nilometer_server::TlsFiles;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::time::Duration;
+
+/// Where something listens.
+pub(crate) struct Address {
+    pub(crate) socket: SocketAddr,
+    pub(crate) tls: Option<TlsFiles>,
+}
+
+impl Address {
+    pub(super) fn parse(flag: &str, text: &str, tls: Option<TlsFiles>) -> Result<Address> {
+        // Go's short form for all addresses of this machine.
+        let text = if text.starts_with(':') { format!("0.0.0.0{text}") } else { text.to_owned() };
+        let mut found = text
+            .to_socket_addrs()
+            .with_context(|| format!("--{flag}={text}: an address is like 127.0.0.1:10902"))?;
+        let socket = found.next().with_context(|| format!("--{flag}={text}: this name has no address"))?;
+        Ok(Address { socket, tls })
+    }
+}
 
 /// A duration in Prometheus' form, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -10,7 +31,7 @@ pub(crate) struct Millis(pub(crate) i64);
 impl std::str::FromStr for Millis {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let ms =
             parse_duration(text).map_err(|_| "a duration is like 90s, 10m, 2h, 15d or 1h30m".to_owned())?;
         Ok(Millis(ms))
@@ -30,7 +51,7 @@ pub(crate) struct Bytes(pub(crate) u64);
 impl std::str::FromStr for Bytes {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let wrong = || "a size is like 1048576, 512MiB or 2GiB".to_owned();
         let digits = text.bytes().take_while(u8::is_ascii_digit).count();
         let (number, unit) = text.split_at(digits);
@@ -57,7 +78,7 @@ pub(crate) struct LabelPair {
 impl std::str::FromStr for LabelPair {
     type Err = String;
 
-    fn from_str(text: &str) -> Result<Self, String> {
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
         let wrong = || format!("a label is like name=\"value\", with the quotes; this is {text}");
         let (name, quoted) = text.split_once('=').ok_or_else(wrong)?;
         let letter = |b: u8| b.is_ascii_alphabetic() || b == b'_';

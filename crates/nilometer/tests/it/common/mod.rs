@@ -109,7 +109,7 @@ impl Hub {
 
     fn complete(command: &mut Command, dir: &Path, args: &[&str]) {
         command.arg("serve").arg(format!("--data-dir={}", dir.join("data").display()));
-        for flag in ["--http-address=", "--remote-write.address="] {
+        for flag in ["--http-address=", "--remote-write.address=", "--grpc-address="] {
             if !args.iter().any(|arg| arg.starts_with(flag)) {
                 command.arg(format!("{flag}127.0.0.1:0"));
             }
