@@ -8,6 +8,7 @@ use crate::limits::{HubLimits, TenantLimits};
 use crate::metrics::Metrics;
 use crate::queue::{Queue, Worker};
 use crate::refusal::Refusal;
+use crate::retention::TenantRetention;
 use crate::snapshot::Snapshot;
 use crate::tenant::{InFlight, Meters, TenantState, admit_samples, enter};
 use crate::throttle::Throttle;
@@ -153,6 +154,11 @@ impl Access {
     /// The settings and meters of a tenant, if it is configured or was written to.
     pub fn find_tenant(&self, tenant: &Tenant) -> Option<Arc<TenantState>> {
         self.inner.current.load().find(tenant)
+    }
+
+    /// How long the samples of some tenants are kept, as of now.
+    pub fn retentions(&self) -> Vec<(Tenant, TenantRetention)> {
+        self.inner.current.load().retentions()
     }
 
     /// The same for a tenant that is to be written to. Without a tenants file a new name makes a new tenant,

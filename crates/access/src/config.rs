@@ -10,6 +10,7 @@ mod raw;
 use crate::identity::Identity;
 use crate::limits::{HubLimits, TenantLimits};
 use crate::policy::LabelRule;
+use crate::retention::TenantRetention;
 use crate::secret::{PasswordHash, TokenDigest};
 use nilometer_model::{Error, Result, Tenant};
 use serde_saphyr::{DuplicateKeyPolicy, Options};
@@ -36,6 +37,7 @@ pub struct TenantSettings {
     pub tenant: Tenant,
     pub limits: TenantLimits,
     pub labels: Vec<LabelRule>,
+    pub retention: TenantRetention,
 }
 
 /// Who has which secret.

@@ -24,6 +24,7 @@ mod policy;
 mod queue;
 mod rate;
 mod refusal;
+mod retention;
 mod secret;
 mod snapshot;
 mod tenant;
@@ -39,6 +40,7 @@ pub use policy::{LabelMode, LabelPolicy, LabelRefusal, LabelRule, Verdict};
 pub use queue::{Pending, Worker};
 pub use rate::{Bucket, Rate};
 pub use refusal::{Reason, Refusal};
+pub use retention::TenantRetention;
 pub use secret::{NewToken, hash_password, new_token};
 pub use tenant::{InFlight, TenantState};
 

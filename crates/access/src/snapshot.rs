@@ -6,6 +6,7 @@ use crate::config::{Credentials, TenantSettings, TenantsConfig};
 use crate::limits::{HubLimits, TenantLimits};
 use crate::policy::LabelPolicy;
 use crate::refusal::{Reason, Refusal};
+use crate::retention::TenantRetention;
 use crate::tenant::{Meters, TenantState};
 use nilometer_model::Tenant;
 use parking_lot::RwLock;
@@ -87,9 +88,17 @@ impl Snapshot {
 
     /// A tenant that is in no file.
     fn unconfigured(&self, tenant: Tenant, meters: Arc<Meters>) -> Arc<TenantState> {
-        let settings = TenantSettings { tenant, limits: self.defaults.clone(), labels: Vec::new() };
+        let (limits, retention) = (self.defaults.clone(), TenantRetention::default());
+        let settings = TenantSettings { tenant, limits, labels: Vec::new(), retention };
         // No rules, so there is nothing that could change.
         Arc::new(TenantState::new(settings, LabelPolicy::NO_RULES, meters))
+    }
+
+    /// Of the tenants whose samples are kept otherwise than all others'.
+    pub(crate) fn retentions(&self) -> Vec<(Tenant, TenantRetention)> {
+        let tenants = self.tenants.read();
+        let own = tenants.values().filter(|state| state.retention != TenantRetention::default());
+        own.map(|state| (state.tenant.clone(), state.retention)).collect()
     }
 
     pub(crate) fn find(&self, tenant: &Tenant) -> Option<Arc<TenantState>> {

@@ -5,6 +5,7 @@ use crate::limits::{OverRate, TenantLimits};
 use crate::policy::LabelPolicy;
 use crate::rate::{Bucket, Rate};
 use crate::refusal::{Reason, Refusal};
+use crate::retention::TenantRetention;
 use nilometer_model::Tenant;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -16,13 +17,14 @@ pub struct TenantState {
     pub tenant: Tenant,
     pub limits: TenantLimits,
     pub labels: LabelPolicy,
+    pub retention: TenantRetention,
     pub(crate) meters: Arc<Meters>,
 }
 
 impl TenantState {
     pub(crate) fn new(settings: TenantSettings, generation: u64, meters: Arc<Meters>) -> Self {
-        let TenantSettings { tenant, limits, labels } = settings;
-        TenantState { tenant, limits, labels: LabelPolicy::new(labels, generation), meters }
+        let TenantSettings { tenant, limits, labels, retention } = settings;
+        TenantState { tenant, limits, labels: LabelPolicy::new(labels, generation), retention, meters }
     }
 }
 

@@ -3,8 +3,11 @@
 //! One round after the other, each tenant and each block on its own: one that fails is told, counted and tried again,
 //! and stays here meanwhile. An unreachable bucket costs disk, nothing else.
 
+use crate::compaction::{self, CompactionOptions};
 use anyhow::Result;
+use nilometer_access::Access;
 use nilometer_bucket::{Bucket, BucketMetrics, Lookout, Parts as BucketParts, ShipOptions, ShipperFile};
+use nilometer_compact::{Compactor, Parts as CompactParts};
 use nilometer_env::{Clock, Fs, Random};
 use nilometer_gateway::{Gateway, GatewayOptions, Parts as GatewayParts};
 use nilometer_head::Head;
@@ -36,6 +39,8 @@ pub(crate) struct HistoryOptions {
     pub(crate) cache_bytes: u64,
     /// For `meta.json` files that were read before.
     pub(crate) meta_dir: PathBuf,
+    /// `None`: somebody else compacts the bucket.
+    pub(crate) compaction: Option<CompactionOptions>,
 }
 
 #[derive(Clone, Debug)]
@@ -44,12 +49,15 @@ pub(crate) enum BucketAt {
     Text(String),
     /// `--objstore.config-file`
     File(PathBuf),
+    Folder(PathBuf),
 }
 
 /// Everything that goes to the bucket and comes from there.
 pub(crate) struct History {
     bucket: Bucket,
     pub(crate) gateway: Arc<Gateway>,
+    /// With how often it looks for work.
+    compactor: Option<(Arc<Compactor>, Duration)>,
     head: Arc<Head>,
     fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
@@ -95,7 +103,7 @@ impl Metrics {
 impl History {
     pub(crate) fn open(
         options: &HistoryOptions,
-        head: Arc<Head>,
+        (head, tenants): (Arc<Head>, (Access, String)),
         (clock, fs, random): (Arc<dyn Clock>, Arc<dyn Fs>, Arc<dyn Random>),
         runtime: &Runtime,
         registry: &mut Registry,
@@ -105,13 +113,18 @@ impl History {
         let parts = BucketParts {
             clock: clock.clone(),
             fs: fs.clone(),
-            random,
+            random: random.clone(),
             metrics: BucketMetrics::register(registry),
             env: Arc::new(|name| std::env::var(name).ok()),
         };
         let bucket = match &options.bucket {
             BucketAt::Text(text) => Bucket::from_text(text, parts)?,
             BucketAt::File(path) => Bucket::from_file(path, parts)?,
+            BucketAt::Folder(path) => {
+                // A text of JSON is one of YAML.
+                let directory = serde_json::Value::from(path.to_string_lossy());
+                Bucket::from_text(&format!("type: FILESYSTEM\nconfig:\n  directory: {directory}\n"), parts)?
+            }
         };
         let gateway_options = GatewayOptions {
             range: TimeRange::ALL,
@@ -122,11 +135,20 @@ impl History {
         let parts = GatewayParts { clock: clock.clone(), runtime: runtime.handle().clone() };
         let lookout =
             Arc::new(Lookout::new(bucket.clone(), fs.clone(), clock.clone(), options.meta_dir.clone()));
-        let gateway = Arc::new(Gateway::new(lookout, parts, gateway_options, registry));
+        let gateway = Arc::new(Gateway::new(lookout.clone(), parts, gateway_options, registry));
+        let compactor = match &options.compaction {
+            None => None,
+            Some(options) => {
+                let parts = CompactParts { fs: fs.clone(), clock: clock.clone(), random };
+                let compactor = compaction::open(options, lookout, parts, Some(tenants), registry)?;
+                Some((Arc::new(compactor), options.every))
+            }
+        };
         let (dir, ship_every, sync_every) = (head.dir().to_owned(), options.ship_every, options.sync_every);
         Ok(History {
             bucket,
             gateway,
+            compactor,
             head,
             fs,
             clock,
@@ -139,7 +161,16 @@ impl History {
     }
 
     /// Until it is told to stop.
-    pub(crate) async fn run(self: Arc<History>, mut stopped: watch::Receiver<bool>) {
+    pub(crate) async fn run(self: Arc<History>, stopped: watch::Receiver<bool>) {
+        let compaction = async {
+            if let Some((compactor, every)) = &self.compactor {
+                compactor.run(*every, stopped.clone()).await;
+            }
+        };
+        tokio::join!(self.ship_and_look(stopped.clone()), compaction);
+    }
+
+    async fn ship_and_look(&self, mut stopped: watch::Receiver<bool>) {
         let mut is_probed = false;
         let mut synced: Option<Duration> = None;
         let mut new = false;

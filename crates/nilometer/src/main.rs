@@ -1,6 +1,7 @@
 //! `nilometer`: one module for each sub-command, which wires the rooms together.
 
 mod bench;
+mod compaction;
 mod flags;
 mod history;
 mod log;

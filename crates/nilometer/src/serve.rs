@@ -51,14 +51,15 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     let log_thread = threads::log(hub.head.clone()).context("starting threads")?;
     let upkeep = threads::Upkeep::start(hub.clone(), memory).context("starting threads")?;
     let (stop_history, stopped) = watch::channel(false);
-    let history = history.map(|history| storage.spawn(history.run(stopped)));
+    let mut history = storage.spawn(history.run(stopped));
     let served = ingest.block_on(serve(options, assembled));
     let _ = stop_history.send(true);
     // Nobody writes any more, unless a request outlived its grace: its answer is then an error.
     ingest.shutdown_timeout(RUNTIME_GRACE);
     queries.shutdown_timeout(RUNTIME_GRACE);
     // An upload that is broken off goes on at the next start.
-    if let Some(history) = history {
+    let ended = storage.block_on(async { tokio::time::timeout(RUNTIME_GRACE, &mut history).await });
+    if ended.is_err() {
         history.abort();
     }
     storage.shutdown_timeout(RUNTIME_GRACE);
@@ -84,7 +85,7 @@ fn build() -> BuildInfo {
 struct Assembled {
     hub: Arc<Hub>,
     memory: Memory,
-    history: Option<Arc<History>>,
+    history: Arc<History>,
     http_tls: Option<Arc<TlsKeys>>,
     write_tls: Option<Arc<TlsKeys>>,
     grpc_tls: Option<Arc<TlsKeys>>,
@@ -131,8 +132,9 @@ fn assemble(
         let _ = access.tenant(&tenant);
     }
     let outside = (clock.clone(), fs as Arc<dyn Fs>, random.clone() as Arc<dyn Random>);
-    let open = |history| History::open(history, head.clone(), outside, storage, &mut registry).map(Arc::new);
-    let history = options.history.as_ref().map(open).transpose()?;
+    let tenants = (access.clone(), options.head.tenant_label.clone());
+    let history = History::open(&options.history, (head.clone(), tenants), outside, storage, &mut registry)?;
+    let history = Arc::new(history);
     let edge = Edge::new(EdgeParts {
         access,
         clock,
@@ -145,7 +147,7 @@ fn assemble(
     });
     let hub = Hub::new(HubParts {
         edge,
-        gateway: history.as_ref().map(|history| history.gateway.clone()),
+        gateway: Some(history.gateway.clone()),
         head,
         query: options.query.clone(),
         web: options.web.clone(),
@@ -188,9 +190,7 @@ async fn serve(options: &Serve, assembled: Assembled) -> Result<()> {
         let own = SelfMetrics::new(hub.clone(), http_address.to_string());
         tokio::spawn(store_self_metrics(own, interval))
     });
-    if let Some(history) = history {
-        history.looked().await;
-    }
+    history.looked().await;
     hub.set_ready(true);
     tracing::info!("ready");
     let name = stop_signals.recv().await;

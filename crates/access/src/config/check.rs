@@ -6,6 +6,7 @@ use crate::RESERVED_TENANT;
 use crate::identity::{Identity, Scope, Scopes};
 use crate::limits::{HubLimits, OverRate, TenantLimits, range};
 use crate::policy::LabelRule;
+use crate::retention::{TenantRetention, parse_period};
 use crate::secret::{PasswordHash, parse_token_digest};
 use nilometer_model::Tenant;
 use std::collections::HashMap;
@@ -69,6 +70,7 @@ impl Checker<'_, '_> {
             }
         };
         let limits = tenant_limits(raw.limits, default_limits, &who, self.problems);
+        let retention = self.retention(&raw.retention, &who);
         let mut labels = default_labels.clone();
         labels.extend(raw.labels);
         let labels = self.labels(&who, &labels, &raw.name.value, &limits);
@@ -78,7 +80,25 @@ impl Checker<'_, '_> {
         for credential in raw.credentials {
             self.credential(credential, &who, &raw.name.value, name.as_ref());
         }
-        Some(TenantSettings { tenant: name?, limits, labels })
+        Some(TenantSettings { tenant: name?, limits, labels, retention })
+    }
+
+    fn retention(&mut self, raw: &raw::Retention, who: &str) -> TenantRetention {
+        let mut period = |name: &str, text: &Option<Spanned<String>>| {
+            let text = text.as_ref()?;
+            match parse_period(&text.value) {
+                Ok(ms) => Some(ms),
+                Err(e) => {
+                    self.problems.add(line(text), format!("{who}: retention {name}: {}", e.message()));
+                    None
+                }
+            }
+        };
+        TenantRetention {
+            raw_ms: period("raw", &raw.raw),
+            five_minutes_ms: period("5m", &raw.five_minutes),
+            one_hour_ms: period("1h", &raw.one_hour),
+        }
     }
 
     fn operator(&mut self, raw: raw::Operator) {

@@ -48,7 +48,20 @@ pub(super) struct Tenant {
     #[serde(default)]
     pub(super) limits: TenantLimits,
     #[serde(default)]
+    pub(super) retention: Retention,
+    #[serde(default)]
     pub(super) credentials: Vec<Spanned<Credential>>,
+}
+
+/// By resolution, named as in Thanos' flags.
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Retention {
+    pub(super) raw: Option<Spanned<String>>,
+    #[serde(rename = "5m")]
+    pub(super) five_minutes: Option<Spanned<String>>,
+    #[serde(rename = "1h")]
+    pub(super) one_hour: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]

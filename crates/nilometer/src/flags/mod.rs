@@ -4,6 +4,7 @@
 //! lists by repetition. A flag that Thanos has and that means nothing here is accepted, and a warning says
 //! so; an unknown one is a mistake, and the nearest name is shown.
 
+mod compaction;
 mod ignored;
 mod raw;
 mod resolved;

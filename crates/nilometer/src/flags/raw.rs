@@ -1,5 +1,6 @@
 //! The flags of `serve` as they are written.
 
+use super::compaction::CompactionFlags;
 use super::shared::StoreApiFlags;
 use super::values::{Bytes, LabelPair, Millis};
 use clap::{Args, ValueEnum};
@@ -110,7 +111,8 @@ pub(crate) struct ServeFlags {
     /// Blocks and log lie in here [default: `receive` in --data-dir]
     #[arg(long = "tsdb.path", value_name = "DIR", help_heading = "Storage")]
     pub(crate) tsdb_path: Option<PathBuf>,
-    /// Object storage, as Thanos' YAML (docs/objstore.md): blocks go there, and answer from there
+    /// Object storage, as Thanos' YAML (docs/objstore.md), where all but the newest samples lie
+    /// [default: the folder `bucket` in --data-dir]
     #[arg(
         long = "objstore.config",
         value_name = "YAML",
@@ -135,9 +137,14 @@ pub(crate) struct ServeFlags {
     /// Memory for what was read of blocks in the bucket
     #[arg(long = "index-cache-size", value_name = "BYTES", default_value = "64MB", help_heading = "Storage")]
     pub(crate) index_cache_size: Bytes,
-    /// Local blocks older than this are deleted, with object storage once they are there; 0d keeps all
+    /// Blocks older than this are deleted here: they are in object storage then; 0d keeps all here too
     #[arg(long = "tsdb.retention", value_name = "DURATION", default_value = "15d", help_heading = "Storage")]
     pub(crate) tsdb_retention: Millis,
+    #[command(flatten)]
+    pub(crate) compaction: CompactionFlags,
+    /// The bucket is left to another compactor
+    #[arg(long = "no-compact", help_heading = "Compaction")]
+    pub(crate) no_compact: bool,
     /// Samples may be so much older than the tenant's newest one
     #[arg(
         long = "tsdb.out-of-order.time-window",

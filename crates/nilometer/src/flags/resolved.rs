@@ -1,5 +1,6 @@
 //! Flags checked against each other, with what follows from them.
 
+use super::compaction::DedupFunc;
 use super::raw::{FloatChunks, LogFormat, LogLevel, ServeFlags};
 use super::shared::tls;
 use super::values::{Address, Millis};
@@ -26,8 +27,7 @@ pub(crate) struct Serve {
     pub(crate) insecure_listeners: usize,
     pub(crate) hub_limits: HubLimits,
     pub(crate) head: HeadOptions,
-    /// `None`: there is no object storage.
-    pub(crate) history: Option<HistoryOptions>,
+    pub(crate) history: HistoryOptions,
     pub(crate) dirs: Dirs,
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
@@ -104,19 +104,21 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
     })
 }
 
-fn history(flags: &ServeFlags) -> Result<Option<HistoryOptions>> {
+fn history(flags: &ServeFlags) -> Result<HistoryOptions> {
     let bucket = match (&flags.objstore_config, &flags.objstore_config_file) {
         (Some(text), _) => BucketAt::Text(text.clone()),
         (None, Some(file)) => BucketAt::File(file.clone()),
-        (None, None) => return Ok(None),
+        (None, None) => BucketAt::Folder(flags.data_dir.join("bucket")),
     };
-    Ok(Some(HistoryOptions {
+    let compaction = flags.compaction.resolve(true, DedupFunc::OneToOne, flags.data_dir.join("compact"))?;
+    Ok(HistoryOptions {
         bucket,
         sync_every: duration("sync-block-duration", flags.sync_block_duration, Duration::from_secs(1))?,
         ship_every: duration("shipper.interval", flags.shipper_interval, Duration::from_millis(10))?,
         cache_bytes: flags.index_cache_size.0,
         meta_dir: flags.data_dir.join("meta-syncer"),
-    }))
+        compaction: (!flags.no_compact).then_some(compaction),
+    })
 }
 
 /// What a `prometheus.yml` would say of it.
@@ -183,7 +185,7 @@ fn head(flags: &ServeFlags) -> Result<HeadOptions> {
         out_of_order_window_ms: flags.out_of_order_window.0,
         too_far_in_future_ms: flags.too_far_in_future_window.0,
         retention_ms: flags.tsdb_retention.0,
-        keep_expired: flags.objstore_config.is_some() || flags.objstore_config_file.is_some(),
+        keep_expired: true,
         reserve_bytes: flags.reserve.0,
         snapshot_after_bytes: flags.snapshot_after.0,
         keep_starts: flags.chunk_encoding == FloatChunks::Xor2,

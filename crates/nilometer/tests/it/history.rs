@@ -58,6 +58,44 @@ fn years_are_in_the_bucket_and_hours_here() {
     all_of(&hub, SAMPLES - 18 - 12);
 }
 
+/// How often blocks of the bucket were compacted, and how many there are.
+fn compacted(bucket: &Path) -> (u64, usize) {
+    let entries = std::fs::read_dir(bucket).into_iter().flatten().flatten();
+    let metas = entries.filter_map(|entry| std::fs::read(entry.path().join("meta.json")).ok());
+    let levels: Vec<u64> = metas
+        .filter_map(|json| {
+            serde_json::from_slice::<serde_json::Value>(&json).ok()?["compaction"]["level"].as_u64()
+        })
+        .collect();
+    (levels.iter().copied().max().unwrap_or(0), levels.len())
+}
+
+#[test]
+fn without_any_flag_blocks_become_fewer_and_answer_the_same() {
+    let dir = Dir::new();
+    let compaction = ["--consistency-delay=0s", "--wait-interval=1s", "--delete-delay=3s"];
+    let flags: Vec<&str> = FLAGS.into_iter().chain(compaction).collect();
+    let mut hub = Hub::start(dir.path(), &flags);
+    let start = now_ms() / STEP_MS * STEP_MS;
+    for n in 0..SAMPLES {
+        let one = series(&[("__name__", "m"), ("pod", "p0")], &[(start + n * STEP_MS, n as f64)]);
+        assert_eq!(post(hub.write, "/api/v1/receive", V1, &body(&[one])).status, 204);
+    }
+    let bucket = dir.path().join("data/bucket");
+    eventually("blocks are compacted and the old ones gone", || {
+        let (level, blocks) = compacted(&bucket);
+        level >= 2 && blocks <= 6
+    });
+    let expected: Vec<_> = (0..SAMPLES).map(|n| (start + n * STEP_MS, n as f64)).collect();
+    let all = |hub: &Hub| matrix(hub.http, "m[2d]", start + SAMPLES * STEP_MS, "pod").remove("p0").unwrap();
+    eventually("nothing is missing", || all(&hub) == expected);
+    let log = std::fs::read_to_string(dir.path().join("data/compact/deletions.jsonl")).unwrap();
+    assert!(log.lines().any(|line| line.contains("source of compacted block")), "{log}");
+    hub.kill();
+    hub = Hub::start(dir.path(), &flags);
+    assert_eq!(all(&hub), expected);
+}
+
 #[test]
 fn a_bucket_that_is_not_there_costs_disk_only() {
     let dir = Dir::new();
