@@ -235,6 +235,15 @@ impl Gateway {
         local.iter().filter(|block| sources.contains(block)).copied().collect()
     }
 
+    /// How many blocks answer.
+    pub fn len(&self) -> usize {
+        self.blocks.read().known.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Memory of what was read of blocks.
     pub fn cached_bytes(&self) -> usize {
         self.store.pages.bytes() as usize

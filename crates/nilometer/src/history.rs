@@ -4,6 +4,7 @@
 //! and stays here meanwhile. An unreachable bucket costs disk, nothing else.
 
 use crate::compaction::{self, CompactionOptions};
+use crate::forecast::Forecast;
 use anyhow::Result;
 use nilometer_access::Access;
 use nilometer_bucket::{Bucket, BucketMetrics, Lookout, Parts as BucketParts, ShipOptions, ShipperFile};
@@ -12,6 +13,7 @@ use nilometer_env::{Clock, Fs, Random};
 use nilometer_gateway::{Gateway, GatewayOptions, Parts as GatewayParts};
 use nilometer_head::Head;
 use nilometer_model::{BlockMeta, Tenant, TimeRange, Ulid};
+use nilometer_server::BucketUpkeep;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeSet;
@@ -58,6 +60,8 @@ pub(crate) struct History {
     pub(crate) gateway: Arc<Gateway>,
     /// With how often it looks for work.
     compactor: Option<(Arc<Compactor>, Duration)>,
+    /// Where the bucket is on a disk of this machine, as far as is known.
+    forecast: Option<Arc<Forecast>>,
     head: Arc<Head>,
     fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
@@ -117,6 +121,12 @@ impl History {
             metrics: BucketMetrics::register(registry),
             env: Arc::new(|name| std::env::var(name).ok()),
         };
+        let forecast = match &options.bucket {
+            BucketAt::Folder(dir) => {
+                Some(Arc::new(Forecast::new(fs.clone(), clock.clone(), dir.clone(), registry)))
+            }
+            BucketAt::Text(_) | BucketAt::File(_) => None,
+        };
         let bucket = match &options.bucket {
             BucketAt::Text(text) => Bucket::from_text(text, parts)?,
             BucketAt::File(path) => Bucket::from_file(path, parts)?,
@@ -149,6 +159,7 @@ impl History {
             bucket,
             gateway,
             compactor,
+            forecast,
             head,
             fs,
             clock,
@@ -158,6 +169,14 @@ impl History {
             looked: watch::Sender::new(false),
             metrics,
         })
+    }
+
+    pub(crate) fn upkeep(&self) -> BucketUpkeep {
+        let forecast = self.forecast.clone();
+        BucketUpkeep {
+            compactor: self.compactor.as_ref().map(|(compactor, _)| compactor.clone()),
+            days_until_full: Box::new(move || forecast.as_ref()?.days()),
+        }
     }
 
     /// Until it is told to stop.
@@ -197,6 +216,7 @@ impl History {
                 continue;
             }
             self.gateway.close_unused();
+            self.forecast.iter().for_each(|forecast| forecast.look());
             tokio::select! {
                 () = tokio::time::sleep(self.ship_every) => {}
                 _ = stopped.wait_for(|stop| *stop) => return,

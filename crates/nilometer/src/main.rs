@@ -3,6 +3,7 @@
 mod bench;
 mod compaction;
 mod flags;
+mod forecast;
 mod history;
 mod log;
 mod memory;

@@ -148,6 +148,7 @@ fn assemble(
     let hub = Hub::new(HubParts {
         edge,
         gateway: Some(history.gateway.clone()),
+        upkeep: Some(history.upkeep()),
         head,
         query: options.query.clone(),
         web: options.web.clone(),

@@ -27,6 +27,7 @@ pub(crate) async fn home(
     let secured = hub.access.has_tenants_file();
     let uptime_ms = hub.clock.wall_ms().saturating_sub(hub.started_ms).max(0) as u64;
     let page = Page {
+        bucket: bucket(&hub),
         tenants: scope.ok().map(|scope| visible(&hub, &scope)),
         base: base(&headers),
         secured,
@@ -61,9 +62,52 @@ fn base(headers: &HeaderMap) -> String {
     format!("{scheme}://{}", host.unwrap_or("127.0.0.1:10902"))
 }
 
+/// In a sentence or two, without a word on whose blocks they are.
+fn bucket(hub: &Hub) -> String {
+    let mut text = String::new();
+    if let Some(gateway) = &hub.gateway {
+        let _ = write!(text, "{} blocks answer queries. ", grouped(gateway.len() as u64));
+    }
+    let Some(upkeep) = &hub.upkeep else { return text };
+    match upkeep.compactor.as_ref().map(|compactor| compactor.status()) {
+        None => text.push_str("Another process compacts them."),
+        Some(status) => {
+            text.push_str(&match (&status.waits_for, &status.running) {
+                (Some(_), _) => "Another compactor works on them; this one waits. ".to_owned(),
+                (None, Some(running)) => {
+                    let percent =
+                        running.series.saturating_mul(100).checked_div(running.series_total).unwrap_or(0);
+                    let (blocks, due) =
+                        (running.blocks.len(), status.todo.compactions + status.todo.downsamples);
+                    format!(
+                        "Under way: {} of {blocks}, {percent}&nbsp;%; due in all: {}. ",
+                        running.what,
+                        grouped(due)
+                    )
+                }
+                (None, None) => "Compaction has nothing to do. ".to_owned(),
+            });
+            if !status.quarantined.is_empty() {
+                let _ = write!(
+                    text,
+                    "<strong>{} groups of blocks are left alone because something is wrong with them.</strong> ",
+                    status.quarantined.len()
+                );
+            }
+            text.push_str("<a href=\"/api/v1/status/compaction\">More</a>.");
+        }
+    }
+    if let Some(days) = (upkeep.days_until_full)() {
+        let _ = write!(text, " The disk will be full in about {} days.", grouped(days as u64));
+    }
+    text
+}
+
 struct Page<'a> {
     /// `None`: the reader may not see any.
     tenants: Option<Vec<Counted>>,
+    /// HTML.
+    bucket: String,
     base: String,
     secured: bool,
     version: &'a str,
@@ -86,6 +130,7 @@ impl Page<'_> {
         let own = if keeps_own { "; also kept here, as tenant <code>nilometer</code>" } else { "" };
         TEMPLATE
             .replace("{{tenants}}", &self.tenants())
+            .replace("{{bucket}}", &self.bucket)
             .replace("{{base}}", &escaped(&self.base))
             .replace("{{credential_hint}}", hint)
             .replace("{{credential}}", credential)

@@ -6,6 +6,7 @@ use crate::metrics::ReceiveMetrics;
 use crate::receive::Decoders;
 use crate::{Edge, QueryLog, QueryOptions, QueryPool, WebOptions};
 use nilometer_access::ReadScope;
+use nilometer_compact::Compactor;
 use nilometer_env::Random;
 use nilometer_gateway::Gateway;
 use nilometer_head::Head;
@@ -28,6 +29,7 @@ pub struct Hub {
     pub query_pool: QueryPool,
     /// Blocks of the bucket; none where there is no bucket.
     pub gateway: Option<Arc<Gateway>>,
+    pub(crate) upkeep: Option<BucketUpkeep>,
     /// `--query.log-file`
     pub query_log: Option<Arc<QueryLog>>,
     pub(crate) random: Arc<dyn Random>,
@@ -44,6 +46,14 @@ impl Deref for Hub {
     fn deref(&self) -> &Edge {
         &self.edge
     }
+}
+
+/// Who keeps the bucket in order.
+pub struct BucketUpkeep {
+    /// `None`: another process compacts it.
+    pub compactor: Option<Arc<Compactor>>,
+    /// Until its disk is full, where it is one that fills.
+    pub days_until_full: Box<dyn Fn() -> Option<f64> + Send + Sync>,
 }
 
 /// Where things lie on disk.
@@ -63,6 +73,7 @@ pub struct HubParts {
     pub web: WebOptions,
     pub query_pool: QueryPool,
     pub gateway: Option<Arc<Gateway>>,
+    pub upkeep: Option<BucketUpkeep>,
     /// `--query.log-file`
     pub query_log: Option<Arc<QueryLog>>,
     pub random: Arc<dyn Random>,
@@ -71,7 +82,7 @@ pub struct HubParts {
 
 impl Hub {
     pub fn new(parts: HubParts) -> Arc<Hub> {
-        let HubParts { edge, head, query, web, query_pool, gateway, query_log, random, dirs } = parts;
+        let HubParts { edge, head, query, web, query_pool, gateway, upkeep, query_log, random, dirs } = parts;
         let census = Arc::new(Census::default());
         census.take(&head, edge.clock.monotonic());
         let receive = {
@@ -86,6 +97,7 @@ impl Hub {
             web,
             query_pool,
             gateway,
+            upkeep,
             query_log,
             random,
             dirs,

@@ -44,7 +44,7 @@ pub use app::{main_routes, write_routes};
 pub use auth::Caller;
 pub use edge::{BuildInfo, Edge, EdgeParts};
 pub use grpc::{Holding, StoreData, StoreOptions, grpc_routes};
-pub use hub::{Dirs, Hub, HubParts};
+pub use hub::{BucketUpkeep, Dirs, Hub, HubParts};
 pub use listen::{Listener, Server};
 pub use options::{CallerOptions, Patience, QueryFeatures, QueryOptions, RemoteReadOptions, WebOptions};
 pub use origin::Origins;

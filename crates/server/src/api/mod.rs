@@ -103,6 +103,7 @@ pub(crate) fn process_routes() -> Router<Arc<Hub>> {
     Router::new()
         .route("/api/v1/status/config", get(process::config))
         .route("/api/v1/status/flags", get(process::flags))
+        .route("/api/v1/status/compaction", get(process::compaction))
         .route("/api/v1/status/runtimeinfo", get(process::runtime))
 }
 

@@ -46,6 +46,15 @@ pub(crate) async fn runtime(State(hub): State<Arc<Hub>>) -> ApiResult<Answer> {
     }))
 }
 
+/// `GET /status/compaction`: what is under way in the bucket, what is due, and what is left alone.
+pub(crate) async fn compaction(State(hub): State<Arc<Hub>>) -> ApiResult<Answer> {
+    let upkeep = hub.upkeep.as_ref();
+    written(&json!({
+        "compaction": upkeep.and_then(|upkeep| upkeep.compactor.as_ref()).map(|compactor| compactor.status()),
+        "diskDaysUntilFull": upkeep.and_then(|upkeep| (upkeep.days_until_full)()),
+    }))
+}
+
 fn rfc3339(t_ms: i64) -> String {
     let time = Timestamp::from_millisecond(t_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     time.round(Unit::Millisecond).unwrap_or(time).to_string()

@@ -330,6 +330,13 @@ pub(super) const ROUTES: &[Route] = &[
         "What of Prometheus' configuration the flags say",
         &[],
     ),
+    get(
+        "/status/compaction",
+        "get-status-compaction",
+        "status",
+        "What is under way and due in the bucket",
+        &[],
+    ),
     get("/status/flags", "get-status-flags", "status", "All flags", &[]),
     get(
         "/status/tsdb",
