@@ -261,7 +261,7 @@ mod tests {
 
     fn page(tenants: Option<Vec<Counted>>, secured: bool) -> String {
         let (base, uptime) = ("http://hub:10902".to_owned(), Duration::from_secs(93_784));
-        Page { tenants, base, secured, version: "0.1.0", uptime, who: "<b>" }.html()
+        Page { tenants, bucket: String::new(), base, secured, version: "0.1.0", uptime, who: "<b>" }.html()
     }
 
     #[test]

@@ -351,7 +351,7 @@ mod tests {
     /// Thanos' own table: without automatic downsampling, what is left out means raw samples.
     #[test]
     fn resolutions() {
-        let of = |form, default| params(form).unwrap().resolution(default);
+        let of = |form: &str, default| params(form).unwrap().resolution(default);
         assert_eq!(of("", Resolution::Auto).unwrap(), Resolution::Auto);
         assert_eq!(of("", Resolution::RAW).unwrap(), Resolution::RAW);
         for (text, expected) in [
