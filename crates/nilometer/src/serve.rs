@@ -8,6 +8,7 @@ use crate::memory::Memory;
 use crate::{log, threads};
 use anyhow::{Context, Result, anyhow};
 use nilometer_access::{Access, Parts, TenantLimits};
+use nilometer_cluster::Stores;
 use nilometer_env::{Clock, Fs, Random, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
 use nilometer_server::{
@@ -52,6 +53,9 @@ pub(crate) fn run(options: &Serve, ignored: &[&str]) -> Result<()> {
     let upkeep = threads::Upkeep::start(hub.clone(), memory).context("starting threads")?;
     let (stop_history, stopped) = watch::channel(false);
     let mut history = storage.spawn(history.run(stopped));
+    if let Some(stores) = hub.stores.clone() {
+        storage.spawn(async move { stores.run().await });
+    }
     let served = ingest.block_on(serve(options, assembled));
     let _ = stop_history.send(true);
     // Nobody writes any more, unless a request outlived its grace: its answer is then an error.
@@ -135,6 +139,10 @@ fn assemble(
     let tenants = (access.clone(), options.head.tenant_label.clone());
     let history = History::open(&options.history, (head.clone(), tenants), outside, storage, &mut registry)?;
     let history = Arc::new(history);
+    let stores = match options.endpoints.as_slice() {
+        [] => None,
+        endpoints => Some(Stores::new(endpoints, storage.handle(), &mut registry).context("--endpoint")?),
+    };
     let edge = Edge::new(EdgeParts {
         access,
         clock,
@@ -149,6 +157,7 @@ fn assemble(
         edge,
         gateway: Some(history.gateway.clone()),
         upkeep: Some(history.upkeep()),
+        stores,
         head,
         query: options.query.clone(),
         web: options.web.clone(),

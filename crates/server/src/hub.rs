@@ -6,11 +6,12 @@ use crate::metrics::ReceiveMetrics;
 use crate::receive::Decoders;
 use crate::{Edge, QueryLog, QueryOptions, QueryPool, WebOptions};
 use nilometer_access::ReadScope;
+use nilometer_cluster::Stores;
 use nilometer_compact::Compactor;
 use nilometer_env::Random;
 use nilometer_gateway::Gateway;
 use nilometer_head::Head;
-use nilometer_model::{Labels, Result, Tenant, TimeRange};
+use nilometer_model::{Labels, Matcher, Result, Tenant, TimeRange};
 use nilometer_storage::{Continued, Merged, Partial, Queryable};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Deref;
@@ -30,6 +31,8 @@ pub struct Hub {
     /// Blocks of the bucket; none where there is no bucket.
     pub gateway: Option<Arc<Gateway>>,
     pub(crate) upkeep: Option<BucketUpkeep>,
+    /// Other processes, whose series queries see, too.
+    pub stores: Option<Arc<Stores>>,
     /// `--query.log-file`
     pub query_log: Option<Arc<QueryLog>>,
     pub(crate) random: Arc<dyn Random>,
@@ -74,6 +77,7 @@ pub struct HubParts {
     pub query_pool: QueryPool,
     pub gateway: Option<Arc<Gateway>>,
     pub upkeep: Option<BucketUpkeep>,
+    pub stores: Option<Arc<Stores>>,
     /// `--query.log-file`
     pub query_log: Option<Arc<QueryLog>>,
     pub random: Arc<dyn Random>,
@@ -82,7 +86,8 @@ pub struct HubParts {
 
 impl Hub {
     pub fn new(parts: HubParts) -> Arc<Hub> {
-        let HubParts { edge, head, query, web, query_pool, gateway, upkeep, query_log, random, dirs } = parts;
+        let HubParts { edge, head, query, web, query_pool, gateway, upkeep, stores, query_log, random, dirs } =
+            parts;
         let census = Arc::new(Census::default());
         census.take(&head, edge.clock.monotonic());
         let receive = {
@@ -98,6 +103,7 @@ impl Hub {
             query_pool,
             gateway,
             upkeep,
+            stores,
             query_log,
             random,
             dirs,
@@ -136,8 +142,20 @@ impl Hub {
         }
     }
 
-    /// All series that a reader sees, in memory, in local blocks and in the bucket, with their external labels.
+    /// All series that a reader sees: those of this process, and those of other stores.
     pub fn queryable(&self, scope: &ReadScope) -> Arc<dyn Queryable> {
+        let own = self.own(scope);
+        let Some(stores) = &self.stores else { return own };
+        let also = match scope {
+            ReadScope::All => Vec::new(),
+            ReadScope::Only(tenant) => vec![Matcher::equal(self.head.tenant_label(), tenant.as_str())],
+        };
+        Arc::new(Merged::new(vec![own, Arc::new(stores.view(also))]))
+    }
+
+    /// All series of this process that a reader sees, in memory, in local blocks and in the bucket, with their
+    /// external labels.
+    pub fn own(&self, scope: &ReadScope) -> Arc<dyn Queryable> {
         let tenants = self.visible_tenants(scope);
         let near = tenants.iter().filter_map(|tenant| Some((tenant, self.head.queryable(tenant)?)));
         let (mut sources, mut known) = (Vec::new(), BTreeSet::new());

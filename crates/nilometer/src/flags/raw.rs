@@ -187,6 +187,9 @@ pub(crate) struct ServeFlags {
     #[arg(long, help_heading = "Storage")]
     pub(crate) flush_on_shutdown: bool,
 
+    /// Another process that answers over the StoreAPI, such as a store: queries see what it has, too; may be repeated
+    #[arg(long, value_name = "HOST:PORT", help_heading = "Queries")]
+    pub(crate) endpoint: Vec<String>,
     /// The longest that a query may take, waiting included
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", help_heading = "Queries")]
     pub(crate) query_timeout: Millis,

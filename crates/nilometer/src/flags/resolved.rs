@@ -32,6 +32,8 @@ pub(crate) struct Serve {
     pub(crate) flush_on_shutdown: bool,
     pub(crate) query: QueryOptions,
     pub(crate) store_api: StoreOptions,
+    /// Stores whose series queries see, too.
+    pub(crate) endpoints: Vec<String>,
     pub(crate) query_log: Option<PathBuf>,
     pub(crate) callers: CallerOptions,
     pub(crate) web: WebOptions,
@@ -76,6 +78,7 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         flush_on_shutdown: flags.flush_on_shutdown,
         store_api: flags.store_api.options("receive", query.max_memory_bytes),
         query,
+        endpoints: flags.endpoint.clone(),
         query_log: flags.query_log_file.clone(),
         callers: CallerOptions {
             tenant_header,
