@@ -29,6 +29,7 @@ cargo xtask torture [options]
 
   --seeds=A..B        seeds of the simulated disk (0..20000)
   --flips=A..B        seeds that flip a durable bit (0..2000)
+  --compactors=A..B   seeds of compactors that die at any change of a bucket (0..1000)
   --kills=N           kills of the real binary (200)
   --fuzz-seconds=N    for each fuzz target (3600)
                       where one of these is given, only what is given runs
@@ -104,8 +105,9 @@ impl Runner {
         let log = self.folder.join("last.log");
         let started = now();
         let outcome = match job.part {
-            Part::Seeds => seeds(&program, "two_hundred_lives", job, &log)?,
-            Part::Flips => seeds(&program, "a_flipped_bit_costs_what_it_hit", job, &log)?,
+            Part::Seeds => seeds(&program, &LIVES, job, &log)?,
+            Part::Flips => seeds(&program, &FLIPS, job, &log)?,
+            Part::Compactors => seeds(&program, &COMPACTORS, job, &log)?,
             Part::Kills => kills(&program, job, &log)?,
             Part::Fuzz => fuzzing(job, &log)?,
         };
@@ -129,6 +131,7 @@ impl Runner {
     fn program(&mut self, job: &Job) -> Result<PathBuf> {
         let (package, name) = match job.part {
             Part::Seeds | Part::Flips => ("nilometer-head", "nilometer_head"),
+            Part::Compactors => ("nilometer-compact", "nilometer_compact"),
             Part::Kills => ("nilometer", "it"),
             Part::Fuzz => ("", job.target.as_str()),
         };
@@ -172,10 +175,20 @@ fn test_program(package: &str, name: &str) -> Result<PathBuf> {
     found.find_map(|m| m.executable).with_context(|| format!("{package} has no tests named {name}"))
 }
 
-fn seeds(program: &Path, test: &str, job: &Job, log: &Path) -> Result<Outcome> {
+/// A test that `NILOMETER_SEED` and `NILOMETER_SEEDS` repeat.
+struct Seeded {
+    room: &'static str,
+    test: &'static str,
+}
+
+const LIVES: Seeded = Seeded { room: "head", test: "tests::simulation::two_hundred_lives" };
+const FLIPS: Seeded = Seeded { room: "head", test: "tests::simulation::a_flipped_bit_costs_what_it_hit" };
+const COMPACTORS: Seeded = Seeded { room: "compact", test: "run::tests::compactors_that_die" };
+
+fn seeds(program: &Path, Seeded { room, test }: &Seeded, job: &Job, log: &Path) -> Result<Outcome> {
     let mut command = Command::new(program);
-    command.current_dir(shell::root().join("crates/head"));
-    command.args(["--exact", &format!("tests::simulation::{test}")]);
+    command.current_dir(shell::root().join("crates").join(room));
+    command.args(["--exact", test]);
     command.env("NILOMETER_SEED", job.first.to_string()).env("NILOMETER_SEEDS", job.count.to_string());
     let (ok, said) = logged(&mut command, log)?;
     // A test that is gone, or has another name, is no test that passed.
@@ -188,7 +201,7 @@ fn seeds(program: &Path, test: &str, job: &Job, log: &Path) -> Result<Outcome> {
         None => (first.as_str(), job.count),
     };
     let repeat = format!(
-        "NILOMETER_TRACE=1 NILOMETER_SEED={seed} NILOMETER_SEEDS={count} cargo test -p nilometer-head {test}"
+        "NILOMETER_TRACE=1 NILOMETER_SEED={seed} NILOMETER_SEEDS={count} cargo test -p nilometer-{room} {test}"
     );
     Ok(Outcome { repeat: (!ok || !ran).then_some(repeat), counts: BTreeMap::new() })
 }

@@ -10,6 +10,7 @@ use super::USAGE;
 pub(super) struct Options {
     pub(super) seeds: Range<u64>,
     pub(super) flips: Range<u64>,
+    pub(super) compactors: Range<u64>,
     pub(super) kills: u64,
     pub(super) fuzz_seconds: u64,
     pub(super) minutes: Option<u64>,
@@ -20,13 +21,21 @@ pub(super) struct Options {
 pub(super) const ALL: Options = Options {
     seeds: 0..20_000,
     flips: 0..2_000,
+    compactors: 0..1_000,
     kills: 200,
     fuzz_seconds: 3_600,
     minutes: None,
     fresh: false,
 };
-const NOTHING: Options =
-    Options { seeds: 0..0, flips: 0..0, kills: 0, fuzz_seconds: 0, minutes: None, fresh: false };
+const NOTHING: Options = Options {
+    seeds: 0..0,
+    flips: 0..0,
+    compactors: 0..0,
+    kills: 0,
+    fuzz_seconds: 0,
+    minutes: None,
+    fresh: false,
+};
 
 impl Options {
     /// `--name=value` or `--name value`.
@@ -47,6 +56,7 @@ impl Options {
             match name {
                 "--seeds" => options.seeds = range(name, value)?,
                 "--flips" => options.flips = range(name, value)?,
+                "--compactors" => options.compactors = range(name, value)?,
                 "--kills" => options.kills = number()?,
                 "--fuzz-seconds" => options.fuzz_seconds = number()?,
                 "--minutes" => {

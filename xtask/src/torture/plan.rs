@@ -14,6 +14,7 @@ use super::state::Step;
 pub(super) enum Part {
     Seeds,
     Flips,
+    Compactors,
     Kills,
     Fuzz,
 }
@@ -23,6 +24,7 @@ impl Part {
         match self {
             Part::Seeds => "seeds",
             Part::Flips => "flips",
+            Part::Compactors => "compactors",
             Part::Kills => "kills",
             Part::Fuzz => "fuzz",
         }
@@ -31,6 +33,8 @@ impl Part {
 
 /// Seeds of a step.
 const SEEDS: u64 = 500;
+/// The same of compactors, each of which works on a fortnight.
+const LIVES: u64 = 50;
 /// Kills of a step, which share a data directory.
 const KILLS: u64 = 20;
 const FUZZ_SECONDS: u64 = 300;
@@ -53,7 +57,9 @@ impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Job { part, target, first, count } = self;
         match part {
-            Part::Seeds | Part::Flips => write!(f, "{} {first}..{}", part.name(), first + count),
+            Part::Seeds | Part::Flips | Part::Compactors => {
+                write!(f, "{} {first}..{}", part.name(), first + count)
+            }
             Part::Kills => write!(f, "{count} kills, seed {first}"),
             Part::Fuzz => write!(f, "fuzz {target}, {count} s"),
         }
@@ -68,8 +74,13 @@ pub(super) fn jobs(options: &Options, steps: &[Step], targets: &BTreeSet<String>
     }
     let job = |part, first, count| Job { part, target: String::new(), first, count };
     let mut jobs = Vec::new();
-    for (part, wanted) in [(Part::Seeds, &options.seeds), (Part::Flips, &options.flips)] {
-        let next = gap(wanted, steps.iter().filter(|step| step.part == part));
+    let seeds = [
+        (Part::Seeds, &options.seeds, SEEDS),
+        (Part::Flips, &options.flips, SEEDS),
+        (Part::Compactors, &options.compactors, LIVES),
+    ];
+    for (part, wanted, at_once) in seeds {
+        let next = gap(wanted, steps.iter().filter(|step| step.part == part), at_once);
         jobs.extend(next.map(|(first, count)| job(part, first, count)));
     }
     let killed = done(steps, Part::Kills, "");
@@ -113,7 +124,7 @@ pub(super) fn covered<'a>(steps: impl Iterator<Item = &'a Step>) -> Vec<Range<u6
 }
 
 /// The first seeds of a range that no step has done.
-fn gap<'a>(wanted: &Range<u64>, steps: impl Iterator<Item = &'a Step>) -> Option<(u64, u64)> {
+fn gap<'a>(wanted: &Range<u64>, steps: impl Iterator<Item = &'a Step>, at_once: u64) -> Option<(u64, u64)> {
     let (mut first, mut end) = (wanted.start, wanted.end);
     for range in covered(steps) {
         if range.start > first {
@@ -122,7 +133,7 @@ fn gap<'a>(wanted: &Range<u64>, steps: impl Iterator<Item = &'a Step>) -> Option
         }
         first = first.max(range.end);
     }
-    (first < end).then(|| (first, SEEDS.min(end - first)))
+    (first < end).then(|| (first, at_once.min(end - first)))
 }
 
 #[cfg(test)]
@@ -146,7 +157,14 @@ mod tests {
         let all = next(&[], &[], u64::MAX);
         assert_eq!(
             all,
-            ["seeds 0..500", "flips 0..500", "20 kills, seed 0", "fuzz a, 300 s", "fuzz b, 300 s"]
+            [
+                "seeds 0..500",
+                "flips 0..500",
+                "compactors 0..50",
+                "20 kills, seed 0",
+                "fuzz a, 300 s",
+                "fuzz b, 300 s"
+            ]
         );
         assert_eq!(next(&[], &[], 0), [""; 0]);
         assert_eq!(next(&["--fuzz-seconds=400"], &[], 20), ["fuzz a, 20 s", "fuzz b, 20 s"]);

@@ -29,6 +29,7 @@ fn page(steps: &[Step]) -> String {
     for (part, name, full) in [
         (Part::Seeds, "simulated disk that forgets, fails and tears: seeds", ALL.seeds),
         (Part::Flips, "a durable bit is flipped: seeds", ALL.flips),
+        (Part::Compactors, "compactors that die at a change of the bucket: seeds", ALL.compactors),
     ] {
         let all = of(steps, part, "");
         let ranges = covered(all.iter().copied());
