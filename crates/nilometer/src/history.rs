@@ -26,7 +26,7 @@ use tokio::sync::watch;
 /// Blocks that are marked for deletion answer so much longer, as in Thanos: what replaces them may not be seen yet.
 const IGNORE_DELETION_MARKS_DELAY_MS: i64 = 24 * 3_600_000;
 /// A start waits so long for the bucket.
-const FIRST_LOOK: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(10);
 /// Blocks of the bucket that are read at the same time, as in Thanos.
 const MAX_CONCURRENT: usize = 20;
 
@@ -52,6 +52,32 @@ pub(crate) enum BucketAt {
     /// `--objstore.config-file`
     File(PathBuf),
     Folder(PathBuf),
+}
+
+/// Clock, files and randomness of the machine.
+pub(crate) type Outside = (Arc<dyn Clock>, Arc<dyn Fs>, Arc<dyn Random>);
+
+pub(crate) fn open_bucket(
+    at: &BucketAt,
+    (clock, fs, random): &Outside,
+    registry: &mut Registry,
+) -> Result<Bucket> {
+    let parts = BucketParts {
+        clock: clock.clone(),
+        fs: fs.clone(),
+        random: random.clone(),
+        metrics: BucketMetrics::register(registry),
+        env: Arc::new(|name| std::env::var(name).ok()),
+    };
+    Ok(match at {
+        BucketAt::Text(text) => Bucket::from_text(text, parts)?,
+        BucketAt::File(path) => Bucket::from_file(path, parts)?,
+        BucketAt::Folder(path) => {
+            // A text of JSON is one of YAML.
+            let directory = serde_json::Value::from(path.to_string_lossy());
+            Bucket::from_text(&format!("type: FILESYSTEM\nconfig:\n  directory: {directory}\n"), parts)?
+        }
+    })
 }
 
 /// Everything that goes to the bucket and comes from there.
@@ -108,34 +134,20 @@ impl History {
     pub(crate) fn open(
         options: &HistoryOptions,
         (head, tenants): (Arc<Head>, (Access, String)),
-        (clock, fs, random): (Arc<dyn Clock>, Arc<dyn Fs>, Arc<dyn Random>),
+        (clock, fs, random): Outside,
         runtime: &Runtime,
         registry: &mut Registry,
     ) -> Result<History> {
         let metrics = Metrics::default();
         metrics.register(registry);
-        let parts = BucketParts {
-            clock: clock.clone(),
-            fs: fs.clone(),
-            random: random.clone(),
-            metrics: BucketMetrics::register(registry),
-            env: Arc::new(|name| std::env::var(name).ok()),
-        };
         let forecast = match &options.bucket {
             BucketAt::Folder(dir) => {
                 Some(Arc::new(Forecast::new(fs.clone(), clock.clone(), dir.clone(), registry)))
             }
             BucketAt::Text(_) | BucketAt::File(_) => None,
         };
-        let bucket = match &options.bucket {
-            BucketAt::Text(text) => Bucket::from_text(text, parts)?,
-            BucketAt::File(path) => Bucket::from_file(path, parts)?,
-            BucketAt::Folder(path) => {
-                // A text of JSON is one of YAML.
-                let directory = serde_json::Value::from(path.to_string_lossy());
-                Bucket::from_text(&format!("type: FILESYSTEM\nconfig:\n  directory: {directory}\n"), parts)?
-            }
-        };
+        let outside = (clock.clone(), fs.clone(), random.clone());
+        let bucket = open_bucket(&options.bucket, &outside, registry)?;
         let gateway_options = GatewayOptions {
             range: TimeRange::ALL,
             ignore_deletion_marks_delay_ms: IGNORE_DELETION_MARKS_DELAY_MS,

@@ -1,5 +1,6 @@
 //! `nilometer`: one module for each sub-command, which wires the rooms together.
 
+mod answering;
 mod bench;
 mod compaction;
 mod flags;
@@ -8,6 +9,7 @@ mod history;
 mod log;
 mod memory;
 mod serve;
+mod store;
 mod threads;
 
 use std::process::ExitCode;
@@ -25,6 +27,9 @@ fn main() -> ExitCode {
     let ran = match raw {
         flags::Command::Serve(raw, ignored) => {
             flags::resolve(&raw).and_then(|options| serve::run(&options, &ignored))
+        }
+        flags::Command::Store(raw, ignored) => {
+            flags::resolve_store(&raw).and_then(|options| store::run(&options, &ignored))
         }
         flags::Command::Bench(flags) => bench::run(*flags),
     };

@@ -1,7 +1,7 @@
 //! All routes, and what every request passes on its way to one.
 
 use crate::{
-    Edge, Hub, admin, answer, apart, api, auth, body, compress, home, origin, pages, receive, unread,
+    Edge, Hub, admin, answer, apart, api, auth, blocks, body, compress, home, origin, pages, receive, unread,
 };
 use axum::Router;
 use axum::body::Body;
@@ -10,6 +10,7 @@ use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 use futures::FutureExt;
+use nilometer_gateway::Gateway;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -35,6 +36,15 @@ pub fn main_routes(hub: &Arc<Hub>) -> Router {
 /// What the remote-write address serves.
 pub fn write_routes(hub: &Arc<Hub>) -> Router {
     finished(writes(hub).with_state(hub.clone()), &hub.edge)
+}
+
+/// What the HTTP address of a store serves.
+pub fn store_routes(edge: &Arc<Edge>, gateway: Arc<Gateway>) -> Router {
+    let blocks = Router::new()
+        .route("/api/v1/blocks", get(blocks::blocks))
+        .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
+        .with_state(gateway);
+    finished(metrics(edge).merge(blocks), edge)
 }
 
 fn writes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {

@@ -1,11 +1,13 @@
-//! Flags of Thanos' receiver and querier that mean nothing to `serve`, so that a command line can be carried
+//! Flags of Thanos' roles that mean nothing to ours, so that a command line can be carried
 //! over. Those that would promise something which is not there (a bucket, a hashring, replicas that become
 //! one, credentials by `--http.config`) are not among them: they stay mistakes.
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
 
 /// Names, and whether they take a value.
-const IGNORED: [(&str, bool); 16] = [
+pub(super) type Flags = &'static [(&'static str, bool)];
+
+pub(super) const SERVE: Flags = &[
     ("auto-gomemlimit.ratio", true),
     ("enable-auto-gomemlimit", false),
     ("grpc-grace-period", true),
@@ -24,8 +26,30 @@ const IGNORED: [(&str, bool); 16] = [
     ("tsdb.write-queue-size", true),
 ];
 
-pub(super) fn accept(command: Command) -> Command {
-    IGNORED.into_iter().fold(command, |command, (name, takes_value)| {
+pub(super) const STORE: Flags = &[
+    ("auto-gomemlimit.ratio", true),
+    ("block-discovery-strategy", true),
+    ("block-meta-fetch-concurrency", true),
+    ("block-sync-concurrency", true),
+    ("bucket-web-label", true),
+    ("cache-index-header", false),
+    ("chunk-pool-size", true),
+    ("consistency-delay", true),
+    ("enable-auto-gomemlimit", false),
+    ("grpc-grace-period", true),
+    ("grpc-server-max-connection-age", true),
+    ("index-header-lazy-download-strategy", true),
+    ("store.enable-index-header-lazy-reader", false),
+    ("store.enable-lazy-expanded-postings", false),
+    ("store.index-header-lazy-download-strategy", true),
+    ("web.disable", false),
+    ("web.disable-cors", false),
+    ("web.external-prefix", true),
+    ("web.prefix-header", true),
+];
+
+pub(super) fn accept(flags: Flags, command: Command) -> Command {
+    flags.iter().fold(command, |command, &(name, takes_value)| {
         let arg = Arg::new(name).long(name).hide(true);
         if takes_value {
             return command.arg(arg.action(ArgAction::Append));
@@ -37,11 +61,11 @@ pub(super) fn accept(command: Command) -> Command {
 }
 
 /// Those that were given.
-pub(super) fn given(matches: &ArgMatches) -> Vec<&'static str> {
+pub(super) fn given(flags: Flags, matches: &ArgMatches) -> Vec<&'static str> {
     let by_hand =
         |id: &str| matches.value_source(id).is_some_and(|s| s == clap::parser::ValueSource::CommandLine);
     let given = |&(name, takes_value): &(&'static str, bool)| {
         by_hand(name) || !takes_value && by_hand(&format!("no-{name}"))
     };
-    IGNORED.iter().filter(|flag| given(flag)).map(|(name, _)| *name).collect()
+    flags.iter().filter(|flag| given(flag)).map(|(name, _)| *name).collect()
 }

@@ -9,10 +9,12 @@ mod ignored;
 mod raw;
 mod resolved;
 mod shared;
+mod store;
 mod values;
 
 pub(crate) use raw::{LogFormat, LogLevel, ServeFlags};
 pub(crate) use resolved::{Serve, resolve};
+pub(crate) use store::{Store, StoreFlags, resolve as resolve_store};
 pub(crate) use values::Millis;
 
 use crate::bench::BenchFlags;
@@ -23,6 +25,7 @@ use std::ffi::OsString;
 pub(crate) enum Command {
     /// With the flags that were given and mean nothing.
     Serve(Box<ServeFlags>, Vec<&'static str>),
+    Store(Box<StoreFlags>, Vec<&'static str>),
     Bench(Box<BenchFlags>),
 }
 
@@ -30,15 +33,19 @@ pub(crate) enum Command {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut matches = command().try_get_matches_from(args)?;
     let Some((name, found)) = matches.remove_subcommand() else {
-        let says = "say what to do: serve or bench";
+        let says = "say what to do: serve, store or bench";
         return Err(command().error(clap::error::ErrorKind::MissingSubcommand, says));
     };
     if name == "bench" {
         return Ok(Command::Bench(Box::new(BenchFlags::from_arg_matches(&found)?)));
     }
+    if name == "store" {
+        let flags = StoreFlags::from_arg_matches(&found)?;
+        return Ok(Command::Store(Box::new(flags), ignored::given(ignored::STORE, &found)));
+    }
     let mut flags = ServeFlags::from_arg_matches(&found)?;
     flags.by_name = by_name(&found);
-    Ok(Command::Serve(Box::new(flags), ignored::given(&found)))
+    Ok(Command::Serve(Box::new(flags), ignored::given(ignored::SERVE, &found)))
 }
 
 /// The values of all flags of `serve` as they are written, lists with commas between.
@@ -68,7 +75,11 @@ fn command() -> clap::Command {
             "Durations are like 15d, 2h, 1h30m or 90s, sizes like 1048576, 512MiB or 2GiB. Each switch --x has an \
              opposite --no-x.",
         );
-    let serve = ignored::accept(negatable(ServeFlags::augment_args(serve)));
+    let serve = ignored::accept(ignored::SERVE, negatable(ServeFlags::augment_args(serve)));
+    let store = clap::Command::new("store")
+        .about("Serves the blocks of a bucket to queriers: Thanos' store gateway")
+        .after_help("Durations are like 15d, 2h, 1h30m or 90s, sizes like 1048576, 512MiB or 2GiB.");
+    let store = ignored::accept(ignored::STORE, negatable(StoreFlags::augment_args(store)));
     let bench = clap::Command::new("bench")
         .about("Loads any remote-write receiver, verifies what it kept, and times its queries")
         .subcommand_required(true)
@@ -81,6 +92,7 @@ fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommand(serve)
+        .subcommand(store)
         .subcommand(bench)
 }
 

@@ -13,5 +13,6 @@ mod prometheus;
 mod scripts;
 mod senders;
 mod smoke;
+mod store;
 mod tenants;
 mod tls;

@@ -3,6 +3,7 @@
 use crate::Hub;
 use crate::hub::is_seen;
 use nilometer_access::ReadScope;
+use nilometer_gateway::Gateway;
 use nilometer_model::{Labels, TimeRange};
 use nilometer_storage::Queryable;
 use std::collections::BTreeMap;
@@ -21,6 +22,32 @@ pub trait StoreData: Send + Sync + 'static {
 pub struct Holding {
     pub labels: Labels,
     pub range: TimeRange,
+}
+
+/// The blocks of a bucket.
+pub struct BucketData {
+    gateway: Arc<Gateway>,
+    /// Of the external labels that which names the tenant.
+    tenant_label: String,
+}
+
+impl BucketData {
+    pub fn new(gateway: Arc<Gateway>, tenant_label: String) -> Self {
+        BucketData { gateway, tenant_label }
+    }
+}
+
+impl StoreData for BucketData {
+    fn queryable(&self, scope: &ReadScope) -> Arc<dyn Queryable> {
+        let (scope, tenant_label) = (scope.clone(), self.tenant_label.clone());
+        Arc::new(self.gateway.streams(move |labels| is_seen(&scope, labels, &tenant_label)))
+    }
+
+    fn holdings(&self, scope: &ReadScope) -> Vec<Holding> {
+        let held = self.gateway.held().into_iter();
+        let seen = held.filter(|(labels, _)| is_seen(scope, labels, &self.tenant_label));
+        seen.map(|(labels, range)| Holding { labels, range }).collect()
+    }
 }
 
 impl StoreData for Hub {

@@ -16,7 +16,7 @@ mod names;
 mod series;
 mod sifted;
 
-pub use data::{Holding, StoreData};
+pub use data::{BucketData, Holding, StoreData};
 
 use self::codec::{Messages, Plain, Unary};
 use self::metrics::{GrpcMetrics, Method};

@@ -56,7 +56,9 @@ impl Drop for Dir {
 pub(crate) struct Hub {
     child: Child,
     pub(crate) http: SocketAddr,
+    /// Of `serve` alone.
     pub(crate) write: SocketAddr,
+    pub(crate) grpc: SocketAddr,
     log: Arc<Mutex<Vec<String>>>,
     /// Behind a lock, so that several threads can ask one hub.
     lines: Mutex<Receiver<String>>,
@@ -76,6 +78,28 @@ impl Hub {
     /// `command` is the binary, or something that runs it with the arguments behind.
     pub(crate) fn spawn(mut command: Command, dir: &Path, args: &[&str]) -> Result<Hub, String> {
         Self::complete(&mut command, dir, args);
+        let mut hub = Self::follow(command);
+        hub.http = hub.address_of("http").ok_or_else(|| hub.log())?;
+        hub.write = hub.address_of("remote-write").ok_or_else(|| hub.log())?;
+        hub.grpc = hub.address_of("grpc").ok_or_else(|| hub.log())?;
+        hub.wait_for("msg=ready").ok_or_else(|| hub.log())?;
+        Ok(hub)
+    }
+
+    /// `nilometer store`.
+    pub(crate) fn store(dir: &Path, args: &[&str]) -> Hub {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.arg("store").arg(format!("--data-dir={}", dir.join("store").display()));
+        command.args(["--http-address=127.0.0.1:0", "--grpc-address=127.0.0.1:0"]).args(args);
+        let mut hub = Self::follow(command);
+        let started = ["http", "grpc"].map(|listener| hub.address_of(listener));
+        let [Some(http), Some(grpc)] = started else { panic!("the store did not start:\n{}", hub.log()) };
+        (hub.http, hub.grpc) = (http, grpc);
+        hub.wait_for("msg=ready").unwrap();
+        hub
+    }
+
+    fn follow(mut command: Command) -> Hub {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let log = Arc::new(Mutex::new(Vec::new()));
@@ -88,11 +112,7 @@ impl Hub {
             }
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
-        let mut hub = Hub { child, http: nowhere, write: nowhere, log, lines: Mutex::new(lines) };
-        hub.http = hub.address_of("http").ok_or_else(|| hub.log())?;
-        hub.write = hub.address_of("remote-write").ok_or_else(|| hub.log())?;
-        hub.wait_for("msg=ready").ok_or_else(|| hub.log())?;
-        Ok(hub)
+        Hub { child, http: nowhere, write: nowhere, grpc: nowhere, log, lines: Mutex::new(lines) }
     }
 
     /// SIGKILL so soon after the start that it may not be ready yet. Says whether it was not.
