@@ -2,6 +2,7 @@
 
 mod answering;
 mod bench;
+mod compact;
 mod compaction;
 mod flags;
 mod forecast;
@@ -30,6 +31,9 @@ fn main() -> ExitCode {
         }
         flags::Command::Store(raw, ignored) => {
             flags::resolve_store(&raw).and_then(|options| store::run(&options, &ignored))
+        }
+        flags::Command::Compact(raw, ignored) => {
+            flags::resolve_compact(&raw).and_then(|options| compact::run(&options, &ignored))
         }
         flags::Command::Bench(flags) => bench::run(*flags),
     };

@@ -10,6 +10,7 @@ use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 use futures::FutureExt;
+use nilometer_compact::Compactor;
 use nilometer_gateway::Gateway;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -45,6 +46,15 @@ pub fn store_routes(edge: &Arc<Edge>, gateway: Arc<Gateway>) -> Router {
         .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
         .with_state(gateway);
     finished(metrics(edge).merge(blocks), edge)
+}
+
+/// What the HTTP address of a compactor serves.
+pub fn compact_routes(edge: &Arc<Edge>, compactor: Arc<Compactor>) -> Router {
+    let status = Router::new()
+        .route("/api/v1/status/compaction", get(blocks::compaction))
+        .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
+        .with_state(compactor);
+    finished(metrics(edge).merge(status), edge)
 }
 
 fn writes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {

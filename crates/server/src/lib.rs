@@ -41,7 +41,7 @@ mod socket;
 mod tls;
 mod unread;
 
-pub use app::{main_routes, store_routes, write_routes};
+pub use app::{compact_routes, main_routes, store_routes, write_routes};
 pub use auth::Caller;
 pub use edge::{BuildInfo, Edge, EdgeParts};
 pub use grpc::{BucketData, Holding, StoreData, StoreOptions, grpc_routes};

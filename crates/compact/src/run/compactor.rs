@@ -153,6 +153,11 @@ impl Compactor {
                 _ = stopped.wait_for(|stop| *stop) => break,
             }
         }
+        self.release().await;
+    }
+
+    /// Lets the next one begin at once.
+    pub async fn release(&self) {
         if let Some(lease) = self.lease.get()
             && let Err(e) = lease.release().await
         {

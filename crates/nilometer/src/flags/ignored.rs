@@ -48,6 +48,31 @@ pub(super) const STORE: Flags = &[
     ("web.prefix-header", true),
 ];
 
+pub(super) const COMPACT: Flags = &[
+    ("acceptMalformedIndex", false),
+    ("auto-gomemlimit.ratio", true),
+    ("block-discovery-strategy", true),
+    ("block-files-concurrency", true),
+    ("block-meta-fetch-concurrency", true),
+    ("block-viewer.global.sync-block-interval", true),
+    ("block-viewer.global.sync-block-timeout", true),
+    ("bucket-web-label", true),
+    ("compact.blocks-fetch-concurrency", true),
+    ("compact.cleanup-interval", true),
+    ("compact.concurrency", true),
+    ("compact.progress-interval", true),
+    ("debug.accept-malformed-index", false),
+    ("debug.halt-on-error", false),
+    ("disable-admin-operations", false),
+    ("downsample.concurrency", true),
+    ("enable-auto-gomemlimit", false),
+    ("web.disable", false),
+    ("web.disable-cors", false),
+    ("web.external-prefix", true),
+    ("web.prefix-header", true),
+    ("web.route-prefix", true),
+];
+
 pub(super) fn accept(flags: Flags, command: Command) -> Command {
     flags.iter().fold(command, |command, &(name, takes_value)| {
         let arg = Arg::new(name).long(name).hide(true);

@@ -4,6 +4,7 @@
 //! lists by repetition. A flag that Thanos has and that means nothing here is accepted, and a warning says
 //! so; an unknown one is a mistake, and the nearest name is shown.
 
+mod compact;
 mod compaction;
 mod ignored;
 mod raw;
@@ -12,6 +13,7 @@ mod shared;
 mod store;
 mod values;
 
+pub(crate) use compact::{Compact, CompactFlags, resolve as resolve_compact};
 pub(crate) use raw::{LogFormat, LogLevel, ServeFlags};
 pub(crate) use resolved::{Serve, resolve};
 pub(crate) use store::{Store, StoreFlags, resolve as resolve_store};
@@ -26,6 +28,7 @@ pub(crate) enum Command {
     /// With the flags that were given and mean nothing.
     Serve(Box<ServeFlags>, Vec<&'static str>),
     Store(Box<StoreFlags>, Vec<&'static str>),
+    Compact(Box<CompactFlags>, Vec<&'static str>),
     Bench(Box<BenchFlags>),
 }
 
@@ -33,7 +36,7 @@ pub(crate) enum Command {
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut matches = command().try_get_matches_from(args)?;
     let Some((name, found)) = matches.remove_subcommand() else {
-        let says = "say what to do: serve, store or bench";
+        let says = "say what to do: serve, store, compact or bench";
         return Err(command().error(clap::error::ErrorKind::MissingSubcommand, says));
     };
     if name == "bench" {
@@ -42,6 +45,10 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     if name == "store" {
         let flags = StoreFlags::from_arg_matches(&found)?;
         return Ok(Command::Store(Box::new(flags), ignored::given(ignored::STORE, &found)));
+    }
+    if name == "compact" {
+        let flags = CompactFlags::from_arg_matches(&found)?;
+        return Ok(Command::Compact(Box::new(flags), ignored::given(ignored::COMPACT, &found)));
     }
     let mut flags = ServeFlags::from_arg_matches(&found)?;
     flags.by_name = by_name(&found);
@@ -80,6 +87,11 @@ fn command() -> clap::Command {
         .about("Serves the blocks of a bucket to queriers: Thanos' store gateway")
         .after_help("Durations are like 15d, 2h, 1h30m or 90s, sizes like 1048576, 512MiB or 2GiB.");
     let store = ignored::accept(ignored::STORE, negatable(StoreFlags::augment_args(store)));
+    let compact = clap::Command::new("compact")
+        .about("Compacts a bucket, thins its blocks out and deletes what is over: Thanos' compactor")
+        .after_help("Durations are like 15d, 2h, 1h30m or 90s.");
+    let compact = compact::keep_all_by_default(CompactFlags::augment_args(compact));
+    let compact = ignored::accept(ignored::COMPACT, negatable(compact));
     let bench = clap::Command::new("bench")
         .about("Loads any remote-write receiver, verifies what it kept, and times its queries")
         .subcommand_required(true)
@@ -93,6 +105,7 @@ fn command() -> clap::Command {
         .arg_required_else_help(true)
         .subcommand(serve)
         .subcommand(store)
+        .subcommand(compact)
         .subcommand(bench)
 }
 

@@ -5,7 +5,9 @@ fn serve(args: &[&str]) -> Result<(Box<ServeFlags>, Vec<&'static str>), Error> {
     let args = ["nilometer", "serve"].iter().chain(args).map(OsString::from);
     match parse(args)? {
         Command::Serve(flags, ignored) => Ok((flags, ignored)),
-        Command::Store(..) | Command::Bench(_) => unreachable!("the arguments begin with serve"),
+        Command::Store(..) | Command::Compact(..) | Command::Bench(_) => {
+            unreachable!("the arguments begin with serve")
+        }
     }
 }
 

@@ -4,6 +4,7 @@ mod abuse;
 mod bad_input;
 mod bench;
 mod common;
+mod compact;
 mod connections;
 mod disk_full;
 mod fsync;

@@ -9,5 +9,6 @@ mod crowd;
 mod edges;
 mod golden;
 mod peers;
+mod resolution;
 mod search;
 mod world;
