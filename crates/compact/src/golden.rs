@@ -15,12 +15,15 @@ use std::path::Path;
 use std::sync::Arc;
 
 const START_MS: i64 = 1_793_836_800_000;
-const HOURS: [i64; 4] = [0, 2, 72, 334];
+/// Tenants, and when the blocks of their samples begin, in hours.
+const TENANTS: [(&str, &[i64]); 2] = [("golden", &[0, 2, 72, 334]), ("custom", &[0, 2, 300])];
 
 /// Series with their samples, as text: all that counts of a histogram, without the hint on resets.
 type Rows = BTreeMap<Labels, Vec<(i64, String)>>;
 /// A chunk of a series as it lies in its block.
 type RawChunk = (TimeRange, Encoding, Vec<u8>);
+/// Which one since 1970, and whether it is of histograms.
+type Window = (i64, bool);
 
 fn mix(a: u64, b: u64) -> u64 {
     let (a, b) = (a.wrapping_mul(0x9e37_79b9_7f4a_7c15), b.wrapping_mul(0xbf58_476d_1ce4_e5b9));
@@ -185,14 +188,14 @@ fn aggregate(chunk: &[u8], aggregate: Aggregate) -> Vec<(i64, Value)> {
 
 #[test]
 fn what_prometheus_and_thanos_wrote_is_read() {
-    for (block, hour) in golden("golden", 1, 0).iter().zip(HOURS) {
-        assert_eq!(rows(block), expected("golden", &[hour]), "hour {hour}");
+    for (tenant, hours) in TENANTS {
+        let blocks = golden(tenant, 1, 0);
+        assert_eq!(blocks.len(), hours.len());
+        for (block, hour) in blocks.iter().zip(hours) {
+            assert_eq!(rows(block), expected(tenant, &[*hour]), "hour {hour} of {tenant}");
+        }
+        assert_eq!(rows(&golden(tenant, 3, 0)[0]), expected(tenant, hours), "{tenant}");
     }
-    assert_eq!(rows(&golden("golden", 3, 0)[0]), expected("golden", &HOURS));
-    for (block, hour) in golden("custom", 1, 0).iter().zip([0, 2]) {
-        assert_eq!(rows(block), expected("custom", &[hour]), "hour {hour}");
-    }
-    assert_eq!(rows(&golden("custom", 2, 0)[0]), expected("custom", &[0, 2]));
 }
 
 fn disk() -> Arc<dyn Fs> {
@@ -226,16 +229,14 @@ fn told(meta: &BlockMeta) -> String {
 #[test]
 fn ours_compacts_as_thanos() {
     let fs = disk();
-    let mut sources = golden("golden", 1, 0);
-    let first = compacted(&fs, 1, &sources[..2]);
-    sources.splice(..2, [first]);
-    let (ours, theirs) = (compacted(&fs, 2, &sources), &golden("golden", 3, 0)[0]);
-    assert_eq!(rows(&ours), rows(theirs));
-    assert_eq!(told(ours.meta()), told(theirs.meta()));
-
-    let (ours, theirs) = (compacted(&fs, 3, &golden("custom", 1, 0)), &golden("custom", 2, 0)[0]);
-    assert_eq!(rows(&ours), rows(theirs));
-    assert_eq!(told(ours.meta()), told(theirs.meta()));
+    for (number, (tenant, _)) in (1..).zip(TENANTS) {
+        let mut sources = golden(tenant, 1, 0);
+        let first = compacted(&fs, 10 * number, &sources[..2]);
+        sources.splice(..2, [first]);
+        let (ours, theirs) = (compacted(&fs, 10 * number + 1, &sources), &golden(tenant, 3, 0)[0]);
+        assert_eq!(rows(&ours), rows(theirs), "{tenant}");
+        assert_eq!(told(ours.meta()), told(theirs.meta()), "{tenant}");
+    }
 }
 
 /// Floats have the same bytes. Of histograms the samples count: hints and empty buckets may differ.
@@ -264,25 +265,22 @@ fn ours_downsamples_as_thanos() {
     let fs = disk();
     let to = |block: &Block, number: u64, to_ms: i64| {
         let ulid = Ulid::new(number, [2; 10]);
-        opened(
-            &fs,
-            &downsample(&fs, Path::new("/data"), block, ulid, to_ms, &mut |_| Ok(())).unwrap().unwrap(),
-        )
+        let meta = downsample(&fs, Path::new("/data"), block, ulid, to_ms, &mut |_| Ok(()));
+        opened(&fs, &meta.unwrap().unwrap())
     };
-    let (raw, five, hour) = (
-        &golden("golden", 3, 0)[0],
-        &golden("golden", 3, FIVE_MINUTES_MS)[0],
-        &golden("golden", 3, ONE_HOUR_MS)[0],
-    );
-    let our_five = to(raw, 1, FIVE_MINUTES_MS);
-    check_same(&our_five, five);
-    check_same(&to(five, 2, ONE_HOUR_MS), hour);
-    check_same(&to(&our_five, 3, ONE_HOUR_MS), hour);
+    for (number, (tenant, _)) in (1..).zip(TENANTS) {
+        let of = |resolution| golden(tenant, 3, resolution).remove(0);
+        let (raw, five, hour) = (of(0), of(FIVE_MINUTES_MS), of(ONE_HOUR_MS));
+        let our_five = to(&raw, 10 * number, FIVE_MINUTES_MS);
+        check_same(&our_five, &five);
+        check_same(&to(&five, 10 * number + 1, ONE_HOUR_MS), &hour);
+        check_same(&to(&our_five, 10 * number + 2, ONE_HOUR_MS), &hour);
+    }
 }
 
 /// Count, sum, least and greatest of the floats of each window; of histograms the count of samples, the sum of
 /// their counts, and that of their sums.
-fn model(samples: &[(i64, Value)], resolution: i64) -> BTreeMap<(i64, bool), [f64; 4]> {
+fn model(samples: &[(i64, Value)], resolution: i64) -> BTreeMap<Window, [f64; 4]> {
     let mut windows = BTreeMap::new();
     for (t_ms, value) in samples {
         let (is_histogram, first, second, third) = match value {
@@ -305,7 +303,7 @@ fn model(samples: &[(i64, Value)], resolution: i64) -> BTreeMap<(i64, bool), [f6
 }
 
 /// The same from aggregates. Two chunks may tell of one window.
-fn aggregated(chunks: &[RawChunk], resolution: i64) -> BTreeMap<(i64, bool), [f64; 4]> {
+fn aggregated(chunks: &[RawChunk], resolution: i64) -> BTreeMap<Window, [f64; 4]> {
     let mut windows = BTreeMap::new();
     for (_, _, data) in chunks {
         let is_histogram = AggrChunk::read(data).unwrap().is_histogram();
@@ -343,18 +341,21 @@ fn aggregated(chunks: &[RawChunk], resolution: i64) -> BTreeMap<(i64, bool), [f6
 #[test]
 fn aggregates_tell_of_the_samples() {
     for resolution in [FIVE_MINUTES_MS, ONE_HOUR_MS] {
-        let found = chunks(&golden("golden", 3, resolution)[0]);
-        for (labels, samples) in samples("golden", &HOURS) {
-            let (plain, theirs) = (model(&samples, resolution), aggregated(&found[&labels], resolution));
-            assert_eq!(plain.keys().collect::<Vec<_>>(), theirs.keys().collect::<Vec<_>>(), "{labels}");
-            for (window, plain) in plain {
-                let near = |(a, b): (&f64, &f64)| (a - b).abs() <= a.abs() * 1e-12;
-                assert!(
-                    plain.iter().zip(&theirs[&window]).all(near),
-                    "{labels} at {window:?}: {plain:?}, and aggregates say {:?}",
-                    theirs[&window]
-                );
+        for (tenant, hours) in TENANTS {
+            let found = chunks(&golden(tenant, 3, resolution)[0]);
+            for (labels, samples) in samples(tenant, hours) {
+                check_windows(&labels, model(&samples, resolution), &aggregated(&found[&labels], resolution));
             }
         }
+    }
+}
+
+fn check_windows(labels: &Labels, plain: BTreeMap<Window, [f64; 4]>, told: &BTreeMap<Window, [f64; 4]>) {
+    assert_eq!(plain.keys().collect::<Vec<_>>(), told.keys().collect::<Vec<_>>(), "{labels}");
+    for (window, plain) in plain {
+        let told = told[&window];
+        let near = |(a, b): (&f64, &f64)| (a - b).abs() <= a.abs() * 1e-12;
+        let is_near = plain.iter().zip(&told).all(near);
+        assert!(is_near, "{labels} at {window:?}: {plain:?}, and aggregates say {told:?}");
     }
 }

@@ -203,7 +203,7 @@ fn packed(samples: impl IntoIterator<Item = (i64, Value)>) -> Held {
     out.iter().map(|c| (c.range, c.encoding, c.data.to_vec())).collect()
 }
 
-/// Where Thanos ends with a panic.
+/// Also where their bounds change.
 #[test]
 fn custom_buckets() {
     let samples = (0..20).map(|n| (n * 60_000, custom(n as u64 + 1, &[1.0, 2.0])));
