@@ -21,6 +21,8 @@ pub(super) struct ChunkMerge {
     dedup: Dedup,
     /// By input: the lower, the older the block. Of two samples of one time the older block's counts.
     ages: Vec<usize>,
+    /// By input: the last millisecond of the block.
+    ends_ms: Vec<i64>,
     places: Vec<Place>,
     held: ReadChunks,
 }
@@ -32,7 +34,8 @@ impl ChunkMerge {
     pub(super) fn new(dedup: Dedup, metas: &[&BlockMeta]) -> Self {
         let age = |meta: &&BlockMeta| metas.iter().filter(|other| other.ulid < meta.ulid).count();
         let ages = metas.iter().map(age).collect();
-        ChunkMerge { dedup, ages, places: Vec::new(), held: ReadChunks::default() }
+        let ends_ms = metas.iter().map(|meta| meta.range().max_ms).collect();
+        ChunkMerge { dedup, ages, ends_ms, places: Vec::new(), held: ReadChunks::default() }
     }
 
     /// Of the series at which the inputs `of_series` are.
@@ -55,8 +58,45 @@ impl ChunkMerge {
         }
         let mut rest = &places[..];
         while !rest.is_empty() {
-            let len = overlapping(rest);
-            let (run, behind) = rest.split_at(len);
+            let (plain, replicas) = self.next_replicas(rest);
+            self.chunks_alone(inputs, &rest[..plain], out)?;
+            if replicas > 0 {
+                self.rewrite(inputs, &rest[plain..plain + replicas], out)?;
+            }
+            rest = &rest[plain + replicas..];
+        }
+        self.places = places;
+        Ok(())
+    }
+
+    /// How many chunks come before those of replicas that are to be followed, and how many those are: which one is
+    /// followed depends on all that was before, so all chunks of blocks that overlap are merged at once.
+    fn next_replicas(&self, places: &[Place]) -> (usize, usize) {
+        if self.dedup == Dedup::OneToOne {
+            return (places.len(), 0);
+        }
+        let mut plain = 0;
+        while plain < places.len() {
+            let rest = &places[plain..];
+            let len = reaching(rest, |p| p.range.max_ms.max(self.ends_ms[p.input]));
+            if rest[..len].iter().any(|p| p.input != rest[0].input) {
+                return (plain, len);
+            }
+            plain += len;
+        }
+        (plain, 0)
+    }
+
+    /// Chunks of which only those have to do with each other that overlap.
+    fn chunks_alone(
+        &mut self,
+        inputs: &mut [Input<'_>],
+        places: &[Place],
+        out: &mut ReadChunks,
+    ) -> Result<()> {
+        let mut rest = places;
+        while !rest.is_empty() {
+            let (run, behind) = rest.split_at(overlapping(rest));
             match run {
                 [alone] if !alone.is_cut => rest = self.pass(inputs, rest, out)?,
                 _ => {
@@ -65,7 +105,6 @@ impl ChunkMerge {
                 }
             }
         }
-        self.places = places;
         Ok(())
     }
 
@@ -134,8 +173,8 @@ impl ChunkMerge {
             }
         }
         let chunks: Vec<_> = self.held.iter().collect();
-        if let ([chunk], [Place { is_cut: false, .. }]) = (&chunks[..], &kept[..]) {
-            out.push(chunk.range, chunk.encoding, chunk.data);
+        if is_untouched(&kept) {
+            chunks.iter().for_each(|chunk| out.push(chunk.range, chunk.encoding, chunk.data));
             return Ok(());
         }
         if chunks.iter().any(|c| c.encoding == Encoding::Aggr) {
@@ -164,12 +203,23 @@ impl ChunkMerge {
     }
 }
 
+/// Whether these are chunks of one block that need not be put together.
+fn is_untouched(places: &[Place]) -> bool {
+    places.iter().all(|p| p.input == places[0].input && !p.is_cut)
+        && places.windows(2).all(|pair| pair[0].range.max_ms < pair[1].range.min_ms)
+}
+
 /// How many of the first chunks overlap each other, directly or by those between.
 fn overlapping(places: &[Place]) -> usize {
-    let mut max_ms = places[0].range.max_ms;
+    reaching(places, |p| p.range.max_ms)
+}
+
+/// The same where chunks reach as far as is said.
+fn reaching(places: &[Place], end_ms: impl Fn(&Place) -> i64) -> usize {
+    let mut max_ms = end_ms(&places[0]);
     let further = places[1..].iter().take_while(|p| {
         let overlaps = p.range.min_ms <= max_ms;
-        max_ms = max_ms.max(p.range.max_ms);
+        max_ms = max_ms.max(end_ms(p));
         overlaps
     });
     1 + further.count()

@@ -391,6 +391,69 @@ fn penalties_are_those_of_thanos() {
     }
 }
 
+/// What is taken of two replicas, whatever chunks they are in.
+fn penalised(a: &[i64], b: &[i64]) -> Vec<i64> {
+    let (mut taken, mut penalties) = (Vec::<i64>::new(), [0, 0]);
+    let mut left = [a, b];
+    loop {
+        if let Some(last) = taken.last() {
+            for (times, penalty) in left.iter_mut().zip(penalties) {
+                *times = &times[times.iter().take_while(|t| **t <= last + penalty).count()..];
+            }
+        }
+        let first = left.map(|times| times.first().copied());
+        let at = match first {
+            [None, None] => return taken,
+            [Some(a), Some(b)] => usize::from(a > b),
+            [a, _] => usize::from(a.is_none()),
+        };
+        let Some(t_ms) = first[at] else { return taken };
+        penalties[at] = 0;
+        if first[1 - at].is_some() {
+            penalties[1 - at] = taken.last().map_or(5000, |last| 2 * (t_ms - last));
+        }
+        taken.push(t_ms);
+    }
+}
+
+/// Times of a replica that scrapes every ten seconds, with gaps.
+fn scrapes() -> impl Strategy<Value = Vec<i64>> {
+    (0..10_000i64, prop::collection::vec(0..100i64, 100..400)).prop_map(|(first, chances)| {
+        let mut up = true;
+        let times = chances.iter().enumerate().filter_map(|(n, chance)| {
+            up = if up { *chance > 3 } else { *chance > 85 };
+            up.then_some(first + n as i64 * 10_000)
+        });
+        times.collect()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn replicas_are_followed_through_their_chunks(
+        a in scrapes(),
+        b in scrapes(),
+        per_chunk in (1..60usize, 1..60usize),
+    ) {
+        let (_, fs) = disk();
+        let data = |times: &[i64], v| -> Data {
+            let samples: Series = times.iter().map(|t| (*t, float(v))).collect();
+            [(series(0), samples)].into_iter().filter(|(_, samples)| !samples.is_empty()).collect()
+        };
+        let blocks = [
+            write(&fs, 1, (0, 4_100_000), &data(&a, 1.0), per_chunk.0),
+            write(&fs, 2, (0, 4_100_000), &data(&b, 2.0), per_chunk.1),
+        ];
+        let block = merged(&fs, &blocks, Dedup::Penalty).unwrap();
+        let times = |(_, samples): (Labels, BTreeMap<i64, String>)| samples.into_keys().collect();
+        let found: Vec<i64> =
+            block.and_then(|block| read(&block).0.into_iter().next()).map_or(Vec::new(), times);
+        prop_assert_eq!(found, penalised(&a, &b));
+    }
+}
+
 #[test]
 fn damage_and_cancellation_leave_nothing() {
     let (sim, fs) = disk();
