@@ -39,7 +39,7 @@ pub use dir::BlockDir;
 pub use nilometer_storage::ChunkRef;
 pub use scan::{Scan, SeriesScan, SymbolScan};
 pub use tombstones::{Deleted, Tombstones};
-pub use verify::{Report, verify};
+pub use verify::{Report, verify, verify_index};
 pub use writer::BlockWriter;
 
 #[cfg(test)]

@@ -5,41 +5,58 @@
 
 use crate::Block;
 use crate::block::OpenBlock;
-use crate::index::{SeriesEntry, SeriesWalk, toc};
+use crate::index::{SeriesEntry, SeriesWalk, SymbolCache, toc};
 use crate::segments::ChunkWindow;
-use crate::source::Section;
-use crate::tombstones::Deleted;
-use nilometer_model::{Result, TimeRange};
+use crate::source::{Section, Window};
+use crate::tombstones::{Deleted, Tombstones};
+use nilometer_model::{Labels, Result, TimeRange};
 use nilometer_storage::ChunkRef;
 use std::sync::Arc;
 
 /// A block that is walked.
-pub struct Scan(Arc<OpenBlock>);
+pub struct Scan {
+    open: Arc<OpenBlock>,
+    deleted: Tombstones,
+}
 
 impl Block {
     pub fn scan(&self) -> Result<Scan> {
         let open = self.open()?;
         let damage = open.segments.damage().next().cloned();
-        damage.map_or(Ok(Scan(open)), Err)
+        damage.map_or_else(|| Ok(Scan { deleted: open.tombstones.clone(), open }), Err)
     }
 }
 
 impl Scan {
+    /// As if these had been deleted, and nothing else.
+    #[must_use]
+    pub fn with_tombstones(self, deleted: Tombstones) -> Self {
+        Scan { deleted, ..self }
+    }
+
+    /// What is deleted.
+    pub fn tombstones(&self) -> &Tombstones {
+        &self.deleted
+    }
+
     /// All symbols in order.
     pub fn symbols(&self) -> Result<SymbolScan<'_>> {
-        let mut section = Section::open(&self.0.index.source, toc::SYMBOLS, "symbol table")?;
+        let mut section = Section::open(&self.open.index.source, toc::SYMBOLS, "symbol table")?;
         let left = section.be32()?;
-        Ok(SymbolScan { open: &self.0, section: Some(section), left, symbol: Vec::new() })
+        Ok(SymbolScan { open: &self.open, section: Some(section), left, symbol: Vec::new() })
     }
 
     /// All series in order.
     pub fn series(&self) -> SeriesScan<'_> {
         SeriesScan {
-            open: &self.0,
-            walk: self.0.index.walk(),
+            open: &self.open,
+            deleted: &self.deleted,
+            walk: self.open.index.walk(),
             reference: 0,
             entry: SeriesEntry::default(),
             before: Vec::new(),
+            symbols: SymbolCache::default(),
+            window: Window::default(),
             chunks: ChunkWindow::default(),
         }
     }
@@ -72,10 +89,14 @@ impl SymbolScan<'_> {
 /// The series that was read last.
 pub struct SeriesScan<'a> {
     open: &'a OpenBlock,
+    deleted: &'a Tombstones,
     walk: SeriesWalk<'a>,
     reference: u32,
     entry: SeriesEntry,
     before: Vec<(u32, u32)>,
+    symbols: SymbolCache,
+    /// Of entries that were sought.
+    window: Window,
     chunks: ChunkWindow,
 }
 
@@ -95,6 +116,19 @@ impl<'a> SeriesScan<'a> {
         Ok(true)
     }
 
+    /// Goes to a series by its [`reference`](Self::reference), in any order. From there it does not go on.
+    pub fn seek(&mut self, reference: u32) -> Result<()> {
+        let index = &self.open.index;
+        index.series.read(&mut self.window, &index.source, reference, &mut self.entry)?;
+        self.reference = reference;
+        Ok(())
+    }
+
+    /// Its labels as texts, for who is not to write numbers.
+    pub fn texts(&mut self) -> Result<Labels> {
+        self.open.index.labels(&self.entry, &mut self.symbols)
+    }
+
     /// By which [`crate::Tombstones`] name it.
     pub fn reference(&self) -> u32 {
         self.reference
@@ -112,7 +146,7 @@ impl<'a> SeriesScan<'a> {
 
     /// What is deleted of it.
     pub fn deleted(&self) -> Deleted<'a> {
-        self.open.tombstones.of(self.reference)
+        self.deleted.of(self.reference)
     }
 
     /// The chunk at a place among [`ranges`](Self::ranges), its checksum right; nothing of it is deleted yet.

@@ -70,8 +70,8 @@ pub struct Lookout {
     bucket: Bucket,
     fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
-    /// For `meta.json` files that were read before.
-    dir: PathBuf,
+    /// For `meta.json` files that were read before, if they are kept.
+    dir: Option<PathBuf>,
     seen: Mutex<BTreeMap<Ulid, Listed>>,
 }
 
@@ -84,7 +84,13 @@ struct Folder {
 
 impl Lookout {
     pub fn new(bucket: Bucket, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, dir: impl Into<PathBuf>) -> Self {
-        Lookout { bucket, fs, clock, dir: dir.into(), seen: Mutex::default() }
+        let lookout = Self::without_files(bucket, fs, clock);
+        Lookout { dir: Some(dir.into()), ..lookout }
+    }
+
+    /// For who looks once: nothing is kept on disk.
+    pub fn without_files(bucket: Bucket, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Self {
+        Lookout { bucket, fs, clock, dir: None, seen: Mutex::default() }
     }
 
     pub fn bucket(&self) -> &Bucket {
@@ -186,8 +192,11 @@ impl Lookout {
 
     /// From the folder of those that were read before, or from the bucket.
     async fn meta(&self, block: Ulid) -> Result<BlockMeta> {
-        let path = self.dir.join(block.to_string()).join(BlockMeta::FILE);
-        let kept = self.fs.read(&path).ok().and_then(|json| BlockMeta::from_json(&json).ok());
+        let path = self.dir.as_ref().map(|dir| dir.join(block.to_string()).join(BlockMeta::FILE));
+        let kept = path
+            .as_ref()
+            .and_then(|path| self.fs.read(path).ok())
+            .and_then(|json| BlockMeta::from_json(&json).ok());
         if let Some(kept) = kept.filter(|meta| meta.ulid == block) {
             return Ok(kept);
         }
@@ -195,6 +204,7 @@ impl Lookout {
         if meta.ulid != block {
             return Err(Error::invalid(format!("its meta.json is that of block {}", meta.ulid)));
         }
+        let Some(path) = path else { return Ok(meta) };
         let kept = path.parent().map_or(Ok(()), |dir| self.fs.create_dir_all(dir));
         if let Err(e) = kept.and_then(|()| self.fs.write_atomic(&path, &meta.to_json())) {
             tracing::warn!(path = %path.display(), error = %e, "a meta.json cannot be kept; it is fetched again at the next start");
@@ -204,9 +214,10 @@ impl Lookout {
 
     /// Kept files of blocks that are gone.
     fn forget(&self, inventory: &Inventory) {
-        for entry in self.fs.read_dir(&self.dir).unwrap_or_default() {
+        let Some(dir) = &self.dir else { return };
+        for entry in self.fs.read_dir(dir).unwrap_or_default() {
             if entry.name.parse::<Ulid>().is_ok_and(|block| !inventory.blocks.contains_key(&block)) {
-                let _ = self.fs.remove_dir_all(&self.dir.join(&entry.name));
+                let _ = self.fs.remove_dir_all(&dir.join(&entry.name));
             }
         }
     }

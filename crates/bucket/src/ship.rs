@@ -27,6 +27,10 @@ const PIECE_BYTES: u64 = 8 << 20;
 pub struct ShipOptions {
     /// `--hash-func=SHA256`: the digests go into `meta.json` too.
     pub hash_files: bool,
+    /// For a copy of a block in another bucket: `meta.json` is not touched.
+    pub as_it_is: bool,
+    /// For buckets that only Prometheus reads.
+    pub without_labels: bool,
 }
 
 /// What came of it. The block's bytes in the bucket are those of the folder.
@@ -67,7 +71,8 @@ impl Bucket {
         may_show: impl AsyncFnOnce() -> Result<()>,
     ) -> Result<Shipped> {
         let id = meta.ulid;
-        if meta.thanos.as_ref().is_none_or(|thanos| thanos.labels.is_empty()) {
+        let has_labels = meta.thanos.as_ref().is_some_and(|thanos| !thanos.labels.is_empty());
+        if !has_labels && !options.without_labels {
             let text =
                 format!("block {id} has no external labels, by which blocks in a bucket are told apart");
             return Err(Error::invalid(text));
@@ -205,6 +210,23 @@ impl Bucket {
 
     async fn finish(&self, meta: &mut BlockMeta, files: &[LocalFile], options: ShipOptions) -> Result<()> {
         let key = meta_key(meta.ulid);
+        if !options.as_it_is {
+            self.describe(meta, files, options)?;
+        }
+        let json = meta.to_json();
+        self.put(&key, json.clone()).await?;
+        let there = self.get(&key, MAX_META_BYTES).await?;
+        if there[..] != json[..] {
+            // No reader is to stumble over it; the next attempt begins where this one was.
+            self.delete(&key).await?;
+            let text = format!("bucket {:?} gives back another {key} than was just put", self.name());
+            return Err(Error::corrupt(key, 0, text));
+        }
+        Ok(())
+    }
+
+    /// What is there, and since when.
+    fn describe(&self, meta: &mut BlockMeta, files: &[LocalFile], options: ShipOptions) -> Result<()> {
         let now_ms = self.0.parts.clock.wall_ms();
         let time = jiff::Timestamp::from_millisecond(now_ms)
             .map_err(|e| Error::invalid(format!("the clock shows no time of the calendar: {e}")))?;
@@ -216,15 +238,6 @@ impl Bucket {
             |file: &LocalFile| Some(file.rel_path.strip_prefix(CHUNKS)?.trim_start_matches('/').to_owned());
         thanos.segment_files = files.iter().filter_map(chunk).collect();
         thanos.upload_time = Some(time.to_string());
-        let json = meta.to_json();
-        self.put(&key, json.clone()).await?;
-        let there = self.get(&key, MAX_META_BYTES).await?;
-        if there[..] != json[..] {
-            // No reader is to stumble over it; the next attempt begins where this one was.
-            self.delete(&key).await?;
-            let text = format!("bucket {:?} gives back another {key} than was just put", self.name());
-            return Err(Error::corrupt(key, 0, text));
-        }
         Ok(())
     }
 }

@@ -191,7 +191,8 @@ async fn run(yaml: &str, dir: &Path, probed: &str) {
     faulty.ship(&local, &meta, ShipOptions::default()).await.unwrap_err();
     assert!(!bucket.exists(&layout::meta_key(meta.ulid)).await.unwrap());
     handle.set(faults);
-    let shipped = faulty.ship(&local, &meta, ShipOptions { hash_files: true }).await.unwrap();
+    let shipped =
+        faulty.ship(&local, &meta, ShipOptions { hash_files: true, ..ShipOptions::default() }).await.unwrap();
     assert_eq!(shipped.sent_objects + shipped.found_objects, 3);
     assert!(shipped.found_objects > 0, "{shipped:?}");
     assert_eq!(bucket.read_meta(meta.ulid).await.unwrap(), shipped.meta);

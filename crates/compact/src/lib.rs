@@ -8,6 +8,7 @@
 //!   thinned out.
 //! - [`lifecycle`] says which blocks are marked and deleted, and why.
 //! - [`compact`] merges the blocks of a plan; [`downsample()`] thins one out, [`Downsampler`] a series of it.
+//! - [`plan_rewrite`] makes another block of one: samples deleted, series relabelled.
 //! - [`Compactor`] does all of it, round after round, on a bucket that one at a time works on.
 //!
 //! Source of the rules: Thanos' `pkg/compact`, Prometheus' `tsdb/compact.go`.
@@ -19,14 +20,17 @@ mod group;
 pub mod lifecycle;
 mod merge;
 mod plan;
+mod rewrite;
 mod run;
 
 pub use downsample::{Downsampler, downsample};
 pub use group::{Group, groups, resolution_ms, tenant_of};
 pub use merge::{Compaction, Dedup, Progress, compact};
 pub use plan::{DownsampleJob, FIVE_MINUTES_DUE_MS, NoCompact, Plan, Planner, RAW_DUE_MS, Why, downsampling};
-
-pub use run::{Compactor, CompactorOptions, DeletionLog, Parts, Quarantined, Round, Running, Status, Todo};
+pub use rewrite::{Change, Changes, Deletion, Rewriting, plan_rewrite};
+pub use run::{
+    Compactor, CompactorOptions, DeletionLog, Parts, Quarantined, Round, Running, Status, Todo, Work,
+};
 
 /// Resolutions of downsampled blocks, in milliseconds.
 pub const FIVE_MINUTES_MS: i64 = 5 * 60 * 1000;

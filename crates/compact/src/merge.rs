@@ -5,7 +5,7 @@
 //! be. In memory are the symbols of the new block, four bytes for each symbol of each old one, and the chunks of one
 //! series.
 
-mod chunks;
+pub(crate) mod chunks;
 mod dedup;
 pub(crate) mod symbols;
 
@@ -109,6 +109,15 @@ impl<'a> Input<'a> {
         Ok(input)
     }
 
+    /// For who goes from series to series by itself.
+    pub(crate) fn without_labels(series: SeriesScan<'a>) -> Self {
+        Input { series, numbers: Vec::new(), labels: Vec::new(), is_done: false }
+    }
+
+    pub(crate) fn seek(&mut self, reference: u32) -> Result<()> {
+        self.series.seek(reference)
+    }
+
     fn advance(&mut self) -> Result<()> {
         self.labels.clear();
         self.is_done = !self.series.next_series()?;
@@ -192,4 +201,4 @@ fn keep_shared_extensions(thanos: &mut ThanosMeta, metas: &[&BlockMeta]) {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

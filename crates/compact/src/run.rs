@@ -9,7 +9,7 @@ mod progress;
 mod status;
 mod stock;
 
-pub use compactor::{Compactor, CompactorOptions, Parts, Round};
+pub use compactor::{Compactor, CompactorOptions, Parts, Round, Work};
 pub use log::DeletionLog;
 pub use status::{Quarantined, Running, Status, Todo};
 

@@ -4,7 +4,8 @@ use anyhow::Result;
 use nilometer_access::{Access, TenantRetention};
 use nilometer_bucket::Lookout;
 use nilometer_compact::lifecycle::{Delays, Periods, Retention};
-use nilometer_compact::{Compactor, CompactorOptions, Dedup, Parts, Planner};
+use nilometer_compact::{Compactor, CompactorOptions, Dedup, Parts, Planner, Work};
+use nilometer_model::Relabel;
 use prometheus_client::registry::Registry;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -52,6 +53,8 @@ pub(crate) fn open(
         hash_files: options.hash_files,
         dir: options.dir.clone(),
         lease_term: options.lease_term,
+        work: Work::default(),
+        selector: Relabel::default(),
     };
     Ok(Compactor::open(lookout, parts, options, retention, registry)?)
 }

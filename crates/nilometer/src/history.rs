@@ -62,22 +62,27 @@ pub(crate) fn open_bucket(
     (clock, fs, random): &Outside,
     registry: &mut Registry,
 ) -> Result<Bucket> {
-    let parts = BucketParts {
+    at.open(BucketParts {
         clock: clock.clone(),
         fs: fs.clone(),
         random: random.clone(),
         metrics: BucketMetrics::register(registry),
         env: Arc::new(|name| std::env::var(name).ok()),
-    };
-    Ok(match at {
-        BucketAt::Text(text) => Bucket::from_text(text, parts)?,
-        BucketAt::File(path) => Bucket::from_file(path, parts)?,
-        BucketAt::Folder(path) => {
-            // A text of JSON is one of YAML.
-            let directory = serde_json::Value::from(path.to_string_lossy());
-            Bucket::from_text(&format!("type: FILESYSTEM\nconfig:\n  directory: {directory}\n"), parts)?
-        }
     })
+}
+
+impl BucketAt {
+    pub(crate) fn open(&self, parts: BucketParts) -> Result<Bucket> {
+        Ok(match self {
+            BucketAt::Text(text) => Bucket::from_text(text, parts)?,
+            BucketAt::File(path) => Bucket::from_file(path, parts)?,
+            BucketAt::Folder(path) => {
+                // A text of JSON is one of YAML.
+                let directory = serde_json::Value::from(path.to_string_lossy());
+                Bucket::from_text(&format!("type: FILESYSTEM\nconfig:\n  directory: {directory}\n"), parts)?
+            }
+        })
+    }
 }
 
 /// Everything that goes to the bucket and comes from there.

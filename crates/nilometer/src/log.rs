@@ -7,12 +7,23 @@ use std::sync::Arc;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
 use tracing_subscriber::filter::LevelFilter;
+use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::Writer;
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
 use tracing_subscriber::registry::LookupSpan;
 
 /// From now on, everything that is logged goes to stderr.
 pub(crate) fn start(level: LogLevel, format: LogFormat, clock: Arc<dyn Clock>) {
+    start_to(level, format, clock, std::io::stderr);
+}
+
+/// The same, for who has more on stderr than the log.
+pub(crate) fn start_to(
+    level: LogLevel,
+    format: LogFormat,
+    clock: Arc<dyn Clock>,
+    to: impl for<'a> MakeWriter<'a> + Send + Sync + 'static,
+) {
     let level = match level {
         LogLevel::Error => LevelFilter::ERROR,
         LogLevel::Warn => LevelFilter::WARN,
@@ -21,7 +32,7 @@ pub(crate) fn start(level: LogLevel, format: LogFormat, clock: Arc<dyn Clock>) {
     };
     tracing_subscriber::fmt()
         .with_max_level(level)
-        .with_writer(std::io::stderr)
+        .with_writer(to)
         .event_format(Lines { format, clock })
         .init();
     // A panic is a line like any other, so that who collects logs finds it.

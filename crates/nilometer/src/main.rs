@@ -12,6 +12,7 @@ mod memory;
 mod serve;
 mod store;
 mod threads;
+mod tools;
 
 use std::process::ExitCode;
 
@@ -36,6 +37,7 @@ fn main() -> ExitCode {
             flags::resolve_compact(&raw).and_then(|options| compact::run(&options, &ignored))
         }
         flags::Command::Bench(flags) => bench::run(*flags),
+        flags::Command::Tools(flags) => tools::run(&flags),
     };
     match ran {
         Ok(()) => ExitCode::SUCCESS,

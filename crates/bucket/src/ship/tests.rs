@@ -61,7 +61,7 @@ async fn assert_whole(bucket: &Bucket) {
 }
 
 async fn ship(bucket: &Bucket) -> Result<Shipped> {
-    bucket.ship(Path::new("/block"), &meta(), ShipOptions { hash_files: true }).await
+    bucket.ship(Path::new("/block"), &meta(), ShipOptions { hash_files: true, ..ShipOptions::default() }).await
 }
 
 #[tokio::test]

@@ -17,7 +17,7 @@ struct Place {
     is_cut: bool,
 }
 
-pub(super) struct ChunkMerge {
+pub(crate) struct ChunkMerge {
     dedup: Dedup,
     /// By input: the lower, the older the block. Of two samples of one time the older block's counts.
     ages: Vec<usize>,
@@ -31,15 +31,19 @@ pub(super) struct ChunkMerge {
 const SMALL_SAMPLES: u16 = Packer::MAX_SAMPLES / 2;
 
 impl ChunkMerge {
-    pub(super) fn new(dedup: Dedup, metas: &[&BlockMeta]) -> Self {
+    pub(crate) fn new(dedup: Dedup, metas: &[&BlockMeta]) -> Self {
         let age = |meta: &&BlockMeta| metas.iter().filter(|other| other.ulid < meta.ulid).count();
-        let ages = metas.iter().map(age).collect();
         let ends_ms = metas.iter().map(|meta| meta.range().max_ms).collect();
+        Self::with_ages(dedup, metas.iter().map(age).collect(), ends_ms)
+    }
+
+    /// Each input needs an age of its own: chunks of one age are taken for those of one series.
+    pub(crate) fn with_ages(dedup: Dedup, ages: Vec<usize>, ends_ms: Vec<i64>) -> Self {
         ChunkMerge { dedup, ages, ends_ms, places: Vec::new(), held: ReadChunks::default() }
     }
 
     /// Of the series at which the inputs `of_series` are.
-    pub(super) fn merge(
+    pub(crate) fn merge(
         &mut self,
         inputs: &mut [Input<'_>],
         of_series: &[usize],

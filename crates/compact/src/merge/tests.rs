@@ -10,20 +10,20 @@ use nilometer_model::{FloatHistogram, Span, TimeRange, Value};
 use proptest::prelude::*;
 use std::collections::BTreeMap;
 
-const DIR: &str = "/data";
-const BLOCK_MS: i64 = 1_000_000;
+pub(crate) const DIR: &str = "/data";
+pub(crate) const BLOCK_MS: i64 = 1_000_000;
 
-type Series = BTreeMap<i64, Value>;
-type Data = BTreeMap<Labels, Series>;
-type Texts = BTreeMap<Labels, BTreeMap<i64, String>>;
+pub(crate) type Series = BTreeMap<i64, Value>;
+pub(crate) type Data = BTreeMap<Labels, Series>;
+pub(crate) type Texts = BTreeMap<Labels, BTreeMap<i64, String>>;
 
-fn disk() -> (SimFs, Arc<dyn Fs>) {
+pub(crate) fn disk() -> (SimFs, Arc<dyn Fs>) {
     let sim = SimFs::new(1);
     sim.create_dir_all(Path::new(DIR)).unwrap();
     (sim.clone(), Arc::new(sim))
 }
 
-fn ulid(number: u64) -> Ulid {
+pub(crate) fn ulid(number: u64) -> Ulid {
     Ulid::new(number, [3; 10])
 }
 
@@ -35,7 +35,7 @@ fn series(n: u32) -> Labels {
     ])
 }
 
-fn float(v: f64) -> Value {
+pub(crate) fn float(v: f64) -> Value {
     Value::Float(v)
 }
 
@@ -49,7 +49,7 @@ fn histogram(n: f64) -> Value {
     }))
 }
 
-fn text(value: &Value) -> String {
+pub(crate) fn text(value: &Value) -> String {
     match value {
         Value::Float(v) => format!("{:x}", v.to_bits()),
         Value::Int(h) => format!("int {} {}", h.count, h.sum),
@@ -58,7 +58,13 @@ fn text(value: &Value) -> String {
 }
 
 /// A block of a range of time, with chunks of at most so many samples.
-fn write(fs: &Arc<dyn Fs>, number: u64, range: (i64, i64), data: &Data, per_chunk: usize) -> Block {
+pub(crate) fn write(
+    fs: &Arc<dyn Fs>,
+    number: u64,
+    range: (i64, i64),
+    data: &Data,
+    per_chunk: usize,
+) -> Block {
     let (min_time_ms, max_time_ms) = range;
     let thanos = ThanosMeta { labels: [("tenant_id".into(), "a".into())].into(), ..ThanosMeta::default() };
     let meta = BlockMeta {
@@ -95,7 +101,7 @@ fn merged(fs: &Arc<dyn Fs>, blocks: &[Block], dedup: Dedup) -> Result<Option<Blo
 }
 
 /// All of a block, with the encodings of its chunks; what Prometheus would complain about is a failure.
-fn read(block: &Block) -> (Texts, Vec<(Encoding, usize)>) {
+pub(crate) fn read(block: &Block) -> (Texts, Vec<(Encoding, usize)>) {
     let report = verify(block);
     assert!(report.is_clean(), "{:?}", report.problems);
     assert_eq!(report.stats, block.meta().stats);

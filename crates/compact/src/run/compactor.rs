@@ -20,7 +20,7 @@ use crate::{Compaction, Dedup, Planner, Why, downsampling, groups};
 use nilometer_bucket::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, reason};
 use nilometer_bucket::{Bucket, Inventory, Lookout};
 use nilometer_env::{Clock, Fs, Random};
-use nilometer_model::{BlockMeta, Error, Kind, Result, Ulid};
+use nilometer_model::{BlockMeta, Error, Kind, Labels, Relabel, Result, Ulid};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -45,6 +45,34 @@ pub struct CompactorOptions {
     pub dir: PathBuf,
     /// How long a compactor that fell silent keeps others waiting.
     pub lease_term: Duration,
+    /// What of it all is done.
+    pub work: Work,
+    /// Only blocks whose external labels pass; the label `__block_id` stands for the block's name.
+    pub selector: Relabel,
+}
+
+/// The parts of a round. Who does only some of them leaves the others to whoever compacts the bucket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Work {
+    /// Marks blocks of which others have everything.
+    pub garbage: bool,
+    /// Marks blocks that are older than what is kept.
+    pub retention: bool,
+    /// Deletes what was marked long ago, and uploads that were given up.
+    pub clean: bool,
+    pub compact: bool,
+    pub downsample: bool,
+}
+
+impl Work {
+    pub const NOTHING: Work =
+        Work { garbage: false, retention: false, clean: false, compact: false, downsample: false };
+}
+
+impl Default for Work {
+    fn default() -> Self {
+        Work { garbage: true, retention: true, clean: true, compact: true, downsample: true }
+    }
 }
 
 /// The outside world.
@@ -233,26 +261,36 @@ impl Compactor {
     }
 
     async fn round(&self) -> Result<()> {
-        let inventory = self.lookout.look().await?;
+        let mut inventory = self.lookout.look().await?;
         inventory.check_whole()?;
         for (block, e) in &inventory.broken {
             tracing::error!(%block, error = %e, "a block of the bucket cannot be read and is left alone");
         }
         self.note_foreign(&inventory);
+        inventory.blocks.retain(|_, listed| self.is_selected(&listed.meta));
         let deleting = self.deleting(&inventory).await?;
         let mut stock = Stock::new(inventory, deleting);
         let mut failed = BTreeSet::new();
         loop {
             let held = self.tidy(&mut stock).await?;
             self.tell_todo(&stock, &held);
-            if self.compact_groups(&mut stock, &mut failed).await? {
+            let work = self.options.work;
+            if work.compact && self.compact_groups(&mut stock, &mut failed).await? {
                 continue;
             }
             // Blocks are merged first: aggregates of blocks that overlap cannot be merged any more.
-            if !self.thin_out_all(&mut stock, &held, &mut failed).await? {
+            if !work.downsample || !self.thin_out_all(&mut stock, &held, &mut failed).await? {
                 return Ok(());
             }
         }
+    }
+
+    fn is_selected(&self, meta: &BlockMeta) -> bool {
+        let labels = meta.thanos.iter().flat_map(|t| &t.labels).map(|(n, v)| (n.as_str(), v.as_str()));
+        let name = meta.ulid.to_string();
+        let all = || Labels::from_pairs(labels.chain([("__block_id", name.as_str())]));
+        let rules = &self.options.selector;
+        rules.is_empty() || rules.apply(&all()).is_some()
     }
 
     /// When those were marked that are being deleted already.
@@ -275,12 +313,16 @@ impl Compactor {
         let rest = live.iter().copied().filter(|m| !outdated.contains(&m.ulid));
         let over = (self.retention)().decide(rest, &stock.marks, now_ms);
         let held = Retention::held(&over);
-        for decision in garbage {
+        let work = self.options.work;
+        for decision in garbage.into_iter().filter(|_| work.garbage) {
             self.metrics.garbage.inc();
             self.mark_for_deletion(stock, decision.ulid, &decision.reason, "outdated").await?;
         }
-        for decision in over.iter().filter(|d| d.action == Action::MarkForDeletion) {
+        for decision in over.iter().filter(|d| work.retention && d.action == Action::MarkForDeletion) {
             self.mark_for_deletion(stock, decision.ulid, &decision.reason, "retention").await?;
+        }
+        if !work.clean {
+            return Ok(held);
         }
         let aborted = lifecycle::aborted_uploads(&stock.partial, &stock.marks, now_ms);
         self.metrics.aborted_uploads.inc_by(aborted.len() as u64);

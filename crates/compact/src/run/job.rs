@@ -113,7 +113,7 @@ impl Compactor {
         let Some(meta) = made else { return Ok(None) };
         let dir = scratch.dir.join("made").join(ulid.to_string());
         self.made.lock().insert(ulid);
-        let options = ShipOptions { hash_files: self.options.hash_files };
+        let options = ShipOptions { hash_files: self.options.hash_files, ..ShipOptions::default() };
         let shipped = self.bucket().ship_if(&dir, &meta, options, || self.check_lease()).await?;
         let out = shipped.meta.thanos.iter().flat_map(|t| &t.files).map(|f| f.size_bytes).sum::<u64>();
         let took_ms = self.parts.clock.wall_ms().saturating_sub(since_ms);

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-const FILE: &str = "deletions.jsonl";
+const FILE: &str = DeletionLog::FILE;
 
 impl<'a> What<'a> {
     fn of(meta: &'a BlockMeta) -> Self {
@@ -52,6 +52,8 @@ struct What<'a> {
 }
 
 impl DeletionLog {
+    pub const FILE: &'static str = "deletions.jsonl";
+
     pub fn open(fs: &dyn Fs, dir: &Path) -> Result<Self> {
         let path = dir.join(FILE);
         let failed = |e| Error::io(format!("opening {}", path.display()), e);

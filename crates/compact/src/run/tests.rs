@@ -1,7 +1,7 @@
 //! A bucket in memory, a disk and a clock that are simulated: processes die at every change of the bucket, requests
 //! fail in every way, two compactors meet. What was stored has to be readable at each moment.
 
-use super::{Compactor, CompactorOptions, Parts, Round};
+use super::{Compactor, CompactorOptions, Parts, Round, Work};
 use crate::lifecycle::{Delays, Periods, Retention};
 use crate::{Dedup, FIVE_MINUTES_MS, ONE_HOUR_MS, Planner};
 use futures::StreamExt;
@@ -12,7 +12,7 @@ use nilometer_bucket::{Bucket, Inventory, Lookout, ShipOptions, layout};
 use nilometer_chunk::{Encoding, encode_floats};
 use nilometer_env::Fs;
 use nilometer_env::sim::{SimClock, SimFs, SimRandom};
-use nilometer_model::{BlockMeta, Error, Labels, Result, ThanosMeta, TimeRange, Ulid, Value};
+use nilometer_model::{BlockMeta, Error, Labels, Relabel, Result, ThanosMeta, TimeRange, Ulid, Value};
 use nilometer_storage::{ChunkRef, Queryable, Select};
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +84,8 @@ impl World {
             hash_files: false,
             dir,
             lease_term: Duration::from_secs(60),
+            work: Work::default(),
+            selector: Relabel::default(),
         };
         let retention = self.retention.clone();
         Compactor::open(

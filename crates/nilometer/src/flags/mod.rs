@@ -9,6 +9,7 @@ mod compaction;
 mod ignored;
 mod raw;
 mod resolved;
+mod selection;
 mod shared;
 mod store;
 mod values;
@@ -16,11 +17,15 @@ mod values;
 pub(crate) use compact::{Compact, CompactFlags, resolve as resolve_compact};
 pub(crate) use raw::{LogFormat, LogLevel, ServeFlags};
 pub(crate) use resolved::{Serve, resolve};
+pub(crate) use selection::{SelectorFlags, TimeFlags};
 pub(crate) use store::{Store, StoreFlags, resolve as resolve_store};
-pub(crate) use values::Millis;
+pub(crate) use values::{LabelPair, Millis};
 
 use crate::bench::BenchFlags;
+use crate::tools::ToolsFlags;
+use anyhow::{Result, anyhow};
 use clap::{ArgAction, ArgMatches, Args, Error, FromArgMatches, Subcommand};
+use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 
@@ -30,13 +35,14 @@ pub(crate) enum Command {
     Store(Box<StoreFlags>, Vec<&'static str>),
     Compact(Box<CompactFlags>, Vec<&'static str>),
     Bench(Box<BenchFlags>),
+    Tools(Box<ToolsFlags>),
 }
 
 /// Reads the command line. Touches nothing else.
 pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command, Error> {
     let mut matches = command().try_get_matches_from(args)?;
     let Some((name, found)) = matches.remove_subcommand() else {
-        let says = "say what to do: serve, store, compact or bench";
+        let says = "say what to do: serve, store, compact, tools or bench";
         return Err(command().error(clap::error::ErrorKind::MissingSubcommand, says));
     };
     if name == "bench" {
@@ -49,6 +55,9 @@ pub(crate) fn parse(args: impl IntoIterator<Item = OsString>) -> Result<Command,
     if name == "compact" {
         let flags = CompactFlags::from_arg_matches(&found)?;
         return Ok(Command::Compact(Box::new(flags), ignored::given(ignored::COMPACT, &found)));
+    }
+    if name == "tools" {
+        return Ok(Command::Tools(Box::new(ToolsFlags::from_arg_matches(&found)?)));
     }
     let mut flags = ServeFlags::from_arg_matches(&found)?;
     flags.by_name = by_name(&found);
@@ -97,6 +106,11 @@ fn command() -> clap::Command {
         .subcommand_required(true)
         .arg_required_else_help(true);
     let bench = BenchFlags::augment_subcommands(bench);
+    let tools = clap::Command::new("tools")
+        .about("Looks at, checks and changes blocks in object storage")
+        .subcommand_required(true)
+        .arg_required_else_help(true);
+    let tools = all_negatable(ToolsFlags::augment_subcommands(tools));
     clap::Command::new("nilometer")
         .about("A metrics hub: remote write from many clusters in, exact PromQL out")
         .version(env!("CARGO_PKG_VERSION"))
@@ -107,6 +121,7 @@ fn command() -> clap::Command {
         .subcommand(store)
         .subcommand(compact)
         .subcommand(bench)
+        .subcommand(tools)
 }
 
 /// Gives each switch its opposite: `--no-x` for `--x`. The last one counts.
@@ -127,6 +142,19 @@ fn negatable(command: clap::Command) -> clap::Command {
             .hide(true)
             .overrides_with(id.clone());
         command.mut_arg(&id, |arg| arg.overrides_with(&opposite)).arg(opposite_arg)
+    })
+}
+
+/// The same for all commands below.
+fn all_negatable(command: clap::Command) -> clap::Command {
+    let names: Vec<_> = command.get_subcommands().map(|below| below.get_name().to_owned()).collect();
+    names.into_iter().fold(negatable(command), |command, name| command.mut_subcommand(name, all_negatable))
+}
+
+/// A text of YAML; an error says where it is wrong.
+pub(crate) fn yaml<T: DeserializeOwned>(text: &str) -> Result<T> {
+    serde_saphyr::from_str(text).map_err(|e: serde_saphyr::Error| {
+        anyhow!(e.render_with_formatter(&serde_saphyr::UserMessageFormatter))
     })
 }
 

@@ -5,7 +5,7 @@ fn serve(args: &[&str]) -> Result<(Box<ServeFlags>, Vec<&'static str>), Error> {
     let args = ["nilometer", "serve"].iter().chain(args).map(OsString::from);
     match parse(args)? {
         Command::Serve(flags, ignored) => Ok((flags, ignored)),
-        Command::Store(..) | Command::Compact(..) | Command::Bench(_) => {
+        Command::Store(..) | Command::Compact(..) | Command::Bench(_) | Command::Tools(_) => {
             unreachable!("the arguments begin with serve")
         }
     }

@@ -17,3 +17,4 @@ mod smoke;
 mod store;
 mod tenants;
 mod tls;
+mod tools;
