@@ -9,6 +9,9 @@ use anyhow::{Context, Result};
 use crate::metadata::{self, Crate};
 use crate::shell;
 
+/// Packages whose library has another name.
+const LIBRARIES: [(&str, &str); 1] = [("md-5", "md5")];
+
 /// Findings over the manifests and sources of the workspace.
 pub(crate) fn check() -> Result<Vec<String>> {
     let crates = metadata::crates()?;
@@ -47,7 +50,8 @@ fn check_root(manifest: &str, crates: &[Crate]) -> Vec<String> {
 
 /// Whether some path starts with the crate's name: `name::…`, or the name is imported by itself.
 fn names(sources: &str, dependency: &str) -> bool {
-    let ident = dependency.replace('-', "_");
+    let other = LIBRARIES.iter().find(|(package, _)| *package == dependency);
+    let ident = other.map_or_else(|| dependency.replace('-', "_"), |(_, library)| (*library).to_owned());
     sources.match_indices(&ident).any(|(at, _)| {
         let before = sources[..at].chars().next_back();
         let after = &sources[at + ident.len()..];
