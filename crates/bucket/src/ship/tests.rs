@@ -61,7 +61,9 @@ async fn assert_whole(bucket: &Bucket) {
 }
 
 async fn ship(bucket: &Bucket) -> Result<Shipped> {
-    bucket.ship(Path::new("/block"), &meta(), ShipOptions { hash_files: true, ..ShipOptions::default() }).await
+    bucket
+        .ship(Path::new("/block"), &meta(), ShipOptions { hash_files: true, ..ShipOptions::default() })
+        .await
 }
 
 #[tokio::test]
