@@ -152,11 +152,13 @@ fn what_is_there_is_shown_and_marked() {
             .ok(&["ls", "-o", "wide"])
             .contains("Diff: 2h0m0s, Compaction: 1, Downsample: 0, Source: bucket.upload")
     );
+    let second = place.meta("bucket", blocks[1]);
+    let within = format!("--min-time=-{}s", (now_ms() - second.min_time_ms) / 1000 - 3600);
     assert_eq!(
         place
             .ok(&[
                 "ls",
-                "--min-time=-97h",
+                &within,
                 "--selector.relabel-config",
                 "[{action: keep, source_labels: [cluster], regex: a}]"
             ])
