@@ -55,12 +55,13 @@ pub(crate) struct CompactFlags {
     /// Merge blocks whose times overlap, instead of leaving their group alone
     #[arg(long = "compact.enable-vertical-compaction", help_heading = "Compaction")]
     pub(crate) vertical: bool,
-    /// How samples of replicas are merged (--deduplication.replica-label)
+    /// How samples of replicas are merged (--deduplication.replica-label): one by one, or `penalty`, as queries do it
     #[arg(
         long = "deduplication.func",
         value_name = "FUNC",
         default_value = "",
         hide_default_value = true,
+        hide_possible_values = true,
         help_heading = "Compaction"
     )]
     pub(crate) dedup_func: DedupFunc,
