@@ -101,6 +101,7 @@ impl Compactor {
         let running =
             Running { what, labels, blocks: blocks.clone(), bytes, since_ms, series: 0, series_total: 0 };
         let _running = self.status.run(running);
+        tracing::debug!(block = %ulid, from = blocks.len(), bytes_in = bytes, "{what} begins");
         let sources = scratch.dir.join("sources");
         for block in &blocks {
             let listed = stock.get(*block);
