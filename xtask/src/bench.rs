@@ -13,6 +13,7 @@ mod query_table;
 mod server;
 pub(crate) mod steady;
 mod table;
+pub(crate) mod year;
 
 use std::fs;
 use std::path::{Path, PathBuf};

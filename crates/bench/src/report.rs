@@ -3,6 +3,7 @@
 use crate::load::LoadReport;
 use crate::timing::QueryReport;
 use crate::verify::VerifyReport;
+use crate::year::YearReport;
 use std::fmt::{self, Display, Formatter};
 
 impl Display for LoadReport {
@@ -80,5 +81,36 @@ impl Display for QueryReport {
             }
         }
         self.others_cpus.iter().try_for_each(|cpus| writeln!(f, "other processes used {cpus:.2} CPUs"))
+    }
+}
+
+impl Display for YearReport {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let gb = |bytes: u64| bytes as f64 / 1e9;
+        writeln!(f, "{} active series, {} days: {} samples", self.series, self.days(), self.samples)?;
+        writeln!(f, "at most {:.2} GB of disk\n", gb(self.peak_disk_bytes))?;
+        writeln!(f, "  blocks    wall s     CPU s  peak MB     GB in    GB out  stage")?;
+        for (name, stage) in &self.stages {
+            writeln!(
+                f,
+                "{:>8} {:>9.1} {:>9.1} {:>8.0} {:>9.2} {:>9.2}  {name}",
+                stage.blocks,
+                stage.seconds,
+                stage.cpu_seconds,
+                stage.peak_bytes as f64 / 1e6,
+                gb(stage.bytes_in),
+                gb(stage.bytes_out)
+            )?;
+        }
+        writeln!(f, "\n  blocks        samples        GB  in the bucket (GB marked for deletion)")?;
+        for (resolution_ms, held) in &self.bucket {
+            let name = match resolution_ms {
+                0 => "raw".to_owned(),
+                ms => format!("{} m", ms / 60_000),
+            };
+            let (all, marked) = (gb(held.bytes), gb(held.marked_bytes));
+            writeln!(f, "{:>8} {:>14} {all:>9.2}  {name} ({marked:.2})", held.blocks, held.samples)?;
+        }
+        Ok(())
     }
 }

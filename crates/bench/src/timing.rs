@@ -8,6 +8,7 @@ use crate::query::Query;
 use nilometer_env::Clock;
 use nilometer_model::{Error, Result};
 use serde::Serialize;
+use std::time::Duration;
 
 pub struct QueryOptions {
     /// The server's address, with what stands before `/api/v1`.
@@ -25,6 +26,8 @@ pub struct QueryTimes {
     pub query: String,
     /// Why there are no times.
     pub refused: Option<String>,
+    /// Of the run that does not count: what a query takes of a server that was just started.
+    pub first_ms: f64,
     pub latency: Spread,
     pub answer_bytes: u64,
     pub series: u64,
@@ -63,6 +66,7 @@ pub fn time_queries(
         queries.push(QueryTimes {
             query: query.to_string(),
             refused: asked.refused,
+            first_ms: asked.first.as_secs_f64() * 1e3,
             latency: asked.latencies.spread(),
             answer_bytes: asked.body.len() as u64,
             series: size.series,
@@ -85,6 +89,7 @@ fn others_cpu_seconds(options: &QueryOptions) -> Option<f64> {
 #[derive(Default)]
 struct Asked {
     refused: Option<String>,
+    first: Duration,
     latencies: Latencies,
     body: Vec<u8>,
     extra_bytes: Option<u64>,
@@ -105,6 +110,8 @@ fn ask(options: &QueryOptions, query: &Query, client: &mut Client<'_>, clock: &d
         // The first warms the server up.
         if run > 0 {
             asked.latencies.add(took);
+        } else {
+            asked.first = took;
         }
         asked.body = answer.body;
     }

@@ -4,15 +4,16 @@ use crate::flags::Millis;
 use anyhow::{Context, Result, bail, ensure};
 use clap::{Args, Subcommand};
 use nilometer_bench::{
-    Endpoint, Journal, LoadOptions, Plan, Protocol, Query, QueryOptions, VerifyOptions, load, time_queries,
-    verify,
+    Endpoint, Journal, LoadOptions, Plan, Protocol, Query, QueryOptions, VerifyOptions, YearOptions,
+    YearParts, load, time_queries, verify, walk,
 };
-use nilometer_env::{Clock, RealFs, SystemClock};
+use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
 use serde::Serialize;
 use std::fmt::Display;
 use std::fs::File;
 use std::io::{LineWriter, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// So many seconds from one line about the progress to the next.
 const PROGRESS_EVERY: u32 = 10;
@@ -25,6 +26,8 @@ pub(crate) enum BenchFlags {
     Verify(VerifyFlags),
     /// Times queries
     Query(QueryFlags),
+    /// Lets a simulated year pass over a bucket: blocks, compaction, downsampling, retention
+    Year(YearFlags),
 }
 
 #[derive(Args, Debug)]
@@ -146,12 +149,34 @@ pub(crate) struct QueryFlags {
     time: Option<i64>,
 }
 
+#[derive(Args, Debug)]
+pub(crate) struct YearFlags {
+    /// Folder of the bucket and of what the year needs beside it; a year that was stopped goes on where it was
+    #[arg(long, value_name = "DIR")]
+    dir: PathBuf,
+    /// So many active series, a hundred to a target; 2 % of them are replaced in a day
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    series: u32,
+    #[arg(long, value_name = "N", default_value_t = 365)]
+    days: u64,
+    /// Seconds since 1970 of the first day's midnight
+    #[arg(long, value_name = "SECONDS", default_value_t = 1_735_689_600)]
+    start: i64,
+    /// Stop before it takes more disk
+    #[arg(long, value_name = "GB", default_value_t = 15)]
+    max_gb: u64,
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
 pub(crate) fn run(flags: BenchFlags) -> Result<()> {
     let clock = SystemClock::default();
     match flags {
         BenchFlags::Load(flags) => run_load(&flags, &clock),
         BenchFlags::Verify(flags) => run_verify(&flags),
         BenchFlags::Query(flags) => run_query(&flags, &clock),
+        BenchFlags::Year(flags) => run_year(&flags, clock),
     }
 }
 
@@ -183,7 +208,7 @@ fn run_load(flags: &LoadFlags, clock: &SystemClock) -> Result<()> {
         let written = line.and_then(|line| writeln!(file, "{line}"));
         written.map_err(|e| nilometer_model::Error::io("writing the timeline", e))
     })?;
-    show(&report, &flags.server)?;
+    show(&report, flags.server.json)?;
     match &report.stopped {
         Some(why) => bail!("the load stopped early: {why}"),
         None => Ok(()),
@@ -218,7 +243,7 @@ fn run_verify(flags: &VerifyFlags) -> Result<()> {
     let endpoint = endpoint(&flags.url, &flags.server)?;
     let options = VerifyOptions { endpoint, connections: flags.connections, tolerance: flags.tolerance };
     let report = verify(&options, &journal)?;
-    show(&report, &flags.server)?;
+    show(&report, flags.server.json)?;
     ensure!(report.is_clean(), "the server does not have what it acknowledged, or has more");
     Ok(())
 }
@@ -248,7 +273,26 @@ fn run_query(flags: &QueryFlags, clock: &SystemClock) -> Result<()> {
         let path = folder.join(format!("{}.json", number + 1));
         std::fs::write(&path, body).map_err(|e| nilometer_model::Error::io(path.display(), e))
     })?;
-    show(&report, &flags.server)
+    show(&report, flags.server.json)
+}
+
+fn run_year(flags: &YearFlags, clock: SystemClock) -> Result<()> {
+    ensure!(flags.series > 0 && flags.start >= 0, "--series, --start: they must be more than 0");
+    let options = YearOptions {
+        dir: flags.dir.clone(),
+        series: flags.series,
+        days: flags.days,
+        start_ms: flags.start.saturating_mul(1_000),
+        max_bytes: flags.max_gb.saturating_mul(1_000_000_000),
+    };
+    let parts = YearParts { fs: Arc::new(RealFs), clock: Arc::new(clock), random: Arc::new(SystemRandom) };
+    let report = walk(&options, &parts, &mut |report| {
+        if report.days().is_multiple_of(10) {
+            let disk = report.peak_disk_bytes as f64 / 1e9;
+            eprintln!("{} of {} days, at most {disk:.2} GB of disk", report.days(), flags.days);
+        }
+    })?;
+    show(&report, flags.json)
 }
 
 fn endpoint(url: &str, flags: &ServerFlags) -> Result<Endpoint> {
@@ -283,8 +327,8 @@ fn base64(bytes: &[u8]) -> String {
     bytes.chunks(3).map(encode).collect()
 }
 
-fn show(report: &(impl Serialize + Display), flags: &ServerFlags) -> Result<()> {
-    if flags.json {
+fn show(report: &(impl Serialize + Display), json: bool) -> Result<()> {
+    if json {
         println!("{}", serde_json::to_string(report).context("writing the report")?);
     } else {
         print!("{report}");

@@ -13,6 +13,9 @@ use crate::{process, tools};
 /// Where a server's data lies, in its folder.
 pub(super) const DATA: &str = "data";
 
+/// Where a server over a bucket finds it, in its folder.
+pub(super) const OBJSTORE: &str = "objstore.yml";
+
 /// Ours; the others are its peers.
 pub(super) const HUB: &str = "nilometer";
 
@@ -38,23 +41,43 @@ pub(super) struct Server {
     pub(super) is_exact: bool,
 }
 
+fn hub_args(dir: &Path, port: u16) -> Vec<String> {
+    vec![
+        "serve".to_owned(),
+        format!("--data-dir={}", dir.join(DATA).display()),
+        format!("--http-address=127.0.0.1:{port}"),
+        format!("--remote-write.address=127.0.0.1:{}", port + 1),
+        "--grpc-address=127.0.0.1:0".to_owned(),
+        // Peers are not scraped either.
+        "--no-self-metrics".to_owned(),
+    ]
+}
+
+/// The hub over a bucket, whose config lies in its folder.
+pub(super) fn over_bucket(binary: &Path) -> Server {
+    Server {
+        name: HUB,
+        program: binary.to_owned(),
+        args: |dir, port| {
+            let mut args = hub_args(dir, port);
+            args.push(format!("--objstore.config-file={}", dir.join(OBJSTORE).display()));
+            args
+        },
+        write_path: "/api/v1/receive",
+        ready_path: "/-/ready",
+        snapshots: None,
+        tolerance: "0",
+        is_exact: true,
+    }
+}
+
 /// The hub is `binary`.
 pub(super) fn all(binary: &Path) -> Vec<Server> {
     vec![
         Server {
             name: HUB,
             program: binary.to_owned(),
-            args: |dir, port| {
-                vec![
-                    "serve".to_owned(),
-                    format!("--data-dir={}", dir.join(DATA).display()),
-                    format!("--http-address=127.0.0.1:{port}"),
-                    format!("--remote-write.address=127.0.0.1:{}", port + 1),
-                    "--grpc-address=127.0.0.1:0".to_owned(),
-                    // Peers are not scraped either.
-                    "--no-self-metrics".to_owned(),
-                ]
-            },
+            args: hub_args,
             write_path: "/api/v1/receive",
             ready_path: "/-/ready",
             snapshots: Some("snapshots"),
