@@ -18,9 +18,9 @@ pub use stages::{Stage, Stages};
 use blocks::{BLOCK_MS, Cutter};
 use nilometer_bucket::{Bucket, BucketConfig, BucketMetrics, Lookout, Parts as BucketParts, ShipOptions};
 use nilometer_compact::lifecycle::{Delays, Periods, Retention};
-use nilometer_compact::{Compactor, CompactorOptions, Dedup, Parts as CompactorParts, Planner, Round};
+use nilometer_compact::{Compactor, CompactorOptions, Dedup, Parts as CompactorParts, Planner, Round, Work};
 use nilometer_env::{Clock, Fs, Random};
-use nilometer_model::{Error, Result};
+use nilometer_model::{Error, Relabel, Result};
 use parking_lot::Mutex;
 use prometheus_client::registry::Registry;
 use serde::{Deserialize, Serialize};
@@ -210,6 +210,8 @@ impl<'a> Walk<'a> {
                 hash_files: false,
                 dir: options.dir.join("compact"),
                 lease_term: Duration::from_secs(600),
+                work: Work::default(),
+                selector: Relabel::default(),
             },
             move || retention.clone(),
             &mut Registry::default(),
