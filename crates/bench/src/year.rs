@@ -31,6 +31,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 const STATE_FILE: &str = "year.json";
+/// Of the walk that goes on there.
+const LOCK_FILE: &str = "lock";
 const DAY_MS: i64 = 24 * 3_600_000;
 const BLOCKS_A_DAY: u64 = 12;
 /// From one round of the compactor to the next.
@@ -128,6 +130,9 @@ pub fn walk(
     parts: &YearParts,
     each_day: &mut dyn FnMut(&YearReport),
 ) -> Result<YearReport> {
+    let failed = |e| Error::io(format!("taking the folder {}", options.dir.display()), e);
+    parts.fs.create_dir_all(&options.dir).map_err(failed)?;
+    let _alone = parts.fs.lock(&options.dir.join(LOCK_FILE)).map_err(failed)?;
     let report = resume(options, &*parts.fs)?;
     let watcher = Watcher::new(parts.clock.clone(), report.stages.clone());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -145,7 +150,6 @@ pub fn walk(
 fn resume(options: &YearOptions, fs: &dyn Fs) -> Result<YearReport> {
     let new = YearReport { series: options.series, start_ms: options.start_ms, ..YearReport::default() };
     let path = options.dir.join(STATE_FILE);
-    fs.create_dir_all(&options.dir).map_err(|e| Error::io(path.display(), e))?;
     if !fs.exists(&path) {
         return Ok(new);
     }
