@@ -2,6 +2,7 @@
 
 use crate::metrics::Metrics;
 use crate::pages::Pages;
+use crate::partition::Partition;
 use crate::pick::{Candidate, Wish, pick};
 use crate::remote::{RemoteFs, Store};
 use crate::supply::RemoteBlock;
@@ -24,8 +25,8 @@ use tokio::sync::Semaphore;
 /// Times in milliseconds, sizes in bytes.
 #[derive(Clone, Debug)]
 pub struct GatewayOptions {
-    /// Blocks that have nothing in it are not loaded: `--min-time`, `--max-time`.
-    pub range: TimeRange,
+    /// Other blocks are not loaded.
+    pub partition: Partition,
     /// `--ignore-deletion-marks-delay`: so long a block that is marked for deletion still answers, since what
     /// replaces it may not be seen yet.
     pub ignore_deletion_marks_delay_ms: i64,
@@ -162,7 +163,7 @@ impl Gateway {
         let before = self.blocks.read().known.clone();
         let mut blocks = BTreeMap::new();
         for (block, listed) in inventory.blocks {
-            if !listed.meta.range().overlaps(&self.options.range) {
+            if !self.options.partition.has(&listed.meta, now_ms) {
                 continue;
             }
             if listed.marked_ms.is_some_and(|at| now_ms - at >= self.options.ignore_deletion_marks_delay_ms) {

@@ -9,11 +9,13 @@
 mod gateway;
 mod metrics;
 mod pages;
+mod partition;
 mod pick;
 mod remote;
 mod supply;
 
 pub use gateway::{Gateway, GatewayOptions, Parts, Synced, View};
+pub use partition::{Partition, TimeBound};
 
 #[cfg(test)]
 mod tests;

@@ -95,7 +95,7 @@ impl World {
 
 fn gateway(bucket: &Bucket, runtime: &Runtime, (fs, clock): (&SimFs, &Arc<SimClock>)) -> Arc<Gateway> {
     let options = GatewayOptions {
-        range: TimeRange::ALL,
+        partition: crate::Partition::all(),
         ignore_deletion_marks_delay_ms: 24 * HOUR_MS,
         cache_bytes: 1 << 20,
         max_concurrent: 3,

@@ -10,9 +10,9 @@ use nilometer_access::Access;
 use nilometer_bucket::{Bucket, BucketMetrics, Lookout, Parts as BucketParts, ShipOptions, ShipperFile};
 use nilometer_compact::{Compactor, Parts as CompactParts};
 use nilometer_env::{Clock, Fs, Random};
-use nilometer_gateway::{Gateway, GatewayOptions, Parts as GatewayParts};
+use nilometer_gateway::{Gateway, GatewayOptions, Partition, Parts as GatewayParts};
 use nilometer_head::Head;
-use nilometer_model::{BlockMeta, Tenant, TimeRange, Ulid};
+use nilometer_model::{BlockMeta, Tenant, Ulid};
 use nilometer_server::BucketUpkeep;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::registry::Registry;
@@ -154,7 +154,7 @@ impl History {
         let outside = (clock.clone(), fs.clone(), random.clone());
         let bucket = open_bucket(&options.bucket, &outside, registry)?;
         let gateway_options = GatewayOptions {
-            range: TimeRange::ALL,
+            partition: Partition::all(),
             ignore_deletion_marks_delay_ms: IGNORE_DELETION_MARKS_DELAY_MS,
             cache_bytes: options.cache_bytes,
             max_concurrent: MAX_CONCURRENT,

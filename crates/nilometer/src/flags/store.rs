@@ -2,13 +2,13 @@
 
 use super::raw::{LogFormat, LogLevel};
 use super::shared::{StoreApiFlags, tls};
-use super::values::{Address, Bytes, Millis};
+use super::values::{Address, Bytes, Millis, TimeOrDuration};
 use crate::history::BucketAt;
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use nilometer_access::HubLimits;
-use nilometer_gateway::GatewayOptions;
-use nilometer_model::TimeRange;
+use nilometer_gateway::{GatewayOptions, Partition};
+use nilometer_model::{Relabel, RelabelAction};
 use nilometer_server::{CallerOptions, Patience, StoreOptions};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -65,6 +65,37 @@ pub(crate) struct StoreFlags {
     /// Blocks that are marked for deletion answer for so long
     #[arg(long, value_name = "DURATION", default_value = "24h", help_heading = "Blocks")]
     pub(crate) ignore_deletion_marks_delay: Millis,
+
+    /// Only blocks that have something after this time (RFC 3339), or this duration from now, like -2w
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "0000-01-01T00:00:00Z",
+        help_heading = "Blocks",
+        allow_hyphen_values = true
+    )]
+    pub(crate) min_time: TimeOrDuration,
+    /// Only blocks that have something before it
+    #[arg(
+        long,
+        value_name = "TIME",
+        default_value = "9999-12-31T23:59:59Z",
+        help_heading = "Blocks",
+        allow_hyphen_values = true
+    )]
+    pub(crate) max_time: TimeOrDuration,
+    /// Only blocks whose external labels, and __block_id, pass these rules: Prometheus' relabelling with keep, drop
+    /// and hashmod
+    #[arg(
+        long = "selector.relabel-config",
+        value_name = "YAML",
+        help_heading = "Blocks",
+        conflicts_with = "selector_relabel_config_file"
+    )]
+    pub(crate) selector_relabel_config: Option<String>,
+    /// The same in a file
+    #[arg(long = "selector.relabel-config-file", value_name = "FILE", help_heading = "Blocks")]
+    pub(crate) selector_relabel_config_file: Option<PathBuf>,
 
     /// What is logged at least
     #[arg(long = "log.level", value_enum, default_value_t = LogLevel::Info, help_heading = "Itself")]
@@ -131,7 +162,11 @@ pub(crate) fn resolve(flags: &StoreFlags) -> Result<Store> {
         bucket,
         meta_dir: flags.data_dir.join("meta-syncer"),
         gateway: GatewayOptions {
-            range: TimeRange::ALL,
+            partition: Partition {
+                min_time: flags.min_time.0,
+                max_time: flags.max_time.0,
+                selector: selector(flags)?,
+            },
             ignore_deletion_marks_delay_ms: flags.ignore_deletion_marks_delay.0,
             cache_bytes: flags.index_cache_size.0,
             max_concurrent: flags.store_api.series_max_concurrency,
@@ -142,4 +177,23 @@ pub(crate) fn resolve(flags: &StoreFlags) -> Result<Store> {
         log_level: flags.log_level,
         log_format: flags.log_format,
     })
+}
+
+fn selector(flags: &StoreFlags) -> Result<Relabel> {
+    let (from, text) = match (&flags.selector_relabel_config, &flags.selector_relabel_config_file) {
+        (Some(text), _) => ("--selector.relabel-config".to_owned(), text.clone()),
+        (None, Some(path)) => {
+            let from = path.display().to_string();
+            (from.clone(), std::fs::read_to_string(path).with_context(|| format!("reading {from}"))?)
+        }
+        (None, None) => return Ok(Relabel::default()),
+    };
+    if text.trim().is_empty() {
+        return Ok(Relabel::default());
+    }
+    let rules: Relabel = serde_saphyr::from_str(&text).with_context(|| from.clone())?;
+    rules
+        .check_actions(&[RelabelAction::Keep, RelabelAction::Drop, RelabelAction::HashMod])
+        .with_context(|| from)?;
+    Ok(rules)
 }

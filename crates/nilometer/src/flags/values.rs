@@ -1,6 +1,7 @@
 //! The forms that values of flags have.
 
 use anyhow::{Context, Result};
+use nilometer_gateway::TimeBound;
 use nilometer_promql::duration::parse_duration;
 use nilometer_server::TlsFiles;
 use std::net::{SocketAddr, ToSocketAddrs};
@@ -41,6 +42,32 @@ impl std::str::FromStr for Millis {
 impl Millis {
     pub(crate) fn duration(self) -> Duration {
         Duration::from_millis(self.0.max(0) as u64)
+    }
+}
+
+/// A time in RFC 3339's form, or a duration from now, as Thanos' partitions of time have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct TimeOrDuration(pub(crate) TimeBound);
+
+impl TimeOrDuration {
+    /// Thanos' default, a day later than the last time there is here.
+    const FOR_EVER: &str = "9999-12-31T23:59:59Z";
+}
+
+impl std::str::FromStr for TimeOrDuration {
+    type Err = String;
+
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        if text == Self::FOR_EVER {
+            return Ok(TimeOrDuration(TimeBound::AtMs(i64::MAX)));
+        }
+        if let Ok(time) = text.parse::<jiff::Timestamp>() {
+            return Ok(TimeOrDuration(TimeBound::AtMs(time.as_millisecond())));
+        }
+        let (sign, duration) = text.strip_prefix('-').map_or((1, text), |duration| (-1, duration));
+        let ms = parse_duration(duration)
+            .map_err(|_| "a time is like 2026-01-02T03:04:05Z, or from now like -2w or 0s".to_owned())?;
+        Ok(TimeOrDuration(TimeBound::FromNowMs(sign * ms)))
     }
 }
 
@@ -115,6 +142,19 @@ mod tests {
         assert_eq!("0d".parse(), Ok(Millis(0)));
         for bad in ["", "10", "1.5h", "-1m", "1m1h", "10 m", "999999999y"] {
             assert!(bad.parse::<Millis>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn times_and_durations_from_now() {
+        let parsed = |text: &str| text.parse().map(|TimeOrDuration(bound)| bound);
+        assert_eq!(parsed("1970-01-01T00:00:02Z"), Ok(TimeBound::AtMs(2_000)));
+        assert_eq!(parsed("-2w"), Ok(TimeBound::FromNowMs(-14 * 86_400_000)));
+        assert_eq!(parsed("1h30m"), Ok(TimeBound::FromNowMs(5_400_000)));
+        assert!(matches!(parsed("0000-01-01T00:00:00Z"), Ok(TimeBound::AtMs(_))));
+        assert_eq!(parsed("9999-12-31T23:59:59Z"), Ok(TimeBound::AtMs(i64::MAX)));
+        for bad in ["", "-", "--1h", "yesterday", "2026-01-02"] {
+            assert!(parsed(bad).is_err(), "{bad}");
         }
     }
 
