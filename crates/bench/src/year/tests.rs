@@ -6,7 +6,7 @@ use super::*;
 use futures::executor::block_on;
 use nilometer_compact::{FIVE_MINUTES_MS, ONE_HOUR_MS};
 use nilometer_env::sim::{SimClock, SimFs, SimRandom};
-use nilometer_gateway::{Gateway, GatewayOptions, Parts as GatewayParts};
+use nilometer_gateway::{Gateway, GatewayOptions, Partition, Parts as GatewayParts};
 use nilometer_model::{Labels, Sample, TimeRange};
 use nilometer_promql::{Engine, EngineOptions, Range, Resolution, Source, Value};
 
@@ -64,7 +64,7 @@ impl Reader {
         let config = BucketConfig::filesystem(bucket_dir(&world.options.dir));
         let bucket = Bucket::open(config, parts).unwrap();
         let options = GatewayOptions {
-            range: TimeRange::ALL,
+            partition: Partition::all(),
             ignore_deletion_marks_delay_ms: DAY_MS,
             cache_bytes: 64 << 20,
             max_concurrent: 4,
