@@ -1,7 +1,7 @@
 //! All routes, and what every request passes on its way to one.
 
 use crate::{
-    Edge, Hub, admin, answer, apart, api, auth, blocks, body, compress, home, origin, pages, receive, unread,
+    Edge, Hub, admin, answer, apart, api, auth, body, compress, home, origin, pages, receive, unread,
 };
 use axum::Router;
 use axum::body::Body;
@@ -10,8 +10,6 @@ use axum::http::{Method, Response, StatusCode};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::routing::{get, post};
 use futures::FutureExt;
-use nilometer_compact::Compactor;
-use nilometer_gateway::Gateway;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
@@ -39,24 +37,6 @@ pub fn write_routes(hub: &Arc<Hub>) -> Router {
     finished(writes(hub).with_state(hub.clone()), &hub.edge)
 }
 
-/// What the HTTP address of a store serves.
-pub fn store_routes(edge: &Arc<Edge>, gateway: Arc<Gateway>) -> Router {
-    let blocks = Router::new()
-        .route("/api/v1/blocks", get(blocks::blocks))
-        .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
-        .with_state(gateway);
-    finished(metrics(edge).merge(blocks), edge)
-}
-
-/// What the HTTP address of a compactor serves.
-pub fn compact_routes(edge: &Arc<Edge>, compactor: Arc<Compactor>) -> Router {
-    let status = Router::new()
-        .route("/api/v1/status/compaction", get(blocks::compaction))
-        .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
-        .with_state(compactor);
-    finished(metrics(edge).merge(status), edge)
-}
-
 fn writes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
     Router::new()
         .route("/api/v1/receive", post(receive::receive))
@@ -64,7 +44,7 @@ fn writes(hub: &Arc<Hub>) -> Router<Arc<Hub>> {
         .route_layer(from_fn_with_state(hub.edge.clone(), auth::known))
 }
 
-fn metrics(edge: &Arc<Edge>) -> Router {
+pub(crate) fn metrics(edge: &Arc<Edge>) -> Router {
     Router::new()
         .route("/metrics", get(pages::metrics))
         .route_layer(from_fn_with_state(edge.clone(), auth::oversees))
@@ -72,7 +52,7 @@ fn metrics(edge: &Arc<Edge>) -> Router {
 }
 
 /// With the probes, and what every request passes.
-fn finished(routes: Router, edge: &Arc<Edge>) -> Router {
+pub(crate) fn finished(routes: Router, edge: &Arc<Edge>) -> Router {
     let probes = Router::new()
         .route("/-/healthy", get(pages::healthy))
         .route("/-/ready", get(pages::ready))

@@ -88,7 +88,9 @@ fn not_yaml() {
 fn wrong_shape() {
     check(
         "tenants:\n  - nam: a\n",
-        expect!["tenants.yaml:2: unknown field `nam`, expected one of name, labels, limits, credentials"],
+        expect![
+            "tenants.yaml:2: unknown field `nam`, expected one of name, labels, limits, retention, credentials"
+        ],
     );
     check(
         "tenants:\n  - name: a\n    name: b\n",
