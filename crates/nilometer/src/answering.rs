@@ -1,8 +1,13 @@
 //! What every role does from its first connection to its last: sockets, signals, and the way from starting over ready
 //! to drained.
 
+use crate::history::Outside;
 use anyhow::{Context, Result};
+use nilometer_access::{Access, HubLimits, Parts, TenantLimits};
+use nilometer_model::Tenant;
 use nilometer_server::{BuildInfo, Edge, Listener, Server};
+use prometheus_client::registry::Registry;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -17,6 +22,31 @@ pub(crate) fn build() -> BuildInfo {
         revision: env!("NILOMETER_REVISION"),
         rustc: env!("NILOMETER_RUSTC"),
     }
+}
+
+/// Who may do what, by the tenants file; without one everybody may everything, as the default tenant.
+pub(crate) fn access(
+    (clock, fs, random): &Outside,
+    (tenants_file, default_tenant): (Option<&Path>, Tenant),
+    limits: HubLimits,
+    registry: &mut Registry,
+) -> Result<Access> {
+    let parts = Parts {
+        clock: clock.clone(),
+        fs: fs.clone(),
+        random: random.clone(),
+        // Passwords are checked on threads of their own.
+        spawn: Arc::new(|worker| {
+            let spawned = std::thread::Builder::new().name("password".to_owned()).spawn(move || worker.run());
+            if let Err(e) = spawned {
+                tracing::error!(error = %e, "no thread to check a password on");
+            }
+        }),
+    };
+    Ok(match tenants_file {
+        Some(path) => Access::from_file(parts, path, limits, registry)?,
+        None => Access::open(parts, default_tenant, limits, TenantLimits::default(), registry),
+    })
 }
 
 /// The first lines of the log.

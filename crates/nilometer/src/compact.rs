@@ -5,7 +5,6 @@ use crate::flags::Compact;
 use crate::history::{Outside, open_bucket};
 use crate::{compaction, log, threads};
 use anyhow::{Context, Result, bail};
-use nilometer_access::{Access, TenantLimits};
 use nilometer_bucket::Lookout;
 use nilometer_compact::{Compactor, Parts as CompactParts, Round};
 use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
@@ -35,14 +34,8 @@ pub(crate) fn run(options: &Compact, ignored: &[&str]) -> Result<()> {
     let mut registry = Registry::default();
     let bucket = open_bucket(&options.bucket, &outside, &mut registry)?;
     let lookout = Arc::new(Lookout::new(bucket, fs.clone(), clock.clone(), options.meta_dir.clone()));
-    let parts = crate::serve::access_parts(&outside);
-    let access = match &options.tenants_file {
-        Some(path) => Access::from_file(parts, path, options.hub_limits.clone(), &mut registry)?,
-        None => {
-            let (tenant, limits) = (Tenant::new("default-tenant")?, options.hub_limits.clone());
-            Access::open(parts, tenant, limits, TenantLimits::default(), &mut registry)
-        }
-    };
+    let tenants = (options.tenants_file.as_deref(), Tenant::new("default-tenant")?);
+    let access = answering::access(&outside, tenants, options.hub_limits.clone(), &mut registry)?;
     let tenants = (access.clone(), options.tenant_label.clone());
     let parts = CompactParts { fs, clock: clock.clone(), random: outside.2.clone() };
     let compactor = compaction::open(&options.compaction, lookout, parts, Some(tenants), &mut registry)?;

@@ -8,7 +8,6 @@ use crate::history::{History, Outside};
 use crate::memory::Memory;
 use crate::{log, threads};
 use anyhow::{Context, Result, anyhow};
-use nilometer_access::{Access, Parts, TenantLimits};
 use nilometer_cluster::Stores;
 use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
@@ -86,14 +85,8 @@ fn assemble(
     let memory = Memory::default();
     memory.register(&mut registry);
     let outside: Outside = (clock.clone(), fs.clone(), random.clone());
-    let parts = access_parts(&outside);
-    let access = match &options.tenants_file {
-        Some(path) => Access::from_file(parts, path, options.hub_limits.clone(), &mut registry)?,
-        None => {
-            let (tenant, hub) = (options.head.default_tenant.clone(), options.hub_limits.clone());
-            Access::open(parts, tenant, hub, TenantLimits::default(), &mut registry)
-        }
-    };
+    let tenants = (options.tenants_file.as_deref(), options.head.default_tenant.clone());
+    let access = answering::access(&outside, tenants, options.hub_limits.clone(), &mut registry)?;
     let env = Env { fs: fs.clone(), clock: clock.clone(), random: random.clone() };
     let mut head_options = options.head.clone();
     head_options.max_tenants = access.hub_limits().tenants as usize + 1;
@@ -138,21 +131,6 @@ fn assemble(
     });
     hub.set_insecure_listeners(options.insecure_listeners);
     Ok(Assembled { hub, memory, history, http_tls, write_tls, grpc_tls })
-}
-
-/// Passwords are checked on threads of their own.
-pub(crate) fn access_parts((clock, fs, random): &Outside) -> Parts {
-    Parts {
-        clock: clock.clone(),
-        fs: fs.clone(),
-        random: random.clone(),
-        spawn: Arc::new(|worker| {
-            let spawned = std::thread::Builder::new().name("password".to_owned()).spawn(move || worker.run());
-            if let Err(e) = spawned {
-                tracing::error!(error = %e, "no thread to check a password on");
-            }
-        }),
-    }
 }
 
 /// Answers until a signal says to stop, then until all is answered.

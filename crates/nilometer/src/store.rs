@@ -5,7 +5,6 @@ use crate::flags::Store;
 use crate::history::{FIRST_LOOK, Outside, open_bucket};
 use crate::{log, threads};
 use anyhow::{Context, Result};
-use nilometer_access::{Access, TenantLimits};
 use nilometer_bucket::Lookout;
 use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
 use nilometer_gateway::{Gateway, Parts as GatewayParts};
@@ -39,14 +38,8 @@ pub(crate) fn run(options: &Store, ignored: &[&str]) -> Result<()> {
     let lookout = Lookout::new(bucket.clone(), outside.1.clone(), clock.clone(), options.meta_dir.clone());
     let parts = GatewayParts { clock: clock.clone(), runtime: storage.handle().clone() };
     let gateway = Arc::new(Gateway::new(Arc::new(lookout), parts, options.gateway.clone(), &mut registry));
-    let parts = crate::serve::access_parts(&outside);
-    let access = match &options.tenants_file {
-        Some(path) => Access::from_file(parts, path, options.hub_limits.clone(), &mut registry)?,
-        None => {
-            let (tenant, limits) = (Tenant::new("default-tenant")?, options.hub_limits.clone());
-            Access::open(parts, tenant, limits, TenantLimits::default(), &mut registry)
-        }
-    };
+    let tenants = (options.tenants_file.as_deref(), Tenant::new("default-tenant")?);
+    let access = answering::access(&outside, tenants, options.hub_limits.clone(), &mut registry)?;
     let edge = Edge::new(EdgeParts {
         access,
         clock,

@@ -16,7 +16,7 @@ use super::status::{GroupId, Quarantine, Status, Todo};
 use super::stock::Stock;
 use crate::group::labels_without;
 use crate::lifecycle::{self, Action, Decision, Delays, Retention};
-use crate::{Compaction, Dedup, Planner, Why, downsampling, groups};
+use crate::{Compaction, Dedup, Group, Planner, Why, downsampling, groups};
 use nilometer_bucket::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, reason};
 use nilometer_bucket::{Bucket, Inventory, Lookout};
 use nilometer_env::{Clock, Fs, Random};
@@ -402,7 +402,7 @@ impl Compactor {
                 failed.insert(id);
                 continue;
             }
-            match self.compact_group(stock, &id).await {
+            match self.compact_group(stock, &id, &blocks).await {
                 Ok(done) => {
                     any |= done;
                     self.quarantine.lock().release(&id);
@@ -430,14 +430,12 @@ impl Compactor {
         self.metrics.halted.set(i64::from(quarantined > 0));
     }
 
-    async fn compact_group(&self, stock: &mut Stock, id: &GroupId) -> Result<bool> {
+    async fn compact_group(&self, stock: &mut Stock, id: &GroupId, blocks: &[Ulid]) -> Result<bool> {
         let now_ms = self.parts.clock.wall_ms();
         let plan = {
-            let all = groups(stock.live(&self.options.delays, now_ms), &self.options.replica_labels);
-            let Some(group) = all.iter().find(|g| (g.resolution_ms, &g.labels) == (id.0, &id.1)) else {
-                return Ok(false);
-            };
-            self.options.planner.plan(group, &stock.marks.no_compact, |meta| {
+            let metas = blocks.iter().filter_map(|block| stock.get(*block)).map(|listed| &*listed.meta);
+            let group = Group { resolution_ms: id.0, labels: id.1.clone(), blocks: metas.collect() };
+            self.options.planner.plan(&group, &stock.marks.no_compact, |meta| {
                 let listed = stock.get(meta.ulid).and_then(|l| l.objects.get("index"));
                 listed.copied().ok_or_else(|| Error::not_found(format!("block {} has no index", meta.ulid)))
             })?

@@ -18,13 +18,13 @@ mod verify;
 
 pub(crate) use flags::ToolsFlags;
 
-use crate::history::BucketAt;
+use crate::history::{BucketAt, open_bucket};
 use crate::{log, threads};
 use anyhow::{Context, Result, bail};
 use flags::{BucketCommand, BucketFlags, SharedFlags};
 use futures::TryStreamExt;
 use nilometer_bucket::marks::DeletionMark;
-use nilometer_bucket::{Bucket, BucketMetrics, Depth, Inventory, Listed, Lookout, Parts};
+use nilometer_bucket::{Bucket, Depth, Inventory, Listed, Lookout};
 use nilometer_compact::DeletionLog;
 use nilometer_compact::lifecycle::{Action, Decision};
 use nilometer_env::{Clock, Fs, Random, RealFs, SystemClock, SystemRandom};
@@ -82,13 +82,15 @@ impl Bench {
     fn open(flags: &SharedFlags, clock: Arc<dyn Clock>, screen: Screen) -> Result<Bench> {
         let fs: Arc<dyn Fs> = Arc::new(RealFs);
         let random: Arc<dyn Random> = Arc::new(SystemRandom);
-        let bucket = open_bucket(&flags.bucket()?, clock.clone(), fs.clone(), random.clone())?;
+        let outside = (clock.clone(), fs.clone(), random.clone());
+        let bucket = open_bucket(&flags.bucket()?, &outside, &mut Registry::default())?;
         Ok(Bench { bucket, fs, clock, random, screen, data_dir: flags.data_dir.clone() })
     }
 
     /// Another bucket than that of `--objstore.config`.
     fn other_bucket(&self, at: &BucketAt) -> Result<Bucket> {
-        open_bucket(at, self.clock.clone(), self.fs.clone(), self.random.clone())
+        let outside = (self.clock.clone(), self.fs.clone(), self.random.clone());
+        open_bucket(at, &outside, &mut Registry::default())
     }
 
     fn now_ms(&self) -> i64 {
@@ -184,15 +186,4 @@ impl Drop for Scratch {
 /// To stdout; whoever reads it may stop doing so.
 fn print(text: &str) {
     let _ = std::io::stdout().lock().write_all(text.as_bytes());
-}
-
-fn open_bucket(
-    at: &BucketAt,
-    clock: Arc<dyn Clock>,
-    fs: Arc<dyn Fs>,
-    random: Arc<dyn Random>,
-) -> Result<Bucket> {
-    let metrics = BucketMetrics::register(&mut Registry::default());
-    let parts = Parts { clock, fs, random, metrics, env: Arc::new(|name| std::env::var(name).ok()) };
-    at.open(parts)
 }
