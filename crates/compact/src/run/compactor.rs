@@ -16,7 +16,7 @@ use super::status::{GroupId, Quarantine, Status, Todo};
 use super::stock::Stock;
 use crate::group::labels_without;
 use crate::lifecycle::{self, Action, Decision, Delays, Retention};
-use crate::{Compaction, Dedup, Group, Planner, Why, downsampling, groups};
+use crate::{Compaction, Dedup, DownsampleJob, Group, Plan, Planner, RAW_DUE_MS, Why, downsampling, groups};
 use nilometer_bucket::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, reason};
 use nilometer_bucket::{Bucket, Inventory, Lookout};
 use nilometer_env::{Clock, Fs, Random};
@@ -275,6 +275,9 @@ impl Compactor {
             let held = self.tidy(&mut stock).await?;
             self.tell_todo(&stock, &held);
             let work = self.options.work;
+            if work.compact && work.downsample && self.thin_out_rest(&mut stock, &mut failed).await? {
+                continue;
+            }
             if work.compact && self.compact_groups(&mut stock, &mut failed).await? {
                 continue;
             }
@@ -430,15 +433,18 @@ impl Compactor {
         self.metrics.halted.set(i64::from(quarantined > 0));
     }
 
+    fn plan(&self, stock: &Stock, group: &Group<'_>) -> Result<Plan> {
+        self.options.planner.plan(group, &stock.marks.no_compact, |meta| {
+            let listed = stock.get(meta.ulid).and_then(|l| l.objects.get("index"));
+            listed.copied().ok_or_else(|| Error::not_found(format!("block {} has no index", meta.ulid)))
+        })
+    }
+
     async fn compact_group(&self, stock: &mut Stock, id: &GroupId, blocks: &[Ulid]) -> Result<bool> {
         let now_ms = self.parts.clock.wall_ms();
         let plan = {
             let metas = blocks.iter().filter_map(|block| stock.get(*block)).map(|listed| &*listed.meta);
-            let group = Group { resolution_ms: id.0, labels: id.1.clone(), blocks: metas.collect() };
-            self.options.planner.plan(&group, &stock.marks.no_compact, |meta| {
-                let listed = stock.get(meta.ulid).and_then(|l| l.objects.get("index"));
-                listed.copied().ok_or_else(|| Error::not_found(format!("block {} has no index", meta.ulid)))
-            })?
+            self.plan(stock, &Group { resolution_ms: id.0, labels: id.1.clone(), blocks: metas.collect() })?
         };
         for mark in &plan.marks {
             self.check_lease().await?;
@@ -464,47 +470,83 @@ impl Compactor {
         Ok(true)
     }
 
+    /// Of blocks that are about to be merged some may be thinned out already. Then the others are thinned out before it,
+    /// too: else all of it would be once more. Whether any was.
+    async fn thin_out_rest(&self, stock: &mut Stock, failed: &mut BTreeSet<GroupId>) -> Result<bool> {
+        let due = self.downsamplings(stock, &BTreeSet::new());
+        let due_ids: BTreeSet<Ulid> = due.iter().map(|job| job.ulid).collect();
+        let is_thinned_out = |block: &Ulid| {
+            let is_long = |meta: &BlockMeta| meta.max_time_ms - meta.min_time_ms >= RAW_DUE_MS;
+            !due_ids.contains(block) && stock.get(*block).is_some_and(|listed| is_long(&listed.meta))
+        };
+        let mut rest = BTreeSet::new();
+        for group in
+            groups(stock.live(&self.options.delays, self.parts.clock.wall_ms()), &self.options.replica_labels)
+        {
+            let Ok(plan) = self.plan(stock, &group) else { continue };
+            if plan.why != Why::Overlap && plan.blocks.iter().any(is_thinned_out) {
+                rest.extend(plan.blocks);
+            }
+        }
+        let mut any = false;
+        for job in due.into_iter().filter(|job| rest.contains(&job.ulid)) {
+            any |= self.try_to_thin_out(stock, job, failed).await?;
+        }
+        Ok(any)
+    }
+
     async fn thin_out_all(
         &self,
         stock: &mut Stock,
         held: &BTreeSet<Ulid>,
         failed: &mut BTreeSet<GroupId>,
     ) -> Result<bool> {
-        let now_ms = self.parts.clock.wall_ms();
-        let jobs = self.downsamplings(stock, held);
         let mut any = false;
-        for job in jobs {
-            let Some(meta) = stock.get(job.ulid).map(|listed| listed.meta.clone()) else { continue };
-            let labels = labels_without(&meta, &self.options.replica_labels);
+        for job in self.downsamplings(stock, held) {
             // Those of a group that could not be compacted are only due if they are as long as they will be: aggregates
             // of blocks that overlap cannot be merged any more.
-            let is_stuck = failed.contains(&(meta.resolution_ms(), labels.clone()));
-            if is_stuck && held.contains(&job.ulid) {
-                continue;
-            }
-            // A group of its own, so that what cannot be thinned out is compacted all the same.
-            let id: GroupId = (-job.resolution_ms, labels);
-            if failed.contains(&id) || self.quarantine.lock().has(&id, &[job.ulid], now_ms) {
-                continue;
-            }
-            let by = ByResolution { resolution: job.resolution_ms };
-            match self.thin_out(stock, job).await {
-                Ok(()) => {
-                    any = true;
-                    self.metrics.downsamples.get_or_create(&by).inc();
-                }
-                Err(e) if *e.kind() == Kind::Canceled => return Err(e),
-                Err(e) => {
-                    self.metrics.downsample_failures.get_or_create(&by).inc();
-                    self.leave_alone(id, vec![job.ulid], &e.context(format!("block {}", job.ulid)), failed);
-                }
+            let is_stuck = stock.get(job.ulid).is_some_and(|listed| {
+                let labels = labels_without(&listed.meta, &self.options.replica_labels);
+                failed.contains(&(listed.meta.resolution_ms(), labels))
+            });
+            if !is_stuck || !held.contains(&job.ulid) {
+                any |= self.try_to_thin_out(stock, job, failed).await?;
             }
         }
         self.count_quarantined();
         Ok(any)
     }
 
-    fn downsamplings(&self, stock: &Stock, held: &BTreeSet<Ulid>) -> Vec<crate::DownsampleJob> {
+    /// Whether it was done. What goes wrong is the group's.
+    async fn try_to_thin_out(
+        &self,
+        stock: &mut Stock,
+        job: DownsampleJob,
+        failed: &mut BTreeSet<GroupId>,
+    ) -> Result<bool> {
+        let Some(meta) = stock.get(job.ulid).map(|listed| listed.meta.clone()) else { return Ok(false) };
+        // A group of its own, so that what cannot be thinned out is compacted all the same.
+        let id: GroupId = (-job.resolution_ms, labels_without(&meta, &self.options.replica_labels));
+        let now_ms = self.parts.clock.wall_ms();
+        if failed.contains(&id) || self.quarantine.lock().has(&id, &[job.ulid], now_ms) {
+            return Ok(false);
+        }
+        let by = ByResolution { resolution: job.resolution_ms };
+        match self.thin_out(stock, job).await {
+            Ok(()) => {
+                self.metrics.downsamples.get_or_create(&by).inc();
+                Ok(true)
+            }
+            Err(e) if *e.kind() == Kind::Canceled => Err(e),
+            Err(e) => {
+                self.metrics.downsample_failures.get_or_create(&by).inc();
+                self.leave_alone(id, vec![job.ulid], &e.context(format!("block {}", job.ulid)), failed);
+                Ok(false)
+            }
+        }
+    }
+
+    fn downsamplings(&self, stock: &Stock, held: &BTreeSet<Ulid>) -> Vec<DownsampleJob> {
         if !(self.retention)().downsampling {
             return Vec::new();
         }

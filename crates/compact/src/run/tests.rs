@@ -289,6 +289,26 @@ fn a_fortnight_becomes_few_blocks() {
     check_log(&world);
 }
 
+#[test]
+fn what_is_thinned_out_once_is_merged_afterwards() {
+    let mut world = World::new(6, no_periods());
+    let compactor = world.compactor("one").unwrap();
+    let mut thinned = BTreeMap::new();
+    for number in 0..50 {
+        world.add("a", number, false);
+        world.clock.advance_ms(BLOCK_MS);
+        assert_eq!(world.runtime.block_on(compactor.once()).unwrap(), Round::Done);
+        let blocks = world.inventory().blocks.into_values().map(|listed| listed.meta);
+        thinned.extend(blocks.filter(|m| m.resolution_ms() == FIVE_MINUTES_MS).map(|m| (m.ulid, m)));
+    }
+    let long = thinned.values().find(|m| m.max_time_ms - m.min_time_ms > 10 * 24 * HOUR_MS).unwrap();
+    assert_eq!(long.compaction.parents.len(), 7);
+    for parent in &long.compaction.parents {
+        assert!(thinned.contains_key(&parent.ulid), "{parent:?} is one of five minutes");
+    }
+    world.check("at the end");
+}
+
 /// A life: processes that die after some changes of the bucket, with their disk as a power cut leaves it, and faults.
 fn live(seed: u64) {
     let day_ms = 24 * HOUR_MS;
