@@ -6,6 +6,7 @@
 //! everything is read back, or over the data of an earlier run.
 
 mod answers;
+pub(crate) mod compaction;
 mod kept;
 mod options;
 mod queries;

@@ -33,6 +33,7 @@ cargo xtask <command>
   demo                          the hub and two real Prometheus servers that push to it
   bench [--help]                the same load for the hub and its peers, as a table in bench/results
   steady [--help]               the hub under a long load with churn and cuts, as a page in bench/results
+  compaction [--help]           our compactor beside Prometheus', as a page in bench/results
   year [--help]                 a simulated year over a bucket, and queries over it, as a page in bench/results
   promqltest DIR                run a folder of Prometheus' test scripts over the query engine
   promqlfuzz [--help]           random queries, to our engine and to another server
@@ -62,6 +63,7 @@ fn dispatch(args: &[&str]) -> Result<()> {
         ["demo", rest @ ..] => demo::run(rest),
         ["bench", rest @ ..] => bench::run(rest),
         ["steady", rest @ ..] => bench::steady::run(rest),
+        ["compaction", rest @ ..] => bench::compaction::run(rest),
         ["year", rest @ ..] => bench::year::run(rest),
         ["fuzz", rest @ ..] => fuzz::run(rest),
         ["promqlfuzz", rest @ ..] => promql::fuzz(rest),

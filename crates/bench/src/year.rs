@@ -51,6 +51,8 @@ pub struct YearOptions {
     pub start_ms: i64,
     /// Stops before it takes more.
     pub max_bytes: u64,
+    /// Whether a compactor works on the bucket.
+    pub compacts: bool,
 }
 
 /// The outside world.
@@ -225,7 +227,7 @@ impl<'a> Walk<'a> {
 
     async fn run(&mut self, each_day: &mut dyn FnMut(&YearReport)) -> Result<()> {
         // It may have been stopped in the midst of a round, or before it.
-        if self.report.blocks > 0 {
+        if self.report.blocks > 0 && self.options.compacts {
             self.round().await?;
         }
         while self.report.blocks < self.options.days * BLOCKS_A_DAY {
@@ -233,8 +235,10 @@ impl<'a> Walk<'a> {
             if self.report.blocks.is_multiple_of(BLOCKS_A_ROUND) {
                 // Who goes on does not write again what may be compacted already.
                 self.save()?;
-                self.round().await?;
-                self.save()?;
+                if self.options.compacts {
+                    self.round().await?;
+                    self.save()?;
+                }
             }
             if self.report.blocks.is_multiple_of(BLOCKS_A_DAY) {
                 each_day(&self.report);

@@ -57,9 +57,6 @@ struct Damage {
 }
 
 impl Selection {
-    /// A batch is full with so many bytes of chunks, if it has some series.
-    const BATCH_BYTES: usize = 1 << 20;
-    const MIN_BATCH_SERIES: usize = 64;
     /// After so many that did not match the thread is given back for a moment.
     const PAUSE_SERIES: usize = 8192;
     /// The entries of so many series are read before their chunks, so that a file far away is asked for all at once.
@@ -104,9 +101,7 @@ impl Selection {
     }
 
     fn is_full(&self) -> bool {
-        let series = self.batch.series.len();
-        series >= SeriesBatch::MAX_SERIES
-            || (series >= Self::MIN_BATCH_SERIES && self.batch_bytes >= Self::BATCH_BYTES)
+        SeriesBatch::is_full(self.batch.series.len(), self.batch_bytes)
     }
 
     /// The next batch, `None` at the end; or not ready, so that others get their turn.

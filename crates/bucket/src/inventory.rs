@@ -5,13 +5,14 @@
 use crate::bucket::Bucket;
 use crate::layout;
 use crate::marks::{DeletionMark, Mark, NoCompactMark, NoDownsampleMark};
+use crate::remembered::Remembered;
 use crate::{Depth, Entry};
 use futures::{StreamExt, TryStreamExt, stream};
 use nilometer_env::{Clock, Fs};
 use nilometer_model::{BlockMeta, Error, Kind, Result, Ulid};
 use parking_lot::Mutex;
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::PathBuf;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,6 +58,14 @@ pub struct Listed {
     pub no_downsample: bool,
 }
 
+impl Listed {
+    /// Whether nothing has changed.
+    fn is_as(&self, other: &Listed) -> bool {
+        let marks = |l: &Listed| (l.marked_ms, l.no_compact, l.no_downsample);
+        Arc::ptr_eq(&self.meta, &other.meta) && self.objects == other.objects && marks(self) == marks(other)
+    }
+}
+
 /// A folder that is no block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Partial {
@@ -68,10 +77,9 @@ pub struct Partial {
 /// Looks through a bucket, again and again, and remembers what does not change.
 pub struct Lookout {
     bucket: Bucket,
-    fs: Arc<dyn Fs>,
     clock: Arc<dyn Clock>,
-    /// For `meta.json` files that were read before, if they are kept.
-    dir: Option<PathBuf>,
+    /// For the next start.
+    remembered: Option<Mutex<Remembered>>,
     seen: Mutex<BTreeMap<Ulid, Listed>>,
 }
 
@@ -83,14 +91,21 @@ struct Folder {
 }
 
 impl Lookout {
-    pub fn new(bucket: Bucket, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, dir: impl Into<PathBuf>) -> Self {
-        let lookout = Self::without_files(bucket, fs, clock);
-        Lookout { dir: Some(dir.into()), ..lookout }
+    /// What is found is remembered in `dir`.
+    pub fn new(bucket: Bucket, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>, dir: impl AsRef<Path>) -> Self {
+        let mut remembered = Remembered::new(fs, dir.as_ref());
+        let seen = Mutex::new(remembered.recall());
+        Lookout { bucket, clock, remembered: Some(Mutex::new(remembered)), seen }
     }
 
     /// For who looks once: nothing is kept on disk.
-    pub fn without_files(bucket: Bucket, fs: Arc<dyn Fs>, clock: Arc<dyn Clock>) -> Self {
-        Lookout { bucket, fs, clock, dir: None, seen: Mutex::default() }
+    pub fn without_files(bucket: Bucket, clock: Arc<dyn Clock>) -> Self {
+        Lookout { bucket, clock, remembered: None, seen: Mutex::default() }
+    }
+
+    /// The blocks that there were when somebody last looked, also in an earlier life of the process.
+    pub fn seen(&self) -> BTreeMap<Ulid, Listed> {
+        self.seen.lock().clone()
     }
 
     pub fn bucket(&self) -> &Bucket {
@@ -113,6 +128,7 @@ impl Lookout {
         while let Some((block, partial, loaded)) = loads.next().await {
             match loaded {
                 Ok(listed) => {
+                    self.note(&listed);
                     inventory.blocks.insert(block, listed);
                 }
                 // It was deleted since it was listed.
@@ -131,8 +147,7 @@ impl Lookout {
             }
         }
         drop(loads);
-        self.forget(&inventory);
-        *self.seen.lock() = inventory.blocks.clone();
+        self.settle(&inventory);
         Ok(inventory)
     }
 
@@ -190,36 +205,31 @@ impl Lookout {
         }
     }
 
-    /// From the folder of those that were read before, or from the bucket.
     async fn meta(&self, block: Ulid) -> Result<BlockMeta> {
-        let path = self.dir.as_ref().map(|dir| dir.join(block.to_string()).join(BlockMeta::FILE));
-        let kept = path
-            .as_ref()
-            .and_then(|path| self.fs.read(path).ok())
-            .and_then(|json| BlockMeta::from_json(&json).ok());
-        if let Some(kept) = kept.filter(|meta| meta.ulid == block) {
-            return Ok(kept);
-        }
         let meta = self.bucket.read_meta(block).await?;
         if meta.ulid != block {
             return Err(Error::invalid(format!("its meta.json is that of block {}", meta.ulid)));
         }
-        let Some(path) = path else { return Ok(meta) };
-        let kept = path.parent().map_or(Ok(()), |dir| self.fs.create_dir_all(dir));
-        if let Err(e) = kept.and_then(|()| self.fs.write_atomic(&path, &meta.to_json())) {
-            tracing::warn!(path = %path.display(), error = %e, "a meta.json cannot be kept; it is fetched again at the next start");
-        }
         Ok(meta)
     }
 
-    /// Kept files of blocks that are gone.
-    fn forget(&self, inventory: &Inventory) {
-        let Some(dir) = &self.dir else { return };
-        for entry in self.fs.read_dir(dir).unwrap_or_default() {
-            if entry.name.parse::<Ulid>().is_ok_and(|block| !inventory.blocks.contains_key(&block)) {
-                let _ = self.fs.remove_dir_all(&dir.join(&entry.name));
-            }
+    fn note(&self, listed: &Listed) {
+        let Some(remembered) = &self.remembered else { return };
+        let is_known = self.seen.lock().get(&listed.meta.ulid).is_some_and(|seen| seen.is_as(listed));
+        if !is_known {
+            remembered.lock().note(listed);
         }
+    }
+
+    fn settle(&self, inventory: &Inventory) {
+        let mut seen = self.seen.lock();
+        if let Some(remembered) = &self.remembered {
+            let mut remembered = remembered.lock();
+            let gone = seen.keys().filter(|block| !inventory.blocks.contains_key(block));
+            gone.for_each(|block| remembered.note_gone(*block));
+            remembered.settle(&inventory.blocks);
+        }
+        *seen = inventory.blocks.clone();
     }
 }
 

@@ -28,6 +28,7 @@ mod metrics;
 mod open;
 mod probe;
 mod reload;
+mod remembered;
 mod remove;
 mod retry;
 mod ship;

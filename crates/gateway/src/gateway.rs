@@ -37,6 +37,7 @@ pub struct GatewayOptions {
 }
 
 const NOT_KNOWN: &str = "the bucket was not looked through yet: what is only there is missing";
+const AS_REMEMBERED: &str = "the bucket was not looked through since the start: blocks that came to it or left it meanwhile are not known yet";
 
 /// The outside world. Requests and waiting threads are `runtime`'s.
 #[derive(Clone)]
@@ -95,7 +96,16 @@ impl Blocks {
         for block in known.values() {
             self.streams.entry(block.external.clone()).or_default().push(block.clone());
         }
-        (self.known, self.are_known) = (known, true);
+        self.known = known;
+    }
+
+    /// What is to be said of all answers.
+    fn warning(&self) -> Option<&'static str> {
+        match self.are_known {
+            true => None,
+            false if self.known.is_empty() => Some(NOT_KNOWN),
+            false => Some(AS_REMEMBERED),
+        }
     }
 }
 
@@ -137,7 +147,10 @@ impl Gateway {
         let (pages, runtime) = (Pages::new(options.cache_bytes), parts.runtime.clone());
         let places = Arc::new(Semaphore::new(options.max_concurrent));
         let store = Arc::new(Store { bucket: lookout.bucket().clone(), pages, runtime });
-        Gateway { lookout, store, parts, options, places, metrics, blocks: RwLock::default() }
+        let gateway = Gateway { lookout, store, parts, options, places, metrics, blocks: RwLock::default() };
+        let (remembered, _) = gateway.take(gateway.lookout.seen());
+        gateway.blocks.write().set(remembered);
+        gateway
     }
 
     /// Looks through the bucket: new blocks answer from now on, those that are gone do not. After an error all is as
@@ -159,25 +172,34 @@ impl Gateway {
             self.metrics.load_failures.inc();
             tracing::warn!(%block, error = %e, "a block of the bucket is left out");
         }
+        let (blocks, marked) = self.take(inventory.blocks);
+        (synced.loaded, synced.marked) = (blocks.len(), marked);
+        let mut known = self.blocks.write();
+        known.set(blocks);
+        known.are_known = true;
+        drop(known);
+        self.report(synced);
+        Ok(synced)
+    }
+
+    /// Those that are to answer, and how many do not any more.
+    fn take(&self, listed: BTreeMap<Ulid, Listed>) -> (BTreeMap<Ulid, Arc<Known>>, usize) {
         let now_ms = self.parts.clock.wall_ms();
         let before = self.blocks.read().known.clone();
-        let mut blocks = BTreeMap::new();
-        for (block, listed) in inventory.blocks {
+        let (mut blocks, mut marked) = (BTreeMap::new(), 0);
+        for (block, listed) in listed {
             if !self.options.partition.has(&listed.meta, now_ms) {
                 continue;
             }
             if listed.marked_ms.is_some_and(|at| now_ms - at >= self.options.ignore_deletion_marks_delay_ms) {
-                synced.marked += 1;
+                marked += 1;
                 continue;
             }
             let known = before.get(&block).filter(|known| known.objects == listed.objects).cloned();
             let known = known.unwrap_or_else(|| Arc::new(self.known(&listed)));
             blocks.insert(block, known);
         }
-        synced.loaded = blocks.len();
-        self.blocks.write().set(blocks);
-        self.report(synced);
-        Ok(synced)
+        (blocks, marked)
     }
 
     fn report(&self, synced: Synced) {
@@ -311,11 +333,11 @@ impl View {
 
 impl Queryable for View {
     fn select(&self, select: Select) -> SeriesStream {
-        if !self.gateway.blocks.read().are_known {
-            let warnings = vec![NOT_KNOWN.to_owned()];
-            return stream::iter([Ok(SeriesBatch { warnings, ..SeriesBatch::default() })]).boxed();
-        }
-        self.sources(select.range, Wish::of(&select.hints)).select(select)
+        let warning = self.gateway.blocks.read().warning();
+        let series = self.sources(select.range, Wish::of(&select.hints)).select(select);
+        let Some(warning) = warning else { return series };
+        let warnings = vec![warning.to_owned()];
+        stream::iter([Ok(SeriesBatch { warnings, ..SeriesBatch::default() })]).chain(series).boxed()
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {

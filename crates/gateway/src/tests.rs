@@ -173,6 +173,21 @@ fn what_is_not_known_yet_is_told() {
 }
 
 #[test]
+fn after_a_restart_what_was_known_answers_at_once() {
+    let mut world = World::new();
+    world.add("a", 0, &usual(0));
+    world.sync();
+    let select = || Select::new(up(), TimeRange::ALL);
+    let (before, _) = rows(&*world.there(), select());
+    let again = gateway(&world.bucket, &world.runtime, (&world.fs, &world.clock));
+    let (found, warnings) = rows(&again.streams(|_| true), select());
+    assert!(found == before && !found.is_empty());
+    assert!(warnings.len() == 1 && warnings[0].contains("since the start"), "{warnings:?}");
+    world.runtime.block_on(again.sync()).unwrap();
+    assert_eq!(rows(&again.streams(|_| true), select()).1, [""; 0]);
+}
+
+#[test]
 fn a_block_that_cannot_be_read_costs_a_warning() {
     let mut world = World::new();
     let blocks = [world.add("a", 0, &usual(0)), world.add("a", 1, &usual(1))];

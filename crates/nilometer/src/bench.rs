@@ -165,6 +165,9 @@ pub(crate) struct YearFlags {
     /// Stop before it takes more disk
     #[arg(long, value_name = "GB", default_value_t = 15)]
     max_gb: u64,
+    /// Leave the blocks of two hours as they are
+    #[arg(long)]
+    blocks_only: bool,
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -284,6 +287,7 @@ fn run_year(flags: &YearFlags, clock: SystemClock) -> Result<()> {
         days: flags.days,
         start_ms: flags.start.saturating_mul(1_000),
         max_bytes: flags.max_gb.saturating_mul(1_000_000_000),
+        compacts: !flags.blocks_only,
     };
     let parts = YearParts { fs: Arc::new(RealFs), clock: Arc::new(clock), random: Arc::new(SystemRandom) };
     let report = walk(&options, &parts, &mut |report| {

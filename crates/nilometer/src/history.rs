@@ -26,7 +26,7 @@ use tokio::sync::watch;
 /// Blocks that are marked for deletion answer so much longer, as in Thanos: what replaces them may not be seen yet.
 const IGNORE_DELETION_MARKS_DELAY_MS: i64 = 24 * 3_600_000;
 /// A start waits so long for the bucket.
-pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(10);
+pub(crate) const FIRST_LOOK: Duration = Duration::from_secs(5);
 /// Blocks of the bucket that are read at the same time, as in Thanos.
 const MAX_CONCURRENT: usize = 20;
 

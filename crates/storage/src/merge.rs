@@ -154,8 +154,8 @@ impl Merge {
                 self.refill(source).await?;
             }
         }
-        let mut out = SeriesBatch::default();
-        while out.series.len() < SeriesBatch::MAX_SERIES {
+        let (mut out, mut bytes) = (SeriesBatch::default(), 0);
+        while !SeriesBatch::is_full(out.series.len(), bytes) {
             let Some(Reverse(first)) = self.heap.pop() else { break };
             self.refill(first.order).await?;
             let mut series = first.series;
@@ -164,6 +164,7 @@ impl Merge {
                 self.refill(same.order).await?;
                 series.chunks.extend(same.series.chunks);
             }
+            bytes += series.chunks.held_bytes();
             out.series.push(series);
         }
         out.warnings.append(&mut self.warnings);

@@ -25,7 +25,8 @@ impl World {
         let (fs, clock) = (Arc::new(SimFs::new(1)), Arc::new(SimClock::new(0)));
         let parts = YearParts { fs, clock, random: Arc::new(SimRandom::new(1)) };
         let dir = PathBuf::from("/year");
-        let options = YearOptions { dir, series, days, start_ms: START_MS, max_bytes: 1 << 30 };
+        let options =
+            YearOptions { dir, series, days, start_ms: START_MS, max_bytes: 1 << 30, compacts: true };
         World { parts, options }
     }
 

@@ -51,7 +51,7 @@ fn a_large_block_answers_as_the_model() {
         let batches = batches(&block, Select::new(matchers.clone(), TimeRange::ALL));
         let sizes: Vec<_> = batches.iter().map(|b| b.as_ref().unwrap().series.len()).collect();
         let (_, full) = sizes.split_last().unwrap();
-        assert!(full.iter().all(|n| (64..=SeriesBatch::MAX_SERIES).contains(n)), "{sizes:?}");
+        assert!(full.iter().all(|n| (16..=SeriesBatch::MAX_SERIES).contains(n)), "{sizes:?}");
         assert_eq!(
             read(&block, Select::new(matchers.clone(), TimeRange::ALL)).unwrap().0,
             truth,

@@ -154,7 +154,7 @@ fn options(bench: &Bench, delays: Delays, work: Work) -> CompactorOptions {
 }
 
 fn compactor(bench: &Bench, options: CompactorOptions, retention: Retention) -> Result<Compactor> {
-    let lookout = Lookout::without_files(bench.bucket.clone(), bench.fs.clone(), bench.clock.clone());
+    let lookout = Lookout::without_files(bench.bucket.clone(), bench.clock.clone());
     let parts = Parts { fs: bench.fs.clone(), clock: bench.clock.clone(), random: bench.random.clone() };
     let retention = move || retention.clone();
     Ok(Compactor::open(Arc::new(lookout), parts, options, retention, &mut Registry::default())?)

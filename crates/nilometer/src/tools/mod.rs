@@ -153,7 +153,7 @@ impl Bench {
 }
 
 async fn look_at(bench: &Bench, bucket: &Bucket) -> Result<Inventory> {
-    let lookout = Lookout::without_files(bucket.clone(), bench.fs.clone(), bench.clock.clone());
+    let lookout = Lookout::without_files(bucket.clone(), bench.clock.clone());
     Ok(lookout.look().await?)
 }
 

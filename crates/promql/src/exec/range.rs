@@ -159,14 +159,19 @@ impl Steps<'_> {
 /// Steps whose spans are found at once.
 const SPANS: usize = 64;
 
-impl Steps<'_> {
+impl<'a> Steps<'a> {
     /// Whether there are only floats, whose starts do not matter, and a plain range.
     fn is_plain(&self) -> bool {
         self.samples.ht.is_empty() && self.samples.st.is_empty() && self.cx.spec.mode.is_none()
     }
 
+    /// Where they are plain, and some of them thinned out.
+    pub(crate) fn plain_windows(&self) -> Option<&'a Samples> {
+        (self.is_plain() && !self.samples.width.is_empty()).then_some(self.samples)
+    }
+
     /// For plain ones: `f` of each step with its floats.
-    fn each_span(&mut self, mut f: impl FnMut(Span) -> Option<f64>) {
+    pub(crate) fn each_span(&mut self, mut f: impl FnMut(Span) -> Option<f64>) {
         self.some_spans(|(_, spans), out| {
             for (span, out) in spans.iter().zip(out) {
                 if let Some(v) = f(*span) {

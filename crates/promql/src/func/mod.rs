@@ -13,5 +13,6 @@ pub(crate) mod rate;
 pub(crate) mod regression;
 pub(crate) mod runs;
 pub(crate) mod scalar;
+pub(crate) mod sliding;
 pub(crate) mod sort;
 pub(crate) mod time;

@@ -1,11 +1,13 @@
 //! `…_over_time`: one number for all samples of a range.
 //!
-//! Nothing is ever subtracted from a running sum: sums are recomputed for each window in Prometheus' order,
-//! least and greatest values come from a queue of candidates.
+//! Nothing is ever subtracted from a running sum: sums are recomputed for each window in Prometheus' order (those of
+//! thinned out samples have none, see [`super::sliding`]), least and greatest values come from a queue of candidates.
 
 use super::quantile as quantiles;
+use super::sliding::Sliding;
 use crate::annotations::{Note, Operation};
 use crate::exec::range::{Out, RangeContext, Steps};
+use crate::exec::samples::Samples;
 use crate::exec::window::Window;
 use crate::func::time::seconds;
 use crate::histogram::{How, Incompatible, Wide};
@@ -55,6 +57,12 @@ impl Kind {
 }
 
 pub(crate) fn run(kind: Kind, steps: &mut Steps<'_>) {
+    if let Some(samples) = steps.plain_windows()
+        && let Some(of_windows) = OfWindows::new(kind, samples)
+    {
+        of_windows.run(steps);
+        return;
+    }
     match kind {
         Kind::Avg => steps.each(average),
         Kind::Sum => steps.each(sum),
@@ -112,7 +120,13 @@ fn average(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
         return Out::None;
     }
     if !w.n().is_empty() {
-        return Out::Float(average_of_sums(w.v(), w.n()));
+        let mut of_windows = OfWindows {
+            kind: Kind::Avg,
+            samples: w.samples,
+            sums: Sliding::default(),
+            counts: Sliding::default(),
+        };
+        return Out::Float(of_windows.of(w.float_range.start, w.float_range.end));
     }
     if !w.hn().is_empty() {
         let samples: f64 = w.hn().iter().sum();
@@ -158,18 +172,48 @@ fn sum(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
     Out::Float(if sum.value.is_infinite() { sum.value } else { sum.total() })
 }
 
-/// The mean of all samples of which there are sums and counts.
-fn average_of_sums(sums: &[f64], counts: &[f64]) -> f64 {
-    let samples: f64 = counts.iter().sum();
-    let mut total = Sum::default();
-    sums.iter().for_each(|v| total.add(*v));
-    if total.value.is_finite() {
-        return total.total() / samples;
+/// Floats that were thinned out: their sums are added up once for all steps.
+struct OfWindows<'a> {
+    kind: Kind,
+    samples: &'a Samples,
+    sums: Sliding,
+    counts: Sliding,
+}
+
+impl<'a> OfWindows<'a> {
+    fn new(kind: Kind, samples: &'a Samples) -> Option<Self> {
+        let is_known = match kind {
+            Kind::Avg | Kind::Count => !samples.n.is_empty(),
+            Kind::Sum => true,
+            _ => false,
+        };
+        is_known.then(|| OfWindows { kind, samples, sums: Sliding::default(), counts: Sliding::default() })
     }
-    // Too large together, or not a number: then that is what comes out.
-    let mut mean = Sum::default();
-    sums.iter().for_each(|v| mean.add(*v / samples));
-    if mean.value.is_infinite() { mean.value } else { mean.total() }
+
+    fn run(mut self, steps: &mut Steps<'_>) {
+        steps.each_span(|span| (span.from < span.to).then(|| self.of(span.from, span.to)));
+    }
+
+    fn of(&mut self, from: usize, to: usize) -> f64 {
+        let Samples { v, n, .. } = self.samples;
+        match self.kind {
+            Kind::Count => self.counts.sum(n, from, to).total(),
+            Kind::Avg => {
+                let (sum, samples) = (self.sums.sum(v, from, to), self.counts.sum(n, from, to).total());
+                if sum.value.is_finite() {
+                    return sum.total() / samples;
+                }
+                // Too large together, or not a number: then that is what comes out.
+                let mut mean = Sum::default();
+                v[from..to].iter().for_each(|v| mean.add(*v / samples));
+                if mean.value.is_infinite() { mean.value } else { mean.total() }
+            }
+            _ => {
+                let sum = self.sums.sum(v, from, to);
+                if sum.value.is_infinite() { sum.value } else { sum.total() }
+            }
+        }
+    }
 }
 
 #[derive(Default)]
