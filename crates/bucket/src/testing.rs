@@ -2,6 +2,8 @@
 //!
 //! Everything follows from a seed: which operations fail, and how.
 
+pub mod stores;
+
 use crate::backend::{
     Attempt, Attributes, Backend, Depth, Entry, Failure, Got, Page, PartsId, Proof, PutMode, Special,
     Version, Want,

@@ -1,30 +1,15 @@
-//! The same tests over real object stores, each started on free ports of this machine and ended with the
-//! test. `cargo xtask tools` provides them; without them a test says that it was skipped.
+//! The same tests over real object stores. `cargo xtask tools` provides them; without them a test says that it was
+//! skipped.
 
 use futures::TryStreamExt;
+use nilometer_bucket::testing::stores::Store;
 use nilometer_bucket::testing::{Faults, conform, with_faults};
 use nilometer_bucket::{Bucket, BucketMetrics, Depth, Entry, Parts, ShipOptions, layout};
 use nilometer_env::{RealFs, SystemClock, SystemRandom};
 use nilometer_model::{BlockMeta, Kind, ThanosMeta};
 use prometheus_client::registry::Registry;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
-
-/// Tries of 100 ms each: longer than a store takes to start on a busy machine.
-const TRIES: u32 = 900;
-/// Azure's published key of its emulator.
-const AZURITE_KEY: &str =
-    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw==";
-
-fn tool(name: &str) -> Option<PathBuf> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let tools = std::env::var_os("NILOMETER_TOOLS").map_or(root.join("target/tools"), PathBuf::from);
-    Some(tools.join("stores/bin").join(name)).filter(|path| path.exists())
-}
 
 fn parts() -> Parts {
     Parts {
@@ -54,107 +39,6 @@ impl Drop for Dir {
             let _ = std::fs::remove_dir_all(&self.0);
         }
     }
-}
-
-struct Store(Child);
-
-impl Drop for Store {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-fn start(command: &mut Command, dir: &Path) -> Store {
-    let log = std::fs::File::create(dir.join("log")).unwrap();
-    let command = command.stdin(Stdio::null()).stdout(log.try_clone().unwrap()).stderr(log);
-    Store(command.current_dir(dir).spawn().unwrap())
-}
-
-/// Ports that nobody listens on, all different.
-fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.map(|listener| listener.local_addr().unwrap().port())
-}
-
-/// One request over a connection of its own; the answer's first line, once anybody answers.
-fn answer(port: u16, request: &str) -> String {
-    for _ in 0..TRIES {
-        if let Ok(mut connection) = TcpStream::connect(("127.0.0.1", port)) {
-            let mut text = String::new();
-            let asked = connection.write_all(request.as_bytes());
-            if asked.and_then(|()| connection.read_to_string(&mut text)).is_ok() && !text.is_empty() {
-                return text.lines().next().unwrap_or_default().to_owned();
-            }
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    panic!("nobody answers on port {port}");
-}
-
-fn seaweedfs(weed: &Path, dir: &Path) -> (Store, String) {
-    let [master, master_grpc, volume, volume_grpc, filer, filer_grpc, s3, s3_grpc, admin] = free_ports();
-    let identities = r#"{"identities":[{"name":"t","credentials":[{"accessKey":"test","secretKey":"testsecret"}],
-        "actions":["Admin","Read","Write","List","Tagging"]}]}"#;
-    std::fs::write(dir.join("s3.json"), identities).unwrap();
-    std::fs::create_dir_all(dir.join("data")).unwrap();
-    let mut command = Command::new(weed);
-    command.args(["server", "-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3", "-s3.config=s3.json"]);
-    command.args(["-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=20"]);
-    command.args(["-s3.port.iceberg=0", "-s3.port.lance=0"]);
-    command.arg(format!("-dir={}", dir.join("data").display()));
-    for (flag, port) in [
-        ("-master.port", master),
-        ("-master.port.grpc", master_grpc),
-        ("-volume.port", volume),
-        ("-volume.port.grpc", volume_grpc),
-        ("-filer.port", filer),
-        ("-filer.port.grpc", filer_grpc),
-        ("-s3.port", s3),
-        ("-s3.port.grpc", s3_grpc),
-        ("-debug.port", admin),
-    ] {
-        command.arg(format!("{flag}={port}"));
-    }
-    let store = start(&mut command, dir);
-    // A folder below /buckets is a bucket; it can be made once a volume can be written to.
-    let make = format!(
-        "POST /buckets/metrics/ HTTP/1.1\r\nHost: 127.0.0.1:{filer}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    );
-    for _ in 0..TRIES {
-        if answer(filer, &make).contains(" 201 ") {
-            break;
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
-    answer(s3, &format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{s3}\r\nConnection: close\r\n\r\n"));
-    let yaml = format!(
-        "type: S3\nprefix: hub\nconfig: {{bucket: metrics, endpoint: '127.0.0.1:{s3}', insecure: true, access_key: test, \
-         secret_key: testsecret, part_size: 5242880, put_user_metadata: {{team: obs}}}}\n\
-         hedging_config: {{enabled: true}}\n"
-    );
-    (store, yaml)
-}
-
-fn azurite(program: &Path, dir: &Path) -> (Store, String) {
-    let [port] = free_ports();
-    let mut command = Command::new(program);
-    command.args([
-        "--blobHost",
-        "127.0.0.1",
-        "--blobPort",
-        &port.to_string(),
-        "--silent",
-        "--disableTelemetry",
-    ]);
-    let store = start(command.arg("-l").arg(dir.join("data")), dir);
-    answer(port, &format!("GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nConnection: close\r\n\r\n"));
-    let yaml = format!(
-        "type: AZURE\nconfig:\n  storage_account: devstoreaccount1\n  container: metrics\n  storage_connection_string: \
-         'DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={AZURITE_KEY};\
-         BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;'\n"
-    );
-    (store, yaml)
 }
 
 fn write_block(dir: &Path) -> BlockMeta {
@@ -210,13 +94,13 @@ async fn run(yaml: &str, dir: &Path, probed: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seaweedfs_conforms_and_takes_new_credentials() {
-    let Some(weed) = tool("weed") else {
+    let dir = Dir::new("seaweedfs");
+    let Some(store) = Store::seaweedfs(&dir.0) else {
         return println!(
             "SKIPPED seaweedfs_conforms: no weed in target/tools/stores/bin: run `cargo xtask tools`"
         );
     };
-    let dir = Dir::new("seaweedfs");
-    let (_store, yaml) = seaweedfs(&weed, &dir.0);
+    let yaml = store.config();
     run(
         &yaml,
         &dir.0,
@@ -237,13 +121,13 @@ async fn seaweedfs_conforms_and_takes_new_credentials() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn azurite_conforms() {
-    let Some(program) = tool("azurite-blob") else {
+    let dir = Dir::new("azurite");
+    let Some(store) = Store::azurite(&dir.0) else {
         return println!(
             "SKIPPED azurite_conforms: no azurite-blob in target/tools/stores/bin: run `cargo xtask tools`"
         );
     };
-    let dir = Dir::new("azurite");
-    let (_store, yaml) = azurite(&program, &dir.0);
+    let yaml = store.config();
     run(
         &yaml,
         &dir.0,

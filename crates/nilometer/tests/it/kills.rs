@@ -4,7 +4,7 @@
 //! blocks and writes snapshots all the while. It is killed under load, while it starts, while it ends, and
 //! while it turns everything into blocks.
 
-use crate::common::{Connection, Dir, Hub, V1, body, matrix, now_ms, series};
+use crate::common::{Connection, Dir, Hub, Random, V1, body, matrix, now_ms, series};
 use rustix::process::Signal;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -237,13 +237,4 @@ fn folders(receive: &Path, ending: &str) -> Vec<String> {
     let tenants = names(receive).into_iter().filter(|name| name.starts_with("wc-"));
     let all = tenants.flat_map(|tenant| names(&receive.join(tenant)));
     all.filter(|name| if ending.is_empty() { !name.contains('.') } else { name.ends_with(ending) }).collect()
-}
-
-struct Random(u64);
-
-impl Random {
-    fn up_to_ms(&mut self, max: u64) -> Duration {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        Duration::from_millis((self.0 >> 33) % max)
-    }
 }

@@ -5,6 +5,7 @@ mod bad_input;
 mod bench;
 mod common;
 mod compact;
+mod compactors;
 mod connections;
 mod disk_full;
 mod fsync;

@@ -1,8 +1,10 @@
 //! Start, stop and kill hubs, and talk to them.
 
+mod bucket;
 mod http;
 mod samples;
 
+pub(crate) use bucket::{Contents, Samples, Shelf};
 pub(crate) use http::{Connection, Reply, get, post};
 pub(crate) use samples::{V1, body, encoded, float, matrix, now_ms, query, series};
 
@@ -99,6 +101,18 @@ impl Hub {
         hub
     }
 
+    /// `nilometer compact --wait`, on the bucket of a config file in `dir`. Returns when it answers.
+    pub(crate) fn compactor(dir: &Path, name: &str, args: &[&str]) -> Hub {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_nilometer"));
+        command.args(["compact", "--wait", "--http-address=127.0.0.1:0", "--log.level=debug"]);
+        command.arg(format!("--data-dir={}", dir.join(name).display()));
+        command.arg(format!("--objstore.config-file={}", dir.join("objstore.yaml").display())).args(args);
+        let mut hub = Self::follow(command);
+        let started = hub.address_of("http");
+        hub.http = started.unwrap_or_else(|| panic!("the compactor did not start:\n{}", hub.log()));
+        hub
+    }
+
     fn follow(mut command: Command) -> Hub {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
@@ -154,6 +168,11 @@ impl Hub {
         None
     }
 
+    /// What was logged so far is not waited for.
+    pub(crate) fn skip_log(&self) {
+        while self.lines.lock().unwrap().try_recv().is_ok() {}
+    }
+
     pub(crate) fn log(&self) -> String {
         self.log.lock().unwrap().join("\n")
     }
@@ -206,6 +225,16 @@ impl Drop for Hub {
         if std::thread::panicking() {
             eprintln!("the hub's log:\n{}", self.log());
         }
+    }
+}
+
+/// Moments that a seed picks.
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn up_to_ms(&mut self, max: u64) -> Duration {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        Duration::from_millis((self.0 >> 33) % max)
     }
 }
 
