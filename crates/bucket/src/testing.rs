@@ -2,6 +2,7 @@
 //!
 //! Everything follows from a seed: which operations fail, and how.
 
+pub mod proxy;
 pub mod stores;
 
 use crate::backend::{

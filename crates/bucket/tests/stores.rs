@@ -2,6 +2,7 @@
 //! skipped.
 
 use futures::TryStreamExt;
+use nilometer_bucket::testing::proxy::{Proxy, Trouble};
 use nilometer_bucket::testing::stores::Store;
 use nilometer_bucket::testing::{Faults, conform, with_faults};
 use nilometer_bucket::{Bucket, BucketMetrics, Depth, Entry, Parts, ShipOptions, layout};
@@ -92,6 +93,29 @@ async fn run(yaml: &str, dir: &Path, probed: &str) {
     assert_eq!(left, []);
 }
 
+/// Uploads in parts that break in the midst, answers that break or do not come: the block is whole in the end.
+async fn a_block_gets_through_a_bad_network(store: &Store, dir: &Path) {
+    let proxy = Proxy::start(store.port(), 7);
+    let through = Bucket::from_text(&store.config_through(proxy.port()), parts()).unwrap();
+    let local = dir.join("01ARZ3NDEKTSV4RRFFQ69G5FAV");
+    let meta = write_block(&local);
+    proxy.set(Trouble {
+        refused_one_in: 12,
+        torn_request_one_in: 5,
+        unanswered_one_in: 10,
+        torn_answer_one_in: 10,
+        ..Trouble::default()
+    });
+    let shipped = through.ship(&local, &meta, ShipOptions::default()).await.unwrap();
+    let met = proxy.met();
+    assert!(met.get("torn request").is_some_and(|count| *count > 0), "{met:?}");
+    let bucket = Bucket::from_text(&store.config(), parts()).unwrap();
+    assert_eq!(bucket.read_meta(meta.ulid).await.unwrap(), shipped.meta);
+    // Compares every byte of what is visible.
+    assert!(bucket.ship(&local, &meta, ShipOptions::default()).await.unwrap().was_there);
+    assert_eq!(bucket.remove_block(meta.ulid).await.unwrap(), 4);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn seaweedfs_conforms_and_takes_new_credentials() {
     let dir = Dir::new("seaweedfs");
@@ -107,6 +131,7 @@ async fn seaweedfs_conforms_and_takes_new_credentials() {
         "conditional create: yes, conditional update: yes, checks SHA-256: yes, object lock: no",
     )
     .await;
+    a_block_gets_through_a_bad_network(&store, &dir.0).await;
     // What was rotated away is refused at once; a file with the new secret is taken without a restart.
     let file = dir.0.join("objstore.yaml");
     std::fs::write(&file, yaml.replace("testsecret", "rotated-away")).unwrap();
@@ -134,6 +159,7 @@ async fn azurite_conforms() {
         "conditional create: yes, conditional update: yes, checks SHA-256: unknown, object lock: unknown",
     )
     .await;
+    a_block_gets_through_a_bad_network(&store, &dir.0).await;
 }
 
 /// For stores that are not provided: `NILOMETER_TEST_OBJSTORE=FILE cargo test -p nilometer-bucket`, with a

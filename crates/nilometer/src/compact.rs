@@ -5,15 +5,20 @@ use crate::flags::Compact;
 use crate::history::{Outside, open_bucket};
 use crate::{compaction, log, threads};
 use anyhow::{Context, Result, bail};
-use nilometer_bucket::Lookout;
+use nilometer_bucket::{Bucket, Lookout};
 use nilometer_compact::{Compactor, Parts as CompactParts, Round};
 use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
 use nilometer_model::Tenant;
 use nilometer_server::{CallerOptions, Edge, EdgeParts, Listener, Patience, TlsKeys, compact_routes};
 use prometheus_client::registry::Registry;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::sync::watch;
+
+/// Credentials and certificates are renewed by somebody who does not tell: their files are looked at this often, also
+/// while a block is being made, which may take longer than a credential lasts.
+const UPKEEP: Duration = Duration::from_secs(30);
 
 pub(crate) fn run(options: &Compact, ignored: &[&str]) -> Result<()> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::default());
@@ -33,6 +38,7 @@ pub(crate) fn run(options: &Compact, ignored: &[&str]) -> Result<()> {
     let tls = options.http.tls.clone().map(TlsKeys::load).transpose()?;
     let mut registry = Registry::default();
     let bucket = open_bucket(&options.bucket, &outside, &mut registry)?;
+    let upkeep = storage.spawn(upkeep(bucket.clone(), tls.clone(), UPKEEP.min(options.compaction.every)));
     let lookout = Arc::new(Lookout::new(bucket, fs.clone(), clock.clone(), options.meta_dir.clone()));
     let tenants = (options.tenants_file.as_deref(), Tenant::new("default-tenant")?);
     let access = answering::access(&outside, tenants, options.hub_limits.clone(), &mut registry)?;
@@ -64,6 +70,7 @@ pub(crate) fn run(options: &Compact, ignored: &[&str]) -> Result<()> {
         let reload = move || drop(reloading.reload([]));
         answering::answer(edge.clone(), [listener], options.grace, std::future::ready(()), reload).await
     });
+    upkeep.abort();
     let _ = stop.send(true);
     let ended = storage.block_on(async { tokio::time::timeout(RUNTIME_GRACE, &mut work).await });
     if ended.is_err() {
@@ -74,6 +81,18 @@ pub(crate) fn run(options: &Compact, ignored: &[&str]) -> Result<()> {
     }
     tracing::info!("nilometer ends");
     served
+}
+
+async fn upkeep(bucket: Bucket, tls: Option<Arc<TlsKeys>>, every: Duration) {
+    loop {
+        tokio::time::sleep(every).await;
+        if let Err(e) = bucket.reload() {
+            tracing::error!(error = %e, "the objstore config could not be read again; the old one stays");
+        }
+        if let Err(e) = tls.iter().try_for_each(|keys| keys.reload().map(drop)) {
+            tracing::error!(error = %e, "the certificates could not be read again; the old ones stay");
+        }
+    }
 }
 
 /// All that is due now, and no more.

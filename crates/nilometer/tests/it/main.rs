@@ -2,6 +2,7 @@
 
 mod abuse;
 mod bad_input;
+mod bad_network;
 mod bench;
 mod common;
 mod compact;
