@@ -71,11 +71,12 @@ impl CounterSum {
     pub(super) fn add(&mut self, histogram: &FloatHistogram) -> Result<()> {
         let reduced = self.kind.reduced(histogram)?;
         match (&mut self.total, &self.last) {
+            // All changes of a gauge together are what it is now; adding them up would round.
+            (Some(total), _) if self.kind.is_gauge => total.clone_from(&reduced),
             (Some(total), Some(last)) => {
                 // A finer schema is a reset too, so what is asked about is the histogram as it was.
-                let was_reset = histogram.reset != CounterReset::Gauge && detect_reset(histogram, last);
                 let mut grown = reduced.clone();
-                if !was_reset {
+                if !detect_reset(histogram, last) {
                     subtract(&mut grown, last).map_err(|_| mixed())?;
                 }
                 add(total, &grown).map_err(|_| mixed())?;
@@ -89,9 +90,17 @@ impl CounterSum {
     /// With the hint that lets a chunk take it.
     pub(super) fn total(&self) -> Option<FloatHistogram> {
         let mut total = self.total.clone()?;
+        raise(&mut total);
         total.reset = if self.kind.is_gauge { CounterReset::Gauge } else { CounterReset::Unknown };
         Some(total)
     }
+}
+
+/// Where changes of a gauge were added up, as Thanos does, rounding leaves less than nothing in buckets at times.
+fn raise(histogram: &mut FloatHistogram) {
+    let FloatHistogram { zero_count, count, positive, negative, .. } = histogram;
+    let counts = [zero_count, count].into_iter().chain(positive).chain(negative);
+    counts.filter(|count| **count < 0.0).for_each(|count| *count = 0.0);
 }
 
 /// Adds a histogram to the sum of a window, which goes up and down as a gauge does.

@@ -231,6 +231,42 @@ fn custom_buckets() {
     assert_eq!(aggregate(&hour[0].2, Aggregate::Count), ["1440000:25"]);
 }
 
+fn gauge(counts: [f64; 2]) -> Value {
+    Value::FloatHistogram(Arc::new(FloatHistogram {
+        reset: CounterReset::Gauge,
+        count: counts.iter().sum(),
+        positive_spans: vec![Span { offset: 0, length: 2 }],
+        positive: counts.to_vec(),
+        ..FloatHistogram::default()
+    }))
+}
+
+/// 0.2, and 0.9 − 0.2 more, and 0 − 0.9 more: less than nothing, where changes are added up.
+#[test]
+fn gauges_that_rounding_would_take_below_nothing() {
+    let changes = [[0.2, 1.0], [0.9, 1.0], [0.0, 1.0]];
+    let five = run(&packed((0..).map(|n| n * 300_000).zip(changes.map(gauge))), 0, M5);
+    let last = |chunk: &[u8]| aggregate(chunk, Aggregate::Counter).pop().unwrap();
+    assert!(last(&five[0].2).ends_with("[(0, 0.0), (1, 1.0)] []"), "{}", last(&five[0].2));
+
+    // As Thanos writes it.
+    let mut chunk = (nilometer_chunk::HistogramAppender::<f64>::new(false), Vec::new());
+    for (t_ms, v) in [(299_999, 0.5), (599_999, -2e-17)] {
+        let Value::FloatHistogram(h) = gauge([v, 1.0]) else { unreachable!("histograms") };
+        let _ = chunk.0.append(&mut chunk.1, Stamp::at(t_ms), &h);
+    }
+    let (counts, sum) = (
+        encode_floats([(299_999, 5.0), (599_999, 5.0)]),
+        packed([299_999, 599_999].map(|t| (t, gauge([1.0, 1.0])))),
+    );
+    let theirs = AggrChunk::default()
+        .with(Aggregate::Count, Encoding::Xor, &counts)
+        .with(Aggregate::Sum, Encoding::FloatHistogram, &sum[0].2)
+        .with(Aggregate::Counter, Encoding::FloatHistogram, &chunk.1);
+    let hour = run(&vec![(TimeRange::new(0, 599_999), Encoding::Aggr, theirs.encode())], M5, H);
+    assert!(last(&hour[0].2).ends_with("[(0, 0.0), (1, 1.0)] []"), "{}", last(&hour[0].2));
+}
+
 #[test]
 fn zero_buckets_that_widen() {
     let histogram = |n: i64| {
