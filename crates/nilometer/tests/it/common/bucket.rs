@@ -62,7 +62,7 @@ impl Shelf {
         runtime.block_on(bucket.probe()).unwrap();
         let dir = dir.path().join("shelf");
         std::fs::create_dir_all(&dir).unwrap();
-        let lookout = Lookout::without_files(bucket.clone(), fs.clone(), clock);
+        let lookout = Lookout::without_files(bucket.clone(), clock);
         Shelf { runtime, bucket, fs, lookout, dir }
     }
 
