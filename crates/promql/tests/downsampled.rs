@@ -197,6 +197,53 @@ proptest! {
         }
     }
 
+    /// Where only windows longer than the range are left, what happened in one is shared out evenly, and no step is
+    /// without a value between the first sample and the last.
+    #[test]
+    fn ranges_shorter_than_windows(
+        counter in some_counter(3),
+        resolution in prop::sample::select(vec![M5, HOUR]),
+        minutes in 1i64..90,
+        step_minutes in 1i64..40,
+    ) {
+        let source = source(&holder(&counter, &[(START, i64::MAX, resolution)]), Resolution::Auto);
+        let least = |windows: i64| minutes * MINUTE < windows * resolution;
+        let (first, last) = (START + 2 * HOUR, START + 58 * HOUR);
+        let range = Range { start_ms: first, end_ms: last, step_ms: step_minutes * MINUTE };
+        let times: Vec<i64> = (first..=last).step_by(range.step_ms as usize).collect();
+        let of_window = |t: i64| {
+            let end = t - t.rem_euclid(resolution) + if t.rem_euclid(resolution) == resolution - 1 { 0 } else { resolution };
+            let begin = end - resolution;
+            within(&counter, begin, end).into_iter().map(|(_, v)| v).collect::<Vec<_>>()
+        };
+        if least(2) {
+            let got = steps(&source, &format!("rate(x_total[{minutes}m])"), range);
+            prop_assert_eq!(got.iter().map(|p| p.0).collect::<Vec<_>>(), times.clone());
+            // It rises by one in each second; a chunk's last row has the time of its last sample, not of its window.
+            let odd: Vec<_> = got.iter().filter(|(_, v)| !(0.75..1.12).contains(v)).collect();
+            prop_assert!(odd.is_empty(), "{:?}", odd);
+            let increase = steps(&source, &format!("increase(x_total[{minutes}m])"), range);
+            for (rate, increase) in got.iter().zip(&increase) {
+                prop_assert!((rate.1 * (minutes * 60) as f64 - increase.1).abs() < 1e-6);
+            }
+        }
+        if least(1) {
+            for name in ["min", "max", "avg", "count", "sum"] {
+                let got = steps(&source, &format!("{name}_over_time(x_total[{minutes}m])"), range);
+                prop_assert_eq!(got.len(), times.len(), "{}", name);
+                for (t, v) in got {
+                    let share = match name {
+                        "count" | "sum" => (minutes * MINUTE) as f64 / resolution as f64,
+                        _ => 1.0,
+                    };
+                    let expected = naive(name, &of_window(t)) * share;
+                    // Chunks of five minutes may end within a window, which has two rows then.
+                    prop_assert!(resolution == M5 || (v - expected).abs() <= 1e-9 * expected.abs(), "{} at {}: {}, not {}", name, t, v, expected);
+                }
+            }
+        }
+    }
+
     /// Blocks that begin and end in the midst of windows: none is missing, and none counts twice.
     #[test]
     fn boundaries_anywhere(

@@ -60,6 +60,7 @@ impl Samples {
         range: TimeRange,
         (starts, coarse): (bool, Coarse),
     ) -> Result<()> {
+        self.allowed_ms = coarse.max_resolution_ms;
         let mut wanted: Vec<(i64, usize)> =
             (0..chunks.len()).map(|at| (coarse.width_ms(chunks, at), at)).collect();
         wanted.retain(|(width_ms, at)| chunks.get(*at).range.overlaps(&reach(range, *width_ms)));

@@ -48,6 +48,18 @@ impl RangeFunc {
         })
     }
 
+    /// Of how many windows a result is made at least, where only long ones are left.
+    pub(crate) fn least_windows(self) -> usize {
+        match self {
+            RangeFunc::Rate(_)
+            | RangeFunc::Instant(_)
+            | RangeFunc::Derivative
+            | RangeFunc::PredictLinear
+            | RangeFunc::DoubleExponentialSmoothing => 2,
+            _ => 1,
+        }
+    }
+
     /// Whether the result is still the same metric.
     fn keeps_name(self) -> bool {
         matches!(self, RangeFunc::OverTime(over_time::Kind::First | over_time::Kind::Last))
@@ -183,7 +195,7 @@ impl<'a> Steps<'a> {
 
     /// For plain ones: `f` of some steps at a time, from a step on, with where their results go.
     fn some_spans(&mut self, mut f: impl FnMut((usize, &[Span]), &mut [f64])) {
-        let mut spans = spans(&self.samples.t, self.cx.spec, self.grid);
+        let mut spans = spans(self.samples, self.cx.spec, self.grid);
         let (mut some, mut first) = (Vec::with_capacity(SPANS), 0);
         for out in self.out.floats.chunks_mut(SPANS) {
             some.clear();

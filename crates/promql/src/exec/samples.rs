@@ -25,6 +25,8 @@ pub(crate) struct Samples {
     /// Where some come from downsampled chunks: since when a row tells of samples.
     pub(crate) begin: Vec<i64>,
     pub(crate) hbegin: Vec<i64>,
+    /// Where some come from downsampled chunks: longer windows are only there because nothing else is left.
+    pub(crate) allowed_ms: i64,
     /// Of counters, until their resets are taken out: see [`coarse`](super::coarse).
     pub(crate) counted: Vec<Counted>,
 }

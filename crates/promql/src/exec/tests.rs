@@ -59,7 +59,7 @@ proptest! {
         range_ms in 0..400i64,
     ) {
         let samples = columns(&points);
-        let spec = RangeSpec { place, range_ms, mode: None, lookback_ms: 0 };
+        let spec = RangeSpec { place, range_ms, mode: None, lookback_ms: 0, least_windows: 0 };
         let mut found = Vec::new();
         each_window(&samples, &spec, grid, |w| found.push((w.step, w.t().to_vec())));
         let mut expected = Vec::new();

@@ -35,6 +35,8 @@ pub(crate) struct RangeSpec {
     pub(crate) range_ms: i64,
     pub(crate) mode: Option<RangeMode>,
     pub(crate) lookback_ms: i64,
+    /// Where the windows that are left are longer than the range: how many of them a result is made of. 0: of none.
+    pub(crate) least_windows: usize,
 }
 
 impl RangeSpec {
@@ -81,6 +83,8 @@ pub(crate) struct Window<'a> {
     pub(crate) eval_ms: i64,
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,
+    /// How much of what happened in this time is the range's.
+    pub(crate) share: f64,
 }
 
 impl<'a> Window<'a> {
@@ -144,18 +148,85 @@ pub(crate) fn each_window<'a>(
         if !samples.ht.is_empty() {
             slide(&samples.ht, &mut histograms, from, to);
         }
-        if floats.is_empty() && histograms.is_empty() {
-            continue;
-        }
-        visit(Window {
+        let window = |float_range, histogram_range, (start_ms, end_ms), share| Window {
             samples,
-            float_range: floats.clone(),
-            histogram_range: histograms.clone(),
+            float_range,
+            histogram_range,
             step,
             eval_ms,
             start_ms,
             end_ms,
-        });
+            share,
+        };
+        if let Some(stretch) = Stretch::of_floats(samples, spec, (end_ms, floats.end)) {
+            visit(window(stretch.rows.clone(), 0..0, stretch.times(), stretch.share(spec)));
+        } else if let Some(stretch) = Stretch::of_histograms(samples, spec, (end_ms, histograms.end)) {
+            visit(window(0..0, stretch.rows.clone(), stretch.times(), stretch.share(spec)));
+        } else if !floats.is_empty() || !histograms.is_empty() {
+            visit(window(floats.clone(), histograms.clone(), (start_ms, end_ms), 1.0));
+        }
+    }
+}
+
+/// What stands for a range that is shorter than the windows that are left of its time: the one in which the range
+/// ends, and where a function compares, the one before. So nothing is found between windows, and what happened in
+/// them is shared out evenly.
+struct Stretch {
+    rows: Range<usize>,
+    start_ms: i64,
+    end_ms: i64,
+}
+
+impl Stretch {
+    /// `seen` is the end of the range, and how many rows are not after it.
+    #[inline]
+    fn of_floats(samples: &Samples, spec: &RangeSpec, seen: (i64, usize)) -> Option<Stretch> {
+        if samples.width.is_empty() {
+            return None;
+        }
+        Self::of((&samples.t, &samples.width, &samples.begin), samples.allowed_ms, spec, seen)
+    }
+
+    #[inline]
+    fn of_histograms(samples: &Samples, spec: &RangeSpec, seen: (i64, usize)) -> Option<Stretch> {
+        if samples.hwidth.is_empty() {
+            return None;
+        }
+        Self::of((&samples.ht, &samples.hwidth, &samples.hbegin), samples.allowed_ms, spec, seen)
+    }
+
+    fn of(
+        (t, width, begin): (&[i64], &[i64], &[i64]),
+        allowed_ms: i64,
+        spec: &RangeSpec,
+        (end_ms, seen): (i64, usize),
+    ) -> Option<Stretch> {
+        let row = seen.checked_sub(1).filter(|last| t[*last] == end_ms).unwrap_or(seen);
+        let (width_ms, begin_ms) = (*width.get(row)?, begin[row]);
+        let least_ms = width_ms.saturating_mul(spec.least_windows as i64);
+        // Of one window there are several rows where its chunk ended within it, and nothing is between those.
+        let has_begun =
+            begin_ms <= end_ms || t[row].div_euclid(width_ms.max(1)) == end_ms.div_euclid(width_ms.max(1));
+        if width_ms <= allowed_ms || spec.range_ms >= least_ms || !has_begun {
+            return None;
+        }
+        if spec.least_windows == 1 {
+            return Some(Stretch {
+                rows: row..row + 1,
+                start_ms: begin_ms.saturating_sub(1),
+                end_ms: t[row],
+            });
+        }
+        let before = row.checked_sub(1).filter(|before| begin_ms.saturating_sub(t[*before]) <= width_ms)?;
+        Some(Stretch { rows: before..row + 1, start_ms: t[before], end_ms: t[row] })
+    }
+
+    fn times(&self) -> (i64, i64) {
+        (self.start_ms, self.end_ms)
+    }
+
+    fn share(&self, spec: &RangeSpec) -> f64 {
+        spec.range_ms as f64 / self.end_ms.saturating_sub(self.start_ms).max(1) as f64
     }
 }
 
@@ -168,12 +239,14 @@ pub(crate) struct Span {
     pub(crate) eval_ms: i64,
     pub(crate) start_ms: i64,
     pub(crate) end_ms: i64,
+    /// As that of a [`Window`].
+    pub(crate) share: f64,
 }
 
 /// The span of each step. Only for plain ranges, without any of the experimental modes.
 #[inline]
-pub(crate) fn spans(t: &[i64], spec: &RangeSpec, grid: Grid) -> impl Iterator<Item = Span> {
-    let (mut from, mut to) = (0, 0);
+pub(crate) fn spans(samples: &Samples, spec: &RangeSpec, grid: Grid) -> impl Iterator<Item = Span> {
+    let (t, mut from, mut to) = (&samples.t, 0, 0);
     grid.times().map(move |eval_ms| {
         let end_ms = spec.place.seen_from(eval_ms);
         let start_ms = end_ms.saturating_sub(spec.range_ms);
@@ -183,7 +256,13 @@ pub(crate) fn spans(t: &[i64], spec: &RangeSpec, grid: Grid) -> impl Iterator<It
         while from < to && t[from] <= start_ms {
             from += 1;
         }
-        Span { from, to, eval_ms, start_ms, end_ms }
+        match Stretch::of_floats(samples, spec, (end_ms, to)) {
+            None => Span { from, to, eval_ms, start_ms, end_ms, share: 1.0 },
+            Some(stretch) => {
+                let ((start_ms, end_ms), share) = (stretch.times(), stretch.share(spec));
+                Span { from: stretch.rows.start, to: stretch.rows.end, eval_ms, start_ms, end_ms, share }
+            }
+        }
     })
 }
 

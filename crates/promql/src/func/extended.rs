@@ -213,7 +213,8 @@ pub(crate) fn smooth(
 ) -> StepSeries {
     let mut out = StepSeries::new(labels.clone(), grid.len);
     let lookback_ms = cx.options.lookback_ms;
-    let spec = RangeSpec { place, range_ms: 0, mode: Some(RangeMode::Smoothed), lookback_ms };
+    let spec =
+        RangeSpec { place, range_ms: 0, mode: Some(RangeMode::Smoothed), lookback_ms, least_windows: 0 };
     let name = labels.metric_name();
     each_window(samples, &spec, grid, |w| {
         let at = w.end_ms;

@@ -111,7 +111,7 @@ fn of_floats(w: &Window<'_>, cx: &mut RangeContext<'_>, f: impl FnOnce(&[f64]) -
 
 fn count(w: &Window<'_>) -> f64 {
     let floats = if w.n().is_empty() { w.t().len() as f64 } else { w.n().iter().sum() };
-    floats + w.ht().len() as f64
+    (floats + w.ht().len() as f64) * w.share
 }
 
 fn average(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
@@ -164,12 +164,13 @@ fn sum(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
             for h in &h[1..] {
                 notes.reconciled |= sum.add(h, How::Compensated)?.bounds_reconciled;
             }
+            sum.scale(w.share);
             Ok(sum.into_histogram())
         });
     }
     let mut sum = Sum::default();
     w.v().iter().for_each(|v| sum.add(*v));
-    Out::Float(if sum.value.is_infinite() { sum.value } else { sum.total() })
+    Out::Float(w.share * if sum.value.is_infinite() { sum.value } else { sum.total() })
 }
 
 /// Floats that were thinned out: their sums are added up once for all steps.
@@ -191,7 +192,10 @@ impl<'a> OfWindows<'a> {
     }
 
     fn run(mut self, steps: &mut Steps<'_>) {
-        steps.each_span(|span| (span.from < span.to).then(|| self.of(span.from, span.to)));
+        let of_share = |kind, share| if kind == Kind::Avg { 1.0 } else { share };
+        steps.each_span(|span| {
+            (span.from < span.to).then(|| self.of(span.from, span.to) * of_share(self.kind, span.share))
+        });
     }
 
     fn of(&mut self, from: usize, to: usize) -> f64 {

@@ -177,8 +177,9 @@ pub(crate) fn of_floats<'a>(
     spec: &RangeSpec,
 ) -> impl FnMut(Span) -> Option<f64> + 'a {
     let (mut extent, seconds) = (Extent::default(), kind.seconds(spec));
-    move |Span { from, to, start_ms, end_ms, .. }| {
-        of_window(kind, (samples, from..to), (start_ms, end_ms), (resets, &mut extent, seconds))
+    move |Span { from, to, start_ms, end_ms, share, .. }| {
+        let rate = of_window(kind, (samples, from..to), (start_ms, end_ms), (resets, &mut extent, seconds));
+        rate.map(|rate| rate * share)
     }
 }
 
@@ -243,7 +244,8 @@ fn floats(
         cx.note(&Note::StartTimeOverlap { name: cx.name });
     }
     let rows = (w.samples, w.float_range.clone());
-    of_window(kind, rows, (w.start_ms, w.end_ms), (resets, extent, kind.seconds(cx.spec)))
+    let rate = of_window(kind, rows, (w.start_ms, w.end_ms), (resets, extent, kind.seconds(cx.spec)));
+    rate.map(|rate| rate * w.share)
 }
 
 fn histograms(
@@ -273,7 +275,7 @@ fn histograms(
             result
         }
     };
-    histogram::scale(&mut result, factor);
+    histogram::scale(&mut result, factor * w.share);
     Some(result)
 }
 

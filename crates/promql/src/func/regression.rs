@@ -233,7 +233,7 @@ mod tests {
             let spans: Vec<_> = cuts.iter().enumerate().map(|(i, (from, to))| {
                 let (from, to) = if growing { (0, 20 + i) } else { (*from + i, 30 + *to) };
                 let eval_ms = to as i64 * 15_000 + 7;
-                Span { from, to, eval_ms, start_ms: 0, end_ms: eval_ms }
+                Span { from, to, eval_ms, start_ms: 0, end_ms: eval_ms, share: 1.0 }
             }).collect();
             let together = Line::default().fit_some(&samples, &spans);
             for (span, line) in spans.iter().zip(together) {

@@ -57,7 +57,7 @@ mod tests {
 
     fn value() -> impl Strategy<Value = f64> {
         prop_oneof![
-            8 => (-1e6..1e6f64),
+            8 => -1e6..1e6f64,
             2 => (0..1000u32).prop_map(f64::from),
             1 => prop::sample::select(vec![f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e300, -1e300, 0.0]),
         ]

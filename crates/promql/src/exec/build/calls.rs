@@ -125,7 +125,7 @@ impl Builder {
         let pos = if matches!(first.kind, Kind::Subquery(_)) { PosRange::default() } else { first.pos };
         let (source, names) = match (&over.kind, inside) {
             (Kind::Matrix(matrix), _) => {
-                let spec = self.range_spec(matrix);
+                let spec = self.range_spec(matrix, func.least_windows());
                 check_mode(call.func.name, spec.mode)?;
                 let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
                 let call = RangeCall { func, spec, scalars, pos, check_counter };
@@ -136,7 +136,8 @@ impl Builder {
             }
             (Kind::Subquery(subquery), Some((slot, inner))) => {
                 let (place, range_ms) = (subquery.place, subquery.range_ms);
-                let spec = RangeSpec { place, range_ms, mode: None, lookback_ms: self.options.lookback_ms };
+                let lookback_ms = self.options.lookback_ms;
+                let spec = RangeSpec { place, range_ms, mode: None, lookback_ms, least_windows: 0 };
                 let call = RangeCall { func, spec, scalars, pos, check_counter };
                 (Source::Subquery { slot, inner, call, grid }, Names::Any)
             }

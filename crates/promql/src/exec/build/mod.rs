@@ -218,12 +218,14 @@ impl Builder {
         if one && !self.options.typed { Names::One } else { Names::Any }
     }
 
-    fn range_spec(&self, matrix: &Matrix) -> RangeSpec {
+    /// `least_windows` as in [`RangeSpec`].
+    fn range_spec(&self, matrix: &Matrix, least_windows: usize) -> RangeSpec {
         RangeSpec {
             place: matrix.selector.place,
             range_ms: matrix.range_ms,
             mode: matrix.selector.mode,
             lookback_ms: self.options.lookback_ms,
+            least_windows: if matrix.selector.mode.is_none() { least_windows } else { 0 },
         }
     }
 
@@ -282,7 +284,7 @@ impl Builder {
     fn matrix(&mut self, node: &Node, grid: Grid) -> Result<SlotId> {
         match &node.kind {
             Kind::Matrix(matrix) => {
-                let spec = self.range_spec(matrix);
+                let spec = self.range_spec(matrix, 0);
                 let select = self.select(&matrix.selector, spec.span(grid), (matrix.range_ms, grid));
                 let coarse = Coarse::of(matrix.selector.aspect, &select.hints);
                 Ok(self.push(Task::Matrix(MatrixScan { select, coarse, spec, grid })))

@@ -19,7 +19,7 @@ proptest! {
         let t: Vec<i64> = gaps.iter().scan(-200, |t, gap| { *t += gap; Some(*t) }).collect();
         let samples = Samples { v: vec![1.0; t.len()], t, ..Samples::default() };
         let grid = Grid { start_ms, step_ms, len };
-        let spec = RangeSpec { place: Place { at_ms, offset_ms }, range_ms, mode, lookback_ms };
+        let spec = RangeSpec { place: Place { at_ms, offset_ms }, range_ms, mode, lookback_ms, least_windows: 0 };
         let (mut seen, mut total, mut read) = (std::collections::BTreeSet::new(), vec![0; len], vec![0; len]);
         each_window(&samples, &spec, grid, |w| {
             total[w.step] = w.t().len() as u64;
