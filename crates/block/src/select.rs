@@ -8,6 +8,7 @@ use crate::segments::ChunkWindow;
 use crate::source::Window;
 use bytes::Bytes;
 use futures::Stream;
+use nilometer_chunk::{AggrChunk, Encoding};
 use nilometer_model::{Error, Labels, Matcher, Result, TimeRange};
 use nilometer_storage::{Chunk, ChunkRef, Chunks, ReadChunks, Select, Series, SeriesBatch};
 use std::collections::VecDeque;
@@ -194,9 +195,16 @@ impl Selection {
     fn read_chunks(&mut self, open: &OpenBlock, found: &Found) -> Result<Vec<Chunk>> {
         let deleted = open.tombstones.of(found.reference);
         let (mut data, mut places) = (Vec::new(), Vec::with_capacity(found.chunks.len()));
+        let aggregates = self.select.hints.aggregates;
         let mut put = |range, encoding, bytes: &[u8]| {
-            data.extend_from_slice(bytes);
-            places.push((range, encoding, data.len() - bytes.len()..data.len()));
+            let start = data.len();
+            match aggregates.filter(|_| encoding == Encoding::Aggr).map(|kept| (kept, AggrChunk::read(bytes)))
+            {
+                Some((kept, Ok(chunk))) => chunk.only(kept).encode_to(&mut data),
+                // What is wrong with it is told by who decodes it.
+                _ => data.extend_from_slice(bytes),
+            }
+            places.push((range, encoding, start..data.len()));
         };
         for chunk in &found.chunks {
             let read = open.segments.read(&mut self.reader.chunks, chunk.reference);

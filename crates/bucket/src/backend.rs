@@ -10,9 +10,11 @@ pub(crate) mod remote;
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
+use nilometer_env::Fs;
 use nilometer_model::Error;
 use std::ops::Range;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Which content of an object is meant, in the store's own words. Compared by the store, never by us.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -150,6 +152,11 @@ pub(crate) trait Backend: Send + Sync + 'static {
     /// Gives a whole object a name as a file, without its bytes being copied: `None` if this store cannot, an error
     /// where it could not this time.
     fn give_file<'a>(&'a self, _key: &'a str, _file: &'a Path) -> Option<Attempt<'a, ()>> {
+        None
+    }
+
+    /// Where a folder is on this machine, if it is.
+    fn local_folder(&self, _key: &str) -> Option<(Arc<dyn Fs>, PathBuf)> {
         None
     }
 

@@ -3,9 +3,9 @@
 use crate::bucket::Bucket;
 use crate::inventory::Objects;
 use futures::{StreamExt, TryStreamExt};
-use nilometer_env::File;
+use nilometer_env::{File, Fs};
 use nilometer_model::{Error, Result, Ulid};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 const PIECE_BYTES: u64 = 8 << 20;
@@ -28,6 +28,12 @@ impl Bucket {
             }
         }
         Ok(())
+    }
+
+    /// Where a block is on this machine: there it can be read without asking the bucket.
+    pub fn local_block(&self, block: Ulid) -> Option<(Arc<dyn Fs>, PathBuf)> {
+        let key = self.full(&block.to_string()).ok()?;
+        self.0.current.load().backend.local_folder(&key)
     }
 
     async fn link(&self, key: &str, to: &Path) -> bool {

@@ -93,9 +93,24 @@ impl<'a> AggrChunk<'a> {
         count.map_or(0, |count| u16::from_be_bytes(*count))
     }
 
+    /// Without all but some aggregates.
+    #[must_use]
+    pub fn only(mut self, kept: &[Aggregate]) -> Self {
+        for aggregate in Aggregate::ALL.into_iter().filter(|aggregate| !kept.contains(aggregate)) {
+            self.parts[aggregate as usize] = None;
+        }
+        self
+    }
+
     pub fn encode(&self) -> Vec<u8> {
         let len: usize = self.parts.iter().flatten().map(|(_, chunk)| chunk.len() + 6).sum();
         let mut out = Vec::with_capacity(len + self.parts.len());
+        self.encode_to(&mut out);
+        out
+    }
+
+    /// Behind what is in `out`.
+    pub fn encode_to(&self, out: &mut Vec<u8>) {
         for part in &self.parts {
             let Some((encoding, chunk)) = part else {
                 out.push(0);
@@ -109,7 +124,6 @@ impl<'a> AggrChunk<'a> {
             out.extend_from_slice(&[len as u8, encoding.byte()]);
             out.extend_from_slice(chunk);
         }
-        out
     }
 }
 

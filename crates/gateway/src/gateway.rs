@@ -213,9 +213,12 @@ impl Gateway {
 
     fn known(&self, listed: &Listed) -> Known {
         let (block, store) = (listed.meta.ulid, self.store.clone());
-        let fs = Arc::new(RemoteFs { store: store.clone(), block, objects: listed.objects.clone() });
+        let (fs, path) = self.lookout.bucket().local_block(block).unwrap_or_else(|| {
+            let fs = RemoteFs { store: store.clone(), block, objects: listed.objects.clone() };
+            (Arc::new(fs), block.to_string().into())
+        });
         let remote = RemoteBlock {
-            block: Block::with_meta(fs, block.to_string(), listed.meta.clone()),
+            block: Block::with_meta(fs, path, listed.meta.clone()),
             store,
             places: self.places.clone(),
             metrics: self.metrics.clone(),

@@ -168,15 +168,24 @@ fn aggregates_go_through() {
     let block = dir.open(meta.ulid).unwrap();
     let report = verify(&block);
     assert!(report.is_clean() && report.stats == meta.stats, "{:?}", report.problems);
-    let chunks = |block: &Block| -> Vec<_> {
-        let batches = batches(block, Select::new([], TimeRange::ALL)).into_iter();
+    let chunks_of = |block: &Block, select: Select| -> Vec<_> {
+        let batches = batches(block, select).into_iter();
         batches.flat_map(|b| b.unwrap().series).flat_map(|s| s.chunks.read(&mut Vec::new())).collect()
     };
+    let chunks = |block: &Block| chunks_of(block, Select::new([], TimeRange::ALL));
     let read = chunks(&block);
     assert_eq!(
         (read.len(), read[0].encoding, &read[0].data[..]),
         (1, Encoding::Aggr, &aggregates(SAMPLES)[..])
     );
+    let mut select = Select::new([], TimeRange::ALL);
+    select.hints.aggregates = Some(&[Aggregate::Max, Aggregate::Count]);
+    let (all, some) = (aggregates(SAMPLES), chunks_of(&block, select));
+    let (all, some) = (AggrChunk::read(&all).unwrap(), AggrChunk::read(&some[0].data).unwrap());
+    for aggregate in Aggregate::ALL {
+        let is_wanted = matches!(aggregate, Aggregate::Max | Aggregate::Count);
+        assert_eq!(some.get(aggregate), all.get(aggregate).filter(|_| is_wanted), "{aggregate:?}");
+    }
 
     // No part of it can be deleted, so all of it is left out.
     let mut tombstones = Tombstones::default();

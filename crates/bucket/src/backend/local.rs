@@ -393,6 +393,10 @@ impl Backend for Local {
         }))
     }
 
+    fn local_folder(&self, key: &str) -> Option<(Arc<dyn Fs>, PathBuf)> {
+        Some((self.0.fs.clone(), self.0.path(key)))
+    }
+
     fn start_parts<'a>(&'a self, _key: &'a str) -> Attempt<'a, PartsId> {
         no_parts()
     }

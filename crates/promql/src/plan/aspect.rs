@@ -27,16 +27,16 @@ pub(crate) enum Aspect {
 }
 
 impl Aspect {
-    /// The aggregates that are read.
+    /// The aggregates that are read. A counter's first sample also says since when a series is there.
     pub(crate) fn aggregates(self) -> &'static [Aggregate] {
+        use Aggregate::{Count, Counter, Max, Min, Sum};
         match self {
-            Aspect::Average | Aspect::Mean => &[Aggregate::Count, Aggregate::Sum],
-            Aspect::Sum => &[Aggregate::Sum],
-            Aspect::Count => &[Aggregate::Count],
-            Aspect::Min => &[Aggregate::Min],
-            Aspect::Max => &[Aggregate::Max],
-            Aspect::Counter => &[Aggregate::Counter],
-            Aspect::Resets => &[Aggregate::Min, Aggregate::Counter],
+            Aspect::Average | Aspect::Mean => &[Count, Sum, Counter],
+            Aspect::Sum => &[Sum, Counter],
+            Aspect::Count => &[Count, Counter],
+            Aspect::Min | Aspect::Resets => &[Min, Counter],
+            Aspect::Max => &[Max, Counter],
+            Aspect::Counter => &[Counter],
         }
     }
 
