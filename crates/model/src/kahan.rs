@@ -38,6 +38,12 @@ pub struct Sums<const N: usize> {
     compensations: [f64; N],
 }
 
+impl<const N: usize> Default for Sums<N> {
+    fn default() -> Self {
+        Self::ZERO
+    }
+}
+
 impl<const N: usize> Sums<N> {
     pub const ZERO: Self = Sums { values: [0.0; N], compensations: [0.0; N] };
 
@@ -51,6 +57,15 @@ impl<const N: usize> Sums<N> {
         let (total, error) = two_sum(self.values[i], v);
         self.values[i] = total;
         self.compensations[i] += error;
+    }
+
+    /// Adds what others have come to.
+    #[inline(always)]
+    pub fn merge(&mut self, others: Self) {
+        self.add(others.values);
+        for (sum, more) in self.compensations.iter_mut().zip(others.compensations) {
+            *sum += more;
+        }
     }
 
     /// The totals; `None` where one is not finite: a sum that was infinite once stays so, or is no number, and wants

@@ -64,6 +64,7 @@ impl Samples {
         let mut wanted: Vec<(i64, usize)> =
             (0..chunks.len()).map(|at| (coarse.width_ms(chunks, at), at)).collect();
         wanted.retain(|(width_ms, at)| chunks.get(*at).range.overlaps(&reach(range, *width_ms)));
+        self.widest_ms = wanted.iter().map(|(width_ms, _)| *width_ms).max().unwrap_or(0);
         // Stable: those of one length stay in the order of time.
         wanted.sort_by_key(|(width_ms, _)| coarse.rank(*width_ms));
         for same in wanted.chunk_by(|a, b| a.0 == b.0) {

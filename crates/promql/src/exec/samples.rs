@@ -27,6 +27,8 @@ pub(crate) struct Samples {
     pub(crate) hbegin: Vec<i64>,
     /// Where some come from downsampled chunks: longer windows are only there because nothing else is left.
     pub(crate) allowed_ms: i64,
+    /// How long the longest window is, 0 where all are raw.
+    pub(crate) widest_ms: i64,
     /// Of counters, until their resets are taken out: see [`coarse`](super::coarse).
     pub(crate) counted: Vec<Counted>,
 }
@@ -46,6 +48,7 @@ impl Samples {
         self.begin.clear();
         self.hbegin.clear();
         self.counted.clear();
+        self.widest_ms = 0;
     }
 
     /// Decodes the chunks that touch `range`, with start timestamps where they are wanted. Samples may reach past it.

@@ -181,7 +181,7 @@ impl Stretch {
     /// `seen` is the end of the range, and how many rows are not after it.
     #[inline]
     fn of_floats(samples: &Samples, spec: &RangeSpec, seen: (i64, usize)) -> Option<Stretch> {
-        if samples.width.is_empty() {
+        if samples.widest_ms <= Self::enough_ms(spec) {
             return None;
         }
         Self::of((&samples.t, &samples.width, &samples.begin), samples.allowed_ms, spec, seen)
@@ -189,7 +189,7 @@ impl Stretch {
 
     #[inline]
     fn of_histograms(samples: &Samples, spec: &RangeSpec, seen: (i64, usize)) -> Option<Stretch> {
-        if samples.hwidth.is_empty() {
+        if samples.widest_ms <= Self::enough_ms(spec) {
             return None;
         }
         Self::of((&samples.ht, &samples.hwidth, &samples.hbegin), samples.allowed_ms, spec, seen)
@@ -219,6 +219,11 @@ impl Stretch {
         }
         let before = row.checked_sub(1).filter(|before| begin_ms.saturating_sub(t[*before]) <= width_ms)?;
         Some(Stretch { rows: before..row + 1, start_ms: t[before], end_ms: t[row] })
+    }
+
+    /// Windows up to so long do not need it.
+    fn enough_ms(spec: &RangeSpec) -> i64 {
+        if spec.least_windows == 0 { i64::MAX } else { spec.range_ms / spec.least_windows as i64 }
     }
 
     fn times(&self) -> (i64, i64) {

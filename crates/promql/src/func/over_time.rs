@@ -11,9 +11,10 @@ use crate::exec::samples::Samples;
 use crate::exec::window::Window;
 use crate::func::time::seconds;
 use crate::histogram::{How, Incompatible, Wide};
-use nilometer_model::kahan::{Mean, Sum};
+use nilometer_model::kahan::{Mean, Sum, Sums};
 use nilometer_model::{CounterReset, FloatHistogram, Result};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::sync::Arc;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -119,14 +120,11 @@ fn average(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
         cx.note(&Note::MixedFloatsHistograms { name: cx.name });
         return Out::None;
     }
-    if !w.n().is_empty() {
-        let mut of_windows = OfWindows {
-            kind: Kind::Avg,
-            samples: w.samples,
-            sums: Sliding::default(),
-            counts: Sliding::default(),
-        };
-        return Out::Float(of_windows.of(w.float_range.start, w.float_range.end));
+    if !w.n().is_empty()
+        && let Some(of_windows) = OfWindows::new(Kind::Avg, w.samples)
+    {
+        let rows = w.float_range.clone();
+        return Out::Float(of_windows.result(of_windows.added_up(rows.clone()), rows));
     }
     if !w.hn().is_empty() {
         let samples: f64 = w.hn().iter().sum();
@@ -168,56 +166,70 @@ fn sum(w: &Window<'_>, cx: &mut RangeContext<'_>) -> Out {
             Ok(sum.into_histogram())
         });
     }
-    let mut sum = Sum::default();
-    w.v().iter().for_each(|v| sum.add(*v));
-    Out::Float(w.share * if sum.value.is_infinite() { sum.value } else { sum.total() })
+    Out::Float(w.share * shown(w.v().iter().copied()))
 }
 
 /// Floats that were thinned out: their sums are added up once for all steps.
 struct OfWindows<'a> {
     kind: Kind,
-    samples: &'a Samples,
-    sums: Sliding,
-    counts: Sliding,
+    /// What is added up, and of how many samples it is; the same twice where only one matters.
+    columns: [&'a [f64]; 2],
+    sliding: Sliding,
 }
 
 impl<'a> OfWindows<'a> {
-    fn new(kind: Kind, samples: &'a Samples) -> Option<Self> {
-        let is_known = match kind {
-            Kind::Avg | Kind::Count => !samples.n.is_empty(),
-            Kind::Sum => true,
-            _ => false,
+    fn new(kind: Kind, Samples { v, n, .. }: &'a Samples) -> Option<Self> {
+        let columns: [&[f64]; 2] = match kind {
+            Kind::Avg if !n.is_empty() => [v, n],
+            Kind::Count if !n.is_empty() => [n, n],
+            Kind::Sum => [v, v],
+            _ => return None,
         };
-        is_known.then(|| OfWindows { kind, samples, sums: Sliding::default(), counts: Sliding::default() })
+        Some(OfWindows { kind, columns, sliding: Sliding::default() })
     }
 
     fn run(mut self, steps: &mut Steps<'_>) {
-        let of_share = |kind, share| if kind == Kind::Avg { 1.0 } else { share };
+        let (are_apart, kind) = (steps.are_apart(), self.kind);
         steps.each_span(|span| {
-            (span.from < span.to).then(|| self.of(span.from, span.to) * of_share(self.kind, span.share))
+            let rows = span.from..span.to;
+            let share = if kind == Kind::Avg { 1.0 } else { span.share };
+            // Those of long windows may overlap nevertheless.
+            let sums = match rows.len() {
+                0 => return None,
+                _ if are_apart => self.added_up(rows.clone()),
+                _ => self.sliding.sums(self.columns, span.from, span.to),
+            };
+            Some(share * self.result(sums, rows))
         });
     }
 
-    fn of(&mut self, from: usize, to: usize) -> f64 {
-        let Samples { v, n, .. } = self.samples;
-        match self.kind {
-            Kind::Count => self.counts.sum(n, from, to).total(),
-            Kind::Avg => {
-                let (sum, samples) = (self.sums.sum(v, from, to), self.counts.sum(n, from, to).total());
-                if sum.value.is_finite() {
-                    return sum.total() / samples;
-                }
-                // Too large together, or not a number: then that is what comes out.
-                let mut mean = Sum::default();
-                v[from..to].iter().for_each(|v| mean.add(*v / samples));
-                if mean.value.is_infinite() { mean.value } else { mean.total() }
+    fn added_up(&self, rows: Range<usize>) -> Option<[f64; 2]> {
+        let [a, b] = self.columns.map(|column| &column[rows.clone()]);
+        let mut sums = Sums::ZERO;
+        a.iter().zip(b).for_each(|(a, b)| sums.add([*a, *b]));
+        sums.totals()
+    }
+
+    fn result(&self, sums: Option<[f64; 2]>, rows: Range<usize>) -> f64 {
+        match (self.kind, sums) {
+            (Kind::Avg, Some([sum, samples])) => sum / samples,
+            (_, Some([sum, _])) => sum,
+            // Too large together, or not a number: then that is what comes out.
+            (Kind::Avg, None) => {
+                let [v, n] = self.columns.map(|column| &column[rows.clone()]);
+                let samples: f64 = n.iter().sum();
+                shown(v.iter().map(|v| v / samples))
             }
-            _ => {
-                let sum = self.sums.sum(v, from, to);
-                if sum.value.is_infinite() { sum.value } else { sum.total() }
-            }
+            (_, None) => shown(self.columns[0][rows].iter().copied()),
         }
     }
+}
+
+/// A sum, which may be infinite.
+fn shown(terms: impl Iterator<Item = f64>) -> f64 {
+    let mut sum = Sum::default();
+    terms.for_each(|v| sum.add(v));
+    if sum.value.is_infinite() { sum.value } else { sum.total() }
 }
 
 #[derive(Default)]

@@ -7,52 +7,53 @@
 //!
 //! Samples as they came are not summed this way: there the order of additions is Prometheus', to the last bit.
 
-use nilometer_model::kahan::Sum;
+use nilometer_model::kahan::Sums;
 
+/// Of two columns at once.
 #[derive(Default)]
 pub(crate) struct Sliding {
-    /// The sums of what is left of the older window: from its last value, from the last two, …
-    old: Vec<Sum>,
+    /// The sums of what is left of the older window: from its last values, from the last two, …
+    old: Vec<Sums<2>>,
     /// Where the older window ended.
     split: usize,
     /// What came since, up to `end`.
-    new: Sum,
+    new: Sums<2>,
     end: usize,
 }
 
 impl Sliding {
-    /// The sum of `values[from..to]`, which begins and ends no earlier than the one before.
+    /// The sums of both columns from a row to another, no earlier than those before. `None`: one is not finite.
     #[inline]
-    pub(crate) fn sum(&mut self, values: &[f64], from: usize, to: usize) -> Sum {
+    pub(crate) fn sums(&mut self, columns: [&[f64]; 2], from: usize, to: usize) -> Option<[f64; 2]> {
         if from >= self.split {
-            self.turn(values, from, to);
+            self.turn(columns, from, to);
         } else {
-            values[self.end..to].iter().for_each(|v| self.new.add(*v));
+            let [a, b] = columns.map(|column| &column[self.end..to]);
+            a.iter().zip(b).for_each(|(a, b)| self.new.add([*a, *b]));
             self.end = to;
         }
         let left = self.split - from;
-        let mut sum = if left == 0 { Sum::default() } else { self.old[left - 1] };
-        sum.add(self.new.value);
-        if sum.value.is_finite() {
-            sum.compensation += self.new.compensation;
-        }
-        sum
+        let mut sums = if left == 0 { Sums::ZERO } else { self.old[left - 1] };
+        sums.merge(self.new);
+        sums.totals()
     }
 
-    fn turn(&mut self, values: &[f64], from: usize, to: usize) {
+    fn turn(&mut self, columns: [&[f64]; 2], from: usize, to: usize) {
         self.old.clear();
-        let mut sum = Sum::default();
-        self.old.extend(values[from..to].iter().rev().map(|v| {
-            sum.add(*v);
-            sum
+        let mut sums = Sums::ZERO;
+        let [a, b] = columns.map(|column| &column[from..to]);
+        self.old.extend(a.iter().zip(b).rev().map(|(a, b)| {
+            sums.add([*a, *b]);
+            sums
         }));
-        (self.split, self.new, self.end) = (to, Sum::default(), to);
+        (self.split, self.new, self.end) = (to, Sums::ZERO, to);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use nilometer_model::kahan::Sum;
     use proptest::prelude::*;
 
     fn value() -> impl Strategy<Value = f64> {
@@ -66,23 +67,28 @@ mod tests {
     proptest! {
         #[test]
         fn as_if_each_window_was_added_up(
-            values in prop::collection::vec(value(), 1..80),
+            values in prop::collection::vec((value(), value()), 1..80),
             moves in prop::collection::vec((0..9usize, 0..9usize), 1..40),
         ) {
             let (mut sliding, mut from, mut to) = (Sliding::default(), 0, 0);
+            let (a, b): (Vec<f64>, Vec<f64>) = values.into_iter().unzip();
             for (by, more) in moves {
-                from = (from + by).min(values.len());
-                to = (to + more).min(values.len()).max(from);
-                let sum = sliding.sum(&values, from, to);
-                let mut expected = Sum::default();
-                values[from..to].iter().for_each(|v| expected.add(*v));
-                let shown = |sum: Sum| if sum.value.is_finite() { sum.total() } else { sum.value };
-                let (a, b) = (shown(sum), shown(expected));
-                let largest = values[from..to].iter().fold(0.0, |a: f64, b| a.max(b.abs()));
-                prop_assert!(
-                    a == b || a.is_nan() && b.is_nan() || (a - b).abs() <= largest * 1e-29,
-                    "{from}..{to}: {a} and not {b}"
-                );
+                from = (from + by).min(a.len());
+                to = (to + more).min(a.len()).max(from);
+                let sums = sliding.sums([&a, &b], from, to);
+                let expected = [&a, &b].map(|column| {
+                    let mut sum = Sum::default();
+                    column[from..to].iter().for_each(|v| sum.add(*v));
+                    sum
+                });
+                let are_finite = expected.iter().all(|sum| sum.value.is_finite());
+                prop_assert_eq!(sums.is_some(), are_finite);
+                for (i, column) in [&a, &b].into_iter().enumerate() {
+                    let Some(sums) = sums else { continue };
+                    let largest = column[from..to].iter().fold(0.0, |a: f64, b| a.max(b.abs()));
+                    let error = (sums[i] - expected[i].total()).abs();
+                    prop_assert!(error <= largest * 1e-29, "{}..{}: {} and not {:?}", from, to, sums[i], expected[i]);
+                }
             }
         }
     }
