@@ -48,6 +48,7 @@ struct Reader {
     chunks: ChunkWindow,
     symbols: SymbolCache,
     entry: SeriesEntry,
+    data: Vec<u8>,
 }
 
 /// Warnings, as many as a user can read.
@@ -194,7 +195,9 @@ impl Selection {
     /// The chunks of a series, those that are damaged left out. They share one allocation.
     fn read_chunks(&mut self, open: &OpenBlock, found: &Found) -> Result<Vec<Chunk>> {
         let deleted = open.tombstones.of(found.reference);
-        let (mut data, mut places) = (Vec::new(), Vec::with_capacity(found.chunks.len()));
+        let (mut data, mut places) =
+            (std::mem::take(&mut self.reader.data), Vec::with_capacity(found.chunks.len()));
+        data.clear();
         let aggregates = self.select.hints.aggregates;
         let mut put = |range, encoding, bytes: &[u8]| {
             let start = data.len();
@@ -225,8 +228,9 @@ impl Selection {
             }
         }
         self.batch_bytes += data.len();
-        let data = Bytes::from(data);
-        let chunk = |(range, encoding, place)| Chunk { range, encoding, data: data.slice(place) };
+        let shared = Bytes::copy_from_slice(&data);
+        self.reader.data = data;
+        let chunk = |(range, encoding, place)| Chunk { range, encoding, data: shared.slice(place) };
         Ok(places.into_iter().map(chunk).collect())
     }
 }

@@ -65,21 +65,36 @@ impl Samples {
             (0..chunks.len()).map(|at| (coarse.width_ms(chunks, at), at)).collect();
         wanted.retain(|(width_ms, at)| chunks.get(*at).range.overlaps(&reach(range, *width_ms)));
         self.widest_ms = wanted.iter().map(|(width_ms, _)| *width_ms).max().unwrap_or(0);
-        // Stable: those of one length stay in the order of time.
-        wanted.sort_by_key(|(width_ms, _)| coarse.rank(*width_ms));
-        for same in wanted.chunk_by(|a, b| a.0 == b.0) {
-            let before = (self.t.len(), self.ht.len());
-            for &(width_ms, at) in same {
-                let split = (self.t.len(), self.ht.len());
-                self.decode_any(chunks.get(at), (at, width_ms), (starts, coarse.aspect))?;
-                self.put_in_order(before, split);
+        // Stable: those of one length stay in the order of time, and all do where they do not meet.
+        if lengths_meet(chunks, &wanted) {
+            wanted.sort_by_key(|(width_ms, _)| coarse.rank(*width_ms));
+            for same in wanted.chunk_by(|a, b| a.0 == b.0) {
+                let before = self.decode_in_order(chunks, same, (starts, coarse.aspect))?;
+                self.put_in_order((0, 0), before);
             }
-            self.put_in_order((0, 0), before);
+        } else {
+            self.decode_in_order(chunks, &wanted, (starts, coarse.aspect))?;
         }
         if coarse.aspect == Aspect::Counter {
             self.take_out_resets();
         }
         Ok(())
+    }
+
+    /// Chunks of which the earlier one counts where two overlap. Gives where their rows begin.
+    fn decode_in_order(
+        &mut self,
+        chunks: &ReadChunks,
+        wanted: &[(i64, usize)],
+        how: (bool, Aspect),
+    ) -> Result<(usize, usize)> {
+        let before = (self.t.len(), self.ht.len());
+        for &(width_ms, at) in wanted {
+            let split = (self.t.len(), self.ht.len());
+            self.decode_any(chunks.get(at), (at, width_ms), how)?;
+            self.put_in_order(before, split);
+        }
+        Ok(before)
     }
 
     /// Puts the rows from `split` on, floats and histograms, in order with those from `lo` on.
@@ -255,6 +270,18 @@ impl Samples {
     }
 }
 
+/// Whether chunks with windows of different lengths tell of the same times. They come in the order of time.
+fn lengths_meet(chunks: &ReadChunks, wanted: &[(i64, usize)]) -> bool {
+    let Some((&(mut before_ms, first), rest)) = wanted.split_first() else { return false };
+    let mut end_ms = chunks.get(first).range.max_ms;
+    rest.iter().any(|&(width_ms, at)| {
+        let range = chunks.get(at).range;
+        let meets = width_ms != before_ms && begin_ms(range.min_ms, width_ms) <= end_ms;
+        (before_ms, end_ms) = (width_ms, end_ms.max(range.max_ms));
+        meets
+    })
+}
+
 /// Times, and how many samples there were.
 fn counts(chunk: &AggrChunk<'_>) -> Result<(Vec<i64>, Vec<f64>)> {
     let (mut t, mut n) = (Vec::new(), Vec::new());
@@ -299,16 +326,23 @@ fn first_raw_ms(chunk: &AggrChunk<'_>) -> Option<i64> {
 /// Since when the rows of a chunk tell of samples. Neither it nor its block need begin where a window does.
 fn begin_rows(begin: &mut Vec<i64>, t: &[i64], (first_ms, width_ms): (Option<i64>, i64)) {
     let before = begin.len();
+    let Some((&first, rest)) = t.get(before..).and_then(<[i64]>::split_first) else { return };
+    let within = |t: i64, since: Option<i64>| {
+        let of_window = begin_ms(t, width_ms);
+        (of_window, since.filter(|ms| (of_window..=t).contains(ms)).unwrap_or(of_window))
+    };
+    let (of_window, begins) = within(first, first_ms);
+    begin.push(begins);
     // Most rows end a window right behind the one before: no need to divide.
-    let mut is_aligned = false;
-    for at in before..t.len() {
-        if is_aligned && t[at].wrapping_sub(t[at - 1]) == width_ms {
-            begin.push(t[at - 1] + 1);
-            continue;
+    let mut is_aligned = first.checked_sub(of_window) == Some(width_ms - 1);
+    let mut last = first;
+    begin.extend(rest.iter().map(|&t| {
+        let before = std::mem::replace(&mut last, t);
+        if is_aligned && t.wrapping_sub(before) == width_ms {
+            return before + 1;
         }
-        let of_window = begin_ms(t[at], width_ms);
-        let known = if at == before { first_ms } else { t[at - 1].checked_add(1) };
-        begin.push(known.filter(|ms| (of_window..=t[at]).contains(ms)).unwrap_or(of_window));
-        is_aligned = width_ms > 0 && t[at].checked_sub(of_window) == Some(width_ms - 1);
-    }
+        let (of_window, begins) = within(t, before.checked_add(1));
+        is_aligned = width_ms > 0 && t.checked_sub(of_window) == Some(width_ms - 1);
+        begins
+    }));
 }
