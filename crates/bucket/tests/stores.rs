@@ -138,6 +138,8 @@ async fn seaweedfs_conforms_and_takes_new_credentials() {
     let bucket = Bucket::from_file(&file, parts()).unwrap();
     let e = bucket.put("k", "v").await.unwrap_err();
     assert!(*e.kind() == Kind::Unavailable && e.to_string().contains("refuses these credentials"), "{e}");
+    let e = bucket.list("", Depth::All).try_next().await.unwrap_err();
+    assert!(*e.kind() == Kind::Unavailable && e.to_string().contains("refuses these credentials"), "{e}");
     std::fs::write(&file, &yaml).unwrap();
     assert!(bucket.reload().unwrap());
     bucket.put("k", "v").await.unwrap();

@@ -108,6 +108,8 @@ pub(crate) fn failure(e: object_store::Error) -> Failure {
             Failure::lasting(Error::invalid(text))
         }
         _ => match status(&text) {
+            // Listings come as this kind of error, whatever the status.
+            Some(401 | 403) => Failure::lasting(denied(&text)),
             Some(400) if is_about_credentials(&text) => Failure::lasting(denied(&text)),
             Some(416) => Failure::lasting(Error::invalid("the range ends behind the object")),
             // A request that came too slowly (400 in S3's words) may come quicker.
@@ -329,7 +331,9 @@ mod tests {
         assert!(generic("status code: 500 oops").again);
         assert!(generic("status code: 429 Too Many").again);
         assert!(!generic("status code: 400 Bad Request").again);
-        let expired = generic("status code: 400 Bad Request: <Code>ExpiredToken</Code>");
-        assert!(!expired.again && expired.error.is_passing());
+        for expired in ["400 Bad Request: <Code>ExpiredToken</Code>", "401 Unauthorized", "403 Forbidden"] {
+            let refused = generic(&format!("status code: {expired}"));
+            assert!(!refused.again && refused.error.is_passing(), "{expired}");
+        }
     }
 }
