@@ -59,8 +59,10 @@ pub struct NoDownsampleMark {
     pub reason: String,
 }
 
-/// Why a block is left out, in Thanos' words.
+/// Why a block is left out, in Thanos' words, which takes others too.
 pub mod reason {
+    /// Ours: bytes of the block are wrong, or a file is missing.
+    pub const CORRUPT: &str = "corrupt";
     pub const MANUAL: &str = "manual";
     pub const INDEX_SIZE_EXCEEDING: &str = "index-size-exceeding";
     pub const OUT_OF_ORDER_CHUNK: &str = "block-index-out-of-order-chunk";

@@ -23,7 +23,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// What goes wrong, each with its odds: once in so many attempts, never where 0.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Faults {
     /// A connection that breaks before the store has heard of it.
     pub error_one_in: u64,
@@ -31,6 +31,8 @@ pub struct Faults {
     pub unanswered_one_in: u64,
     /// A write of which the store keeps a part and says that it has all.
     pub torn_one_in: u64,
+    /// So many reads of a part of an object give one byte that the store does not have.
+    pub flipped_reads: u64,
     /// A read that takes [`Faults::slow`].
     pub slow_one_in: u64,
     pub slow: Duration,
@@ -42,6 +44,8 @@ pub struct Faults {
     pub unreachable: bool,
     /// After so many more changes of the bucket nothing reaches it: the process is dead.
     pub die_after_changes: Option<u64>,
+    /// It dies with its disk, too.
+    pub dies_with: Option<SimFs>,
 }
 
 /// Sets the faults of a bucket, and counts.
@@ -127,6 +131,9 @@ impl Faulty {
     async fn before(&self, is_change: bool) -> Result<Fate, Failure> {
         let faults = self.state.faults.lock().clone();
         let broken = |text: &str| Err(Failure::passing(Error::unavailable(text)));
+        if faults.dies_with.as_ref().is_some_and(SimFs::is_dead) {
+            return Err(Failure::lasting(Error::unavailable("the process is dead")));
+        }
         if faults.unreachable {
             return broken("nobody is there");
         }
@@ -165,6 +172,18 @@ impl Faulty {
         fate.tell(attempt.await?)
     }
 
+    fn flip(&self, mut got: Got) -> Got {
+        let left = &mut self.state.faults.lock().flipped_reads;
+        if *left > 0 && !got.bytes.is_empty() {
+            *left -= 1;
+            let mut bytes = got.bytes.to_vec();
+            let at = self.state.random.below(bytes.len() as u64) as usize;
+            bytes[at] ^= 0x55;
+            got.bytes = bytes.into();
+        }
+        got
+    }
+
     fn hide(&self, key: &str) {
         let lag = self.state.faults.lock().listing_lag;
         if lag > 0 {
@@ -186,7 +205,12 @@ impl Faulty {
 
 impl Backend for Faulty {
     fn get<'a>(&'a self, key: &'a str, want: Want) -> Attempt<'a, Got> {
-        self.through(false, self.under.get(key, want)).boxed()
+        let is_part = matches!(want, Want::Range(_));
+        async move {
+            let got = self.through(false, self.under.get(key, want)).await?;
+            Ok(if is_part { self.flip(got) } else { got })
+        }
+        .boxed()
     }
 
     fn head<'a>(&'a self, key: &'a str) -> Attempt<'a, Attributes> {

@@ -29,7 +29,8 @@ pub use merge::{Compaction, Dedup, Progress, compact};
 pub use plan::{DownsampleJob, FIVE_MINUTES_DUE_MS, NoCompact, Plan, Planner, RAW_DUE_MS, Why, downsampling};
 pub use rewrite::{Change, Changes, Deletion, Rewriting, plan_rewrite};
 pub use run::{
-    Compactor, CompactorOptions, DeletionLog, Parts, Quarantined, Round, Running, Status, Todo, Work,
+    Broken, Compactor, CompactorOptions, DeletionLog, LeftOut, Parts, Quarantined, Round, Running, Status,
+    Todo, Work,
 };
 
 /// Resolutions of downsampled blocks, in milliseconds.

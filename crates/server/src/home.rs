@@ -94,6 +94,14 @@ fn bucket(hub: &Hub) -> String {
                     status.quarantined.len()
                 );
             }
+            let corrupt = status.left_out.iter().filter(|block| block.is_corrupt()).count();
+            if corrupt + status.broken.len() > 0 {
+                let _ = write!(
+                    text,
+                    "<strong>{} blocks are damaged and left out.</strong> ",
+                    corrupt + status.broken.len()
+                );
+            }
             text.push_str("<a href=\"/api/v1/status/compaction\">More</a>.");
         }
     }

@@ -10,14 +10,13 @@
 
 use super::lease::{Lease, Turn};
 use super::log::DeletionLog;
-use super::metrics::{ByMark, ByResolution, Metrics};
+use super::metrics::{ByMark, Metrics};
 use super::progress::Board;
-use super::status::{GroupId, Quarantine, Status, Todo};
+use super::status::{LeftOut, Quarantine, Status};
 use super::stock::Stock;
-use crate::group::labels_without;
 use crate::lifecycle::{self, Action, Decision, Delays, Retention};
-use crate::{Compaction, Dedup, DownsampleJob, Group, Plan, Planner, RAW_DUE_MS, Why, downsampling, groups};
-use nilometer_bucket::marks::{DeletionMark, NoCompactMark, NoDownsampleMark, reason};
+use crate::{Dedup, Planner};
+use nilometer_bucket::marks::{DeletionMark, NoDownsampleMark, reason};
 use nilometer_bucket::{Bucket, Inventory, Lookout};
 use nilometer_env::{Clock, Fs, Random};
 use nilometer_model::{BlockMeta, Error, Kind, Labels, Relabel, Result, Ulid};
@@ -98,13 +97,15 @@ pub struct Compactor {
     pub(crate) parts: Parts,
     pub(crate) options: CompactorOptions,
     /// As of now: it may change while the process runs.
-    retention: Box<dyn Fn() -> Retention + Send + Sync>,
+    pub(crate) retention: Box<dyn Fn() -> Retention + Send + Sync>,
     log: DeletionLog,
-    metrics: Metrics,
+    pub(crate) metrics: Metrics,
     lease: OnceCell<Lease>,
     holder: String,
     pub(crate) status: Board,
-    quarantine: Mutex<Quarantine>,
+    pub(crate) quarantine: Mutex<Quarantine>,
+    /// Blocks that are marked against compaction, as far as their marks were read.
+    pub(crate) left_out: Mutex<BTreeMap<Ulid, LeftOut>>,
     /// Blocks that this process made.
     pub(crate) made: Mutex<BTreeSet<Ulid>>,
     /// Those there were when the lease became ours, or that were seen since.
@@ -119,7 +120,7 @@ impl Compactor {
         retention: impl Fn() -> Retention + Send + Sync + 'static,
         registry: &mut Registry,
     ) -> Result<Self> {
-        let log = DeletionLog::open(&*parts.fs, &options.dir)?;
+        let log = DeletionLog::open(&parts.fs, &options.dir)?;
         let metrics = Metrics::default();
         metrics.register(registry);
         let holder = holder(&parts, &options)?;
@@ -134,6 +135,7 @@ impl Compactor {
             holder,
             status: Board::default(),
             quarantine: Mutex::default(),
+            left_out: Mutex::default(),
             made: Mutex::default(),
             known: Mutex::default(),
         };
@@ -206,6 +208,7 @@ impl Compactor {
         let now_ms = self.parts.clock.wall_ms();
         self.status.set(|status| {
             status.quarantined = self.quarantine.lock().list();
+            status.left_out = self.left_out.lock().values().cloned().collect();
             status.error = done.as_ref().err().map(ToString::to_string);
             status.waits_for = None;
             match &done {
@@ -263,9 +266,8 @@ impl Compactor {
     async fn round(&self) -> Result<()> {
         let mut inventory = self.lookout.look().await?;
         inventory.check_whole()?;
-        for (block, e) in &inventory.broken {
-            tracing::error!(%block, error = %e, "a block of the bucket cannot be read and is left alone");
-        }
+        self.note_broken(&inventory);
+        self.note_left_out(&inventory).await?;
         self.note_foreign(&inventory);
         inventory.blocks.retain(|_, listed| self.is_selected(&listed.meta));
         let deleting = self.deleting(&inventory).await?;
@@ -386,199 +388,6 @@ impl Compactor {
             .inc();
         stock.marks.no_downsample.insert(block);
         Ok(())
-    }
-
-    /// One compaction of each group that has one due; whether anything was done.
-    async fn compact_groups(&self, stock: &mut Stock, failed: &mut BTreeSet<GroupId>) -> Result<bool> {
-        let now_ms = self.parts.clock.wall_ms();
-        let of_group = |metas: &[&BlockMeta]| metas.iter().map(|m| m.ulid).collect::<Vec<_>>();
-        let ids: Vec<(GroupId, Vec<Ulid>)> = {
-            let live = stock.live(&self.options.delays, now_ms);
-            let all = groups(live, &self.options.replica_labels);
-            all.into_iter().map(|g| ((g.resolution_ms, g.labels), of_group(&g.blocks))).collect()
-        };
-        // What is gone needs no quarantine.
-        self.quarantine.lock().retain(|_, blocks| blocks.iter().any(|block| stock.get(*block).is_some()));
-        let mut any = false;
-        for (id, blocks) in ids {
-            if failed.contains(&id) || self.quarantine.lock().has(&id, &blocks, now_ms) {
-                failed.insert(id);
-                continue;
-            }
-            match self.compact_group(stock, &id, &blocks).await {
-                Ok(done) => {
-                    any |= done;
-                    self.quarantine.lock().release(&id);
-                }
-                Err(e) if *e.kind() == Kind::Canceled => return Err(e),
-                Err(e) => {
-                    self.metrics.compaction_failures.get_or_create(&ByResolution { resolution: id.0 }).inc();
-                    self.leave_alone(id, blocks, &e, failed);
-                }
-            }
-        }
-        self.count_quarantined();
-        Ok(any)
-    }
-
-    fn leave_alone(&self, group: GroupId, blocks: Vec<Ulid>, e: &Error, failed: &mut BTreeSet<GroupId>) {
-        tracing::error!(group = %group.1, resolution_ms = group.0, error = %e, "this group of blocks is left alone for now; others go on");
-        failed.insert(group.clone());
-        self.quarantine.lock().add(group, blocks, e, self.parts.clock.wall_ms());
-    }
-
-    fn count_quarantined(&self) {
-        let quarantined = self.quarantine.lock().list().len();
-        self.metrics.quarantined.set(quarantined as i64);
-        self.metrics.halted.set(i64::from(quarantined > 0));
-    }
-
-    fn plan(&self, stock: &Stock, group: &Group<'_>) -> Result<Plan> {
-        self.options.planner.plan(group, &stock.marks.no_compact, |meta| {
-            let listed = stock.get(meta.ulid).and_then(|l| l.objects.get("index"));
-            listed.copied().ok_or_else(|| Error::not_found(format!("block {} has no index", meta.ulid)))
-        })
-    }
-
-    async fn compact_group(&self, stock: &mut Stock, id: &GroupId, blocks: &[Ulid]) -> Result<bool> {
-        let now_ms = self.parts.clock.wall_ms();
-        let plan = {
-            let metas = blocks.iter().filter_map(|block| stock.get(*block)).map(|listed| &*listed.meta);
-            self.plan(stock, &Group { resolution_ms: id.0, labels: id.1.clone(), blocks: metas.collect() })?
-        };
-        for mark in &plan.marks {
-            self.check_lease().await?;
-            self.bucket()
-                .mark(&NoCompactMark::new(mark.ulid, mark.reason, mark.details.as_str(), now_ms))
-                .await?;
-            self.metrics
-                .marked
-                .get_or_create(&ByMark { marker: "no-compact-mark.json", reason: mark.reason })
-                .inc();
-            stock.marks.no_compact.insert(mark.ulid);
-        }
-        if plan.blocks.is_empty() {
-            return Ok(false);
-        }
-        let compaction =
-            Compaction { ulid: self.new_ulid(), labels: id.1.clone(), dedup: self.options.dedup };
-        self.merge(stock, &plan.blocks, compaction).await?;
-        self.metrics.compactions.get_or_create(&ByResolution { resolution: id.0 }).inc();
-        if plan.why == Why::Overlap {
-            self.metrics.vertical.get_or_create(&ByResolution { resolution: id.0 }).inc();
-        }
-        Ok(true)
-    }
-
-    /// Of blocks that are about to be merged some may be thinned out already. Then the others are thinned out before it,
-    /// too: else all of it would be once more. Whether any was.
-    async fn thin_out_rest(&self, stock: &mut Stock, failed: &mut BTreeSet<GroupId>) -> Result<bool> {
-        let due = self.downsamplings(stock, &BTreeSet::new());
-        let due_ids: BTreeSet<Ulid> = due.iter().map(|job| job.ulid).collect();
-        let is_thinned_out = |block: &Ulid| {
-            let is_long = |meta: &BlockMeta| meta.max_time_ms - meta.min_time_ms >= RAW_DUE_MS;
-            !due_ids.contains(block) && stock.get(*block).is_some_and(|listed| is_long(&listed.meta))
-        };
-        let mut rest = BTreeSet::new();
-        for group in
-            groups(stock.live(&self.options.delays, self.parts.clock.wall_ms()), &self.options.replica_labels)
-        {
-            let Ok(plan) = self.plan(stock, &group) else { continue };
-            if plan.why != Why::Overlap && plan.blocks.iter().any(is_thinned_out) {
-                rest.extend(plan.blocks);
-            }
-        }
-        let mut any = false;
-        for job in due.into_iter().filter(|job| rest.contains(&job.ulid)) {
-            any |= self.try_to_thin_out(stock, job, failed).await?;
-        }
-        Ok(any)
-    }
-
-    async fn thin_out_all(
-        &self,
-        stock: &mut Stock,
-        held: &BTreeSet<Ulid>,
-        failed: &mut BTreeSet<GroupId>,
-    ) -> Result<bool> {
-        let mut any = false;
-        for job in self.downsamplings(stock, held) {
-            // Those of a group that could not be compacted are only due if they are as long as they will be: aggregates
-            // of blocks that overlap cannot be merged any more.
-            let is_stuck = stock.get(job.ulid).is_some_and(|listed| {
-                let labels = labels_without(&listed.meta, &self.options.replica_labels);
-                failed.contains(&(listed.meta.resolution_ms(), labels))
-            });
-            if !is_stuck || !held.contains(&job.ulid) {
-                any |= self.try_to_thin_out(stock, job, failed).await?;
-            }
-        }
-        self.count_quarantined();
-        Ok(any)
-    }
-
-    /// Whether it was done. What goes wrong is the group's.
-    async fn try_to_thin_out(
-        &self,
-        stock: &mut Stock,
-        job: DownsampleJob,
-        failed: &mut BTreeSet<GroupId>,
-    ) -> Result<bool> {
-        let Some(meta) = stock.get(job.ulid).map(|listed| listed.meta.clone()) else { return Ok(false) };
-        // A group of its own, so that what cannot be thinned out is compacted all the same.
-        let id: GroupId = (-job.resolution_ms, labels_without(&meta, &self.options.replica_labels));
-        let now_ms = self.parts.clock.wall_ms();
-        if failed.contains(&id) || self.quarantine.lock().has(&id, &[job.ulid], now_ms) {
-            return Ok(false);
-        }
-        let by = ByResolution { resolution: job.resolution_ms };
-        match self.thin_out(stock, job).await {
-            Ok(()) => {
-                self.metrics.downsamples.get_or_create(&by).inc();
-                Ok(true)
-            }
-            Err(e) if *e.kind() == Kind::Canceled => Err(e),
-            Err(e) => {
-                self.metrics.downsample_failures.get_or_create(&by).inc();
-                self.leave_alone(id, vec![job.ulid], &e.context(format!("block {}", job.ulid)), failed);
-                Ok(false)
-            }
-        }
-    }
-
-    fn downsamplings(&self, stock: &Stock, held: &BTreeSet<Ulid>) -> Vec<DownsampleJob> {
-        if !(self.retention)().downsampling {
-            return Vec::new();
-        }
-        let live = stock.live(&self.options.delays, self.parts.clock.wall_ms());
-        let of_samples = |m: &&BlockMeta| m.stats.num_samples > 0;
-        downsampling(
-            live.into_iter().filter(of_samples).collect::<Vec<_>>(),
-            &stock.marks.no_downsample,
-            held,
-        )
-    }
-
-    fn tell_todo(&self, stock: &Stock, held: &BTreeSet<Ulid>) {
-        let now_ms = self.parts.clock.wall_ms();
-        let live = stock.live(&self.options.delays, now_ms);
-        let mut todo = Todo { downsamples: self.downsamplings(stock, held).len() as u64, ..Todo::default() };
-        for group in groups(live, &self.options.replica_labels) {
-            let plan = self.options.planner.plan(&group, &stock.marks.no_compact, |_| Ok(0));
-            if let Ok(plan) = plan.as_ref().map(|p| &p.blocks).map_err(drop)
-                && !plan.is_empty()
-            {
-                todo.compactions += 1;
-                todo.blocks += plan.len() as u64;
-                todo.bytes += plan.iter().map(|b| stock.bytes(*b)).sum::<u64>();
-            }
-        }
-        self.metrics.todo_compactions.set(todo.compactions as i64);
-        self.metrics.todo_blocks.set(todo.blocks as i64);
-        self.metrics.todo_bytes.set(todo.bytes as i64);
-        self.metrics.todo_downsamples.set(todo.downsamples as i64);
-        self.metrics.todo_deletions.set(held.len() as i64);
-        self.status.todo(todo);
     }
 
     /// While the lease is ours nobody else makes such blocks.

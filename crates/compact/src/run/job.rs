@@ -22,9 +22,9 @@ impl Drop for StopOnDrop {
 }
 
 /// A folder that goes when nobody uses it any more.
-struct Scratch {
-    fs: Arc<dyn Fs>,
-    dir: PathBuf,
+pub(crate) struct Scratch {
+    pub(crate) fs: Arc<dyn Fs>,
+    pub(crate) dir: PathBuf,
 }
 
 impl Drop for Scratch {

@@ -6,6 +6,7 @@ use nilometer_model::{BlockMeta, Error, Result, Ulid};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -26,8 +27,10 @@ impl<'a> What<'a> {
 
 /// Lines are only ever added.
 pub struct DeletionLog {
-    path: PathBuf,
-    file: Mutex<Arc<dyn File>>,
+    fs: Arc<dyn Fs>,
+    dir: PathBuf,
+    /// None after a write that failed: a file whose sync failed once may lose what is written to it later, too.
+    file: Mutex<Option<Arc<dyn File>>>,
 }
 
 #[derive(Serialize)]
@@ -54,22 +57,39 @@ struct What<'a> {
 impl DeletionLog {
     pub const FILE: &'static str = "deletions.jsonl";
 
-    pub fn open(fs: &dyn Fs, dir: &Path) -> Result<Self> {
-        let path = dir.join(FILE);
-        let failed = |e| Error::io(format!("opening {}", path.display()), e);
-        fs.create_dir_all(dir).map_err(failed)?;
-        let file = if fs.exists(&path) { fs.open(&path) } else { fs.create(&path) }.map_err(failed)?;
+    pub fn open(fs: &Arc<dyn Fs>, dir: &Path) -> Result<Self> {
+        let log = DeletionLog { fs: fs.clone(), dir: dir.to_owned(), file: Mutex::new(None) };
+        let opened = fs.create_dir_all(dir).and_then(|()| log.open_file());
+        let file = opened.map_err(|e| Error::io(format!("opening {}", log.path().display()), e))?;
+        *log.file.lock() = Some(file);
+        Ok(log)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.dir.join(FILE)
+    }
+
+    fn open_file(&self) -> io::Result<Arc<dyn File>> {
+        let path = self.path();
+        let file = if self.fs.exists(&path) { self.fs.open(&path) } else { self.fs.create(&path) }?;
         // A line that a crash cut short is not to swallow the next one.
-        let len = file.len().map_err(failed)?;
+        let len = file.len()?;
         let mut last = [b'\n'];
         if len > 0 {
-            file.read_exact_at(&mut last, len - 1).map_err(failed)?;
+            file.read_exact_at(&mut last, len - 1)?;
         }
         if last != *b"\n" {
-            file.append(b"\n").map_err(failed)?;
+            file.append(b"\n")?;
         }
-        fs.sync_dir(dir).map_err(failed)?;
-        Ok(DeletionLog { path, file: Mutex::new(file) })
+        self.fs.sync_dir(&self.dir)?;
+        Ok(file)
+    }
+
+    /// The same lines in another file.
+    fn renew(&self) -> io::Result<Arc<dyn File>> {
+        let path = self.path();
+        self.fs.write_atomic(&path, &self.fs.read(&path)?)?;
+        self.open_file()
     }
 
     /// Returns when the line is on disk.
@@ -85,11 +105,17 @@ impl DeletionLog {
             Line { time, block: decision.ulid, action, reason: &decision.reason, of: meta.map(What::of) };
         let mut text = serde_json::to_vec(&line).map_err(|e| Error::invalid(format!("{FILE}: {e}")))?;
         text.push(b'\n');
-        let file = self.file.lock();
-        let written = file.append(&text).and_then(|()| file.sync());
-        written.map_err(|e| {
-            let path = self.path.display();
-            Error::io(format_args!("writing {path}, without which nothing is deleted"), e)
-        })
+        let mut open = self.file.lock();
+        let written = open.take().map_or_else(|| self.renew(), Ok).and_then(|file| {
+            file.append(&text)?;
+            file.sync()?;
+            Ok(file)
+        });
+        let file = written.map_err(|e| {
+            let path = self.path();
+            Error::io(format_args!("writing {}, without which nothing is deleted", path.display()), e)
+        })?;
+        *open = Some(file);
+        Ok(())
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Metrics {
     pub(crate) todo_deletions: Gauge,
     pub(crate) halted: Gauge,
     pub(crate) quarantined: Gauge,
+    pub(crate) left_out: Gauge,
+    pub(crate) broken: Gauge,
     pub(crate) holds_lease: Gauge,
     pub(crate) foreign: Counter,
 }
@@ -76,6 +78,9 @@ impl Metrics {
             "Groups left alone because something is wrong with them",
             m.quarantined,
         );
+        let help = "Blocks left out of compaction by their no-compact-mark.json";
+        own.register("left_out_blocks", help, m.left_out);
+        own.register("broken_blocks", "Blocks whose meta.json or mark cannot be read", m.broken);
         own.register("lease_held", "1 while this process compacts the bucket", m.holds_lease);
         let help = "Blocks that another compactor made while the lease was ours";
         own.register("foreign_blocks", help, m.foreign);

@@ -1,8 +1,10 @@
 //! A bucket in memory, a disk and a clock that are simulated: processes die at every change of the bucket, requests
 //! fail in every way, two compactors meet. What was stored has to be readable at each moment.
 
-use super::{Compactor, CompactorOptions, Parts, Round, Work};
-use crate::lifecycle::{Delays, Periods, Retention};
+mod corrupt;
+
+use super::{Compactor, CompactorOptions, DeletionLog, LeftOut, Parts, Round, Work};
+use crate::lifecycle::{Action, Decision, Delays, Periods, Retention};
 use crate::{Dedup, FIVE_MINUTES_MS, ONE_HOUR_MS, Planner};
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -11,7 +13,7 @@ use nilometer_bucket::testing::{Faults, Handle, sim_parts, with_faults};
 use nilometer_bucket::{Bucket, Inventory, Lookout, ShipOptions, layout};
 use nilometer_chunk::{Encoding, encode_floats};
 use nilometer_env::Fs;
-use nilometer_env::sim::{SimClock, SimFs, SimRandom};
+use nilometer_env::sim::{Faults as DiskFaults, SimClock, SimFs, SimRandom};
 use nilometer_model::{BlockMeta, Error, Labels, Relabel, Result, ThanosMeta, TimeRange, Ulid, Value};
 use nilometer_storage::{ChunkRef, Queryable, Select};
 use prometheus_client::registry::Registry;
@@ -220,7 +222,9 @@ impl World {
             }
             self.clock.advance_ms(49 * HOUR_MS);
         }
-        assert!(compactor.status().quarantined.is_empty(), "{:?}", compactor.status());
+        let status = compactor.status();
+        assert!(status.quarantined.is_empty(), "{status:?}");
+        assert!(!status.left_out.iter().any(LeftOut::is_corrupt), "nothing was: {status:?}");
     }
 }
 
@@ -259,7 +263,9 @@ fn check_end(world: &World) {
 
 /// Each deletion is in the log, and was marked there before.
 fn check_log(world: &World) {
-    let log = String::from_utf8(world.fs.read(Path::new("/one/deletions.jsonl")).unwrap()).unwrap();
+    // A line that a crash cut short is anything; the next one begins behind it.
+    let log = world.fs.read(Path::new("/one/deletions.jsonl")).unwrap();
+    let log = String::from_utf8_lossy(&log);
     let mut marked = BTreeSet::new();
     for line in log.lines().filter(|line| !line.is_empty()) {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
@@ -309,7 +315,8 @@ fn what_is_thinned_out_once_is_merged_afterwards() {
     world.check("at the end");
 }
 
-/// A life: processes that die after some changes of the bucket, with their disk as a power cut leaves it, and faults.
+/// A life: processes that die after some changes of the bucket or of their disk, which is as a power cut leaves it, and
+/// faults of both.
 fn live(seed: u64) {
     let day_ms = 24 * HOUR_MS;
     let periods = match seed % 3 {
@@ -324,7 +331,20 @@ fn live(seed: u64) {
         // Who dies cannot mend what a store has torn.
         let torn_one_in = once_in(30);
         let dies = torn_one_in == 0;
+        // At any change of the local disk, or it fails now and then.
+        let disk = match world.random.below(4) {
+            0 => DiskFaults {
+                die_after_changes: Some(world.random.below(1 << world.random.below(12))),
+                ..DiskFaults::default()
+            },
+            1 => DiskFaults { append_fails_one_in: 200, sync_fails_one_in: 200, ..DiskFaults::default() },
+            _ => DiskFaults::default(),
+        };
+        world.fs.set_faults(disk);
+        // Otherwise the disk is gone, and the process goes on.
+        let dies_with = (dies && world.random.one_in(2)).then(|| world.fs.clone());
         world.faults.set(Faults {
+            dies_with,
             error_one_in: once_in(20),
             unanswered_one_in: once_in(20),
             torn_one_in,
@@ -337,6 +357,7 @@ fn live(seed: u64) {
             let _ = world.runtime.block_on(compactor.once());
         }
         world.fs.crash();
+        world.fs.set_faults(DiskFaults::default());
         world.faults.set(Faults::default());
         world.check(&format!("seed {seed}, step {step}"));
         world.clock.advance_ms(world.random.below(20 * HOUR_MS as u64) as i64);
@@ -387,33 +408,25 @@ fn two_compactors_do_not_work_at_once() {
 }
 
 #[test]
-fn a_broken_block_costs_its_group_only() {
-    let mut world = World::new(4, no_periods());
-    world.fill();
-    let broken = world.sources.keys().find(|s| {
-        let labels = &world.inventory().blocks[s].meta.thanos.clone().unwrap().labels;
-        labels["tenant_id"] == "a"
-    });
-    let broken = *broken.unwrap();
-    let chunks = layout::chunk_key(broken, 1);
-    let mut bytes = world.runtime.block_on(world.bucket.get(&chunks, 1 << 20)).unwrap().to_vec();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 0x55;
-    world.runtime.block_on(world.bucket.put(&chunks, bytes)).unwrap();
-    let compactor = world.compactor("one").unwrap();
-    assert_eq!(world.runtime.block_on(compactor.once()).unwrap(), Round::Done);
-    let status = compactor.status();
-    assert_eq!(status.quarantined.len(), 1, "{status:?}");
-    assert_eq!(status.quarantined[0].labels["tenant_id"], "a");
-    assert!(status.quarantined[0].reason.contains(&broken.to_string()), "{status:?}");
-    let merged = |tenant: &str| {
-        let all = world.inventory().blocks;
-        let of_tenant =
-            all.values().filter(|l| l.meta.thanos.as_ref().unwrap().labels["tenant_id"] == tenant);
-        of_tenant.map(|l| l.meta.compaction.level).max().unwrap()
+fn a_line_that_counts_is_on_the_disk() {
+    let sim = SimFs::new(1);
+    let fs: Arc<dyn Fs> = Arc::new(sim.clone());
+    let log = DeletionLog::open(&fs, Path::new("/log")).unwrap();
+    let write = |number: u64| {
+        let ulid = Ulid::new(number, [0; 10]);
+        let decision = Decision { ulid, action: Action::Delete, reason: "of age".to_owned() };
+        log.write(&decision, None, 0).map(|()| ulid)
     };
-    // Late blocks are merged before the one that is broken is met.
-    assert_eq!((merged("a") <= 2, merged("b") > 2), (true, true));
+    let first = write(1).unwrap();
+    sim.set_faults(DiskFaults { sync_fails_one_in: 1, ..DiskFaults::default() });
+    write(2).unwrap_err();
+    sim.set_faults(DiskFaults::default());
+    let third = write(3).unwrap();
+    sim.crash();
+    let text = String::from_utf8(fs.read(Path::new("/log/deletions.jsonl")).unwrap()).unwrap();
+    for block in [first, third] {
+        assert!(text.lines().any(|line| line.contains(&block.to_string())), "{block} in {text}");
+    }
 }
 
 #[test]

@@ -20,6 +20,8 @@ pub struct Faults {
     pub read_fails_one_in: u64,
     /// All bytes that the disk can hold; 0 is no limit.
     pub capacity_bytes: u64,
+    /// After so many more changes, syncs included, nothing reaches the disk until [`SimFs::crash`]: the process is dead.
+    pub die_after_changes: Option<u64>,
 }
 
 /// The simulated disk. Clones share it.
@@ -69,10 +71,16 @@ impl SimFs {
         self.disk.lock().faults = faults;
     }
 
+    /// Whether the process has died by [`Faults::die_after_changes`].
+    pub fn is_dead(&self) -> bool {
+        self.disk.lock().faults.die_after_changes == Some(0)
+    }
+
     /// The power goes off and on.
     pub fn crash(&self) {
         let mut disk = self.disk.lock();
         disk.epoch += 1;
+        disk.faults.die_after_changes = None;
         disk.locks.clear();
         let survivors: BTreeSet<PathBuf> = disk.live.keys().chain(disk.durable.keys()).cloned().collect();
         let mut after = BTreeMap::new();
@@ -153,6 +161,18 @@ impl Disk {
         self.live.values().map(|c| c.lock().bytes.len() as u64).sum()
     }
 
+    /// Of names or bytes.
+    fn change(&mut self) -> io::Result<()> {
+        match &mut self.faults.die_after_changes {
+            Some(0) => Err(io::Error::other("the process is dead")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
     fn need_dir(&self, path: &Path) -> io::Result<()> {
         match path.parent() {
             Some(dir) if !dir.as_os_str().is_empty() && !self.dirs.contains(dir) => Err(not_found(dir)),
@@ -168,6 +188,7 @@ fn not_found(path: &Path) -> io::Error {
 impl Fs for SimFs {
     fn create(&self, path: &Path) -> io::Result<Arc<dyn File>> {
         let mut disk = self.disk.lock();
+        disk.change()?;
         disk.need_dir(path)?;
         if disk.live.contains_key(path) {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, format!("{} is there", path.display())));
@@ -189,6 +210,7 @@ impl Fs for SimFs {
     fn create_dir_all(&self, path: &Path) -> io::Result<()> {
         // Folders are durable at once: what a lost folder does is what a lost name in it does.
         let mut disk = self.disk.lock();
+        disk.change()?;
         disk.dirs.extend(path.ancestors().filter(|a| !a.as_os_str().is_empty()).map(PathBuf::from));
         Ok(())
     }
@@ -214,6 +236,7 @@ impl Fs for SimFs {
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.change()?;
         disk.need_dir(to)?;
         if let Some(content) = disk.live.remove(from) {
             disk.live.insert(to.to_owned(), content);
@@ -240,11 +263,14 @@ impl Fs for SimFs {
     }
 
     fn remove_file(&self, path: &Path) -> io::Result<()> {
-        self.disk.lock().live.remove(path).map(drop).ok_or_else(|| not_found(path))
+        let mut disk = self.disk.lock();
+        disk.change()?;
+        disk.live.remove(path).map(drop).ok_or_else(|| not_found(path))
     }
 
     fn remove_dir_all(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.change()?;
         if !disk.dirs.contains(path) {
             return Err(not_found(path));
         }
@@ -256,6 +282,7 @@ impl Fs for SimFs {
 
     fn remove_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.change()?;
         if !disk.dirs.contains(path) {
             return Err(not_found(path));
         }
@@ -270,6 +297,7 @@ impl Fs for SimFs {
 
     fn hard_link(&self, from: &Path, to: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.change()?;
         disk.need_dir(to)?;
         let content = disk.live.get(from).ok_or_else(|| not_found(from))?.clone();
         if disk.live.contains_key(to) {
@@ -281,6 +309,7 @@ impl Fs for SimFs {
 
     fn sync_dir(&self, path: &Path) -> io::Result<()> {
         let mut disk = self.disk.lock();
+        disk.change()?;
         if self.fails(disk.faults.sync_fails_one_in) {
             return Err(io::Error::other("simulated failure of a folder's sync"));
         }
@@ -339,7 +368,8 @@ impl SimFile {
 impl File for SimFile {
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
         self.alive()?;
-        let disk = self.fs.disk.lock();
+        let mut disk = self.fs.disk.lock();
+        let dies = disk.change().is_err();
         let room = match disk.faults.capacity_bytes {
             0 => u64::MAX,
             capacity => capacity.saturating_sub(disk.used_bytes()),
@@ -349,7 +379,7 @@ impl File for SimFile {
         let mut content = self.content.lock();
         let end = content.end;
         content.bytes.truncate(end);
-        if fails || room < bytes.len() as u64 {
+        if dies || fails || room < bytes.len() as u64 {
             // A failed write may have written a part.
             let part = self.fs.random.below((bytes.len() as u64).min(room) + 1) as usize;
             content.bytes.extend_from_slice(&bytes[..part]);
@@ -381,6 +411,7 @@ impl File for SimFile {
 
     fn truncate(&self, len: u64) -> io::Result<()> {
         self.alive()?;
+        self.fs.disk.lock().change()?;
         let mut content = self.content.lock();
         content.bytes.truncate(len as usize);
         content.end = content.bytes.len();
@@ -392,6 +423,7 @@ impl File for SimFile {
 
     fn sync(&self) -> io::Result<()> {
         self.alive()?;
+        self.fs.disk.lock().change()?;
         let fails = self.fs.fails(self.fs.disk.lock().faults.sync_fails_one_in);
         let mut content = self.content.lock();
         if fails {
@@ -464,6 +496,20 @@ mod tests {
         fs.remove_file(linked).unwrap();
         fs.remove_dir(Path::new("/d/sub")).unwrap();
         assert!(fs.exists(Path::new("/d/f")));
+    }
+
+    #[test]
+    fn who_is_dead_changes_nothing_more() {
+        let (fs, file) = one_file(1);
+        fs.set_faults(Faults { die_after_changes: Some(2), ..Faults::default() });
+        file.append(b"one").unwrap();
+        assert!(!fs.is_dead());
+        file.sync().unwrap();
+        assert!(fs.is_dead() && fs.sync_dir(Path::new("/d")).is_err());
+        assert!(fs.rename(Path::new("/d/f"), Path::new("/d/g")).is_err());
+        assert!(file.sync().is_err() && fs.create(Path::new("/d/h")).is_err());
+        fs.crash();
+        fs.create(Path::new("/d/h")).unwrap();
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Bench {
     }
 
     fn deletion_log(&self) -> Result<DeletionLog> {
-        Ok(DeletionLog::open(&*self.fs, &self.work_dir())?)
+        Ok(DeletionLog::open(&self.fs, &self.work_dir())?)
     }
 
     /// Whether the mark is new.
