@@ -65,6 +65,7 @@ impl Asked {
             // One more than asked for shows whether there are more.
             let limit = limit.saturating_add(usize::from(limit > 0));
             let found = ask(LabelQuery { matcher_sets, range, limit }).await?;
+            params.refuse_parts(&found.warnings)?;
             let bytes = found.names.iter().map(|name| name.len() + size_of::<String>()).sum();
             Ok((found, pool_api.unsent.room_for(bytes).await))
         });

@@ -1,6 +1,6 @@
 //! The parameters of a request: from the address and, with POST, from a form in the body.
 
-use super::error::{ApiError, ApiResult};
+use super::error::{ApiError, ApiResult, ErrorType};
 use super::text::quoted;
 use super::time::{Timestamp, duration_ns};
 use super::{Api, Reader};
@@ -181,6 +181,18 @@ impl Params {
         let ignored =
             ["replicaLabels[]", "storeMatch[]"].into_iter().filter(|name| !self.get(name).is_empty());
         Ok(ignored.map(|name| format!("parameter {name} is not supported and was ignored")).collect())
+    }
+
+    /// `partial_response=false`: an answer from which something is missing is none. Warnings of expressions are about
+    /// what is there.
+    pub(crate) fn refuse_parts(&self, warnings: &[String]) -> ApiResult<()> {
+        let of_expressions = |warning: &&String| !warning.starts_with("PromQL warning: ");
+        match (parse_bool(self.get("partial_response")), warnings.iter().find(of_expressions)) {
+            (Ok(Some(false)), Some(missing)) => {
+                Err(ApiError::new(ErrorType::Execution, format!("partial_response=false: {missing}")))
+            }
+            _ => Ok(()),
+        }
     }
 
     /// `max_source_resolution`, and `default` where it is left out.

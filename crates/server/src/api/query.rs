@@ -157,6 +157,7 @@ impl Asked {
             }
             params.stores()?;
             let result = evaluate(&pool_api, &source, params.get("query"), times).await?;
+            params.refuse_parts(&result.warnings)?;
             let ended = pool_api.clock.monotonic();
             let room = pool_api.unsent.room_for(size(&result.value)).await;
             let queued = started.saturating_sub(began);

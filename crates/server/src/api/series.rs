@@ -26,6 +26,7 @@ pub(crate) async fn series(State(api): State<Arc<Api>>, reader: Reader, params: 
         for set in sets {
             found.add(&*queryable, set, range).await?;
         }
+        params.refuse_parts(&found.warnings)?;
         let room = pool_api.unsent.room_for(found.bytes).await;
         Ok((found, room))
     });

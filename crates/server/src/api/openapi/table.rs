@@ -106,8 +106,11 @@ const TIMEOUT: Param = may("timeout", Form::Duration, "Ends the query, within --
 const LOOKBACK: Param = may("lookback_delta", Form::Duration, "How old a sample may be to count.");
 const STATS: Param = may("stats", Form::Text, "Any text, such as `all`: figures beside the result.");
 const DEDUP: Param = may("dedup", Form::Flag, "Of Thanos; there are no replicas to be joined.");
-const PARTIAL: Param =
-    may("partial_response", Form::Flag, "Of Thanos; there is one store, which answers or fails.");
+const PARTIAL: Param = may(
+    "partial_response",
+    Form::Flag,
+    "Of Thanos; false: an answer from which something is missing is an error.",
+);
 const RESOLUTION: Param = may("max_source_resolution", Form::Duration, "Of Thanos; all samples are raw.");
 const REPLICAS: Param = may("replicaLabels[]", Form::Texts, "Of Thanos; ignored with a warning.");
 const STORES: Param = may("storeMatch[]", Form::Texts, "Of Thanos; ignored with a warning.");

@@ -1,7 +1,7 @@
 //! Storage that fails or never answers, and clients that do not wait for it.
 
 use super::peers::{CHUNKS, SAMPLES, federate, read};
-use super::world::{Served, patient, request, serve};
+use super::world::{Served, World, patient, request, serve};
 use crate::QueryOptions;
 use crate::api::data::{Data, HeadStats};
 use axum::http::header;
@@ -9,7 +9,7 @@ use futures::{future, stream};
 use nilometer_access::ReadScope;
 use nilometer_env::sim::SimClock;
 use nilometer_model::{BlockMeta, Error, Metadata, Result};
-use nilometer_storage::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesStream};
+use nilometer_storage::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesBatch, SeriesStream};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +77,68 @@ impl Data for Broken {
     fn stats(&self, _: &ReadScope, _: usize) -> Result<HeadStats> {
         self.error.clone().map_or(Ok(HeadStats::default()), Err)
     }
+}
+
+/// Storage that has nothing, and says that something is missing.
+struct Partial;
+
+const MISSING: &str = "store a:1: gone: what is there is missing";
+
+impl Queryable for Partial {
+    fn select(&self, _: Select) -> SeriesStream {
+        let batch = SeriesBatch { series: Vec::new(), warnings: vec![MISSING.to_owned()] };
+        Box::pin(stream::iter([Ok(batch)]))
+    }
+
+    fn label_names(&self, _: LabelQuery) -> BoxFuture<Result<Names>> {
+        let names = Names { names: Vec::new(), warnings: vec![MISSING.to_owned()] };
+        Box::pin(future::ready(Ok(names)))
+    }
+
+    fn label_values(&self, _: &str, query: LabelQuery) -> BoxFuture<Result<Names>> {
+        self.label_names(query)
+    }
+}
+
+impl Data for Partial {
+    fn queryable(&self, _: &ReadScope) -> Arc<dyn Queryable> {
+        Arc::new(Partial)
+    }
+
+    fn metadata(&self, _: &ReadScope, _: Option<&str>) -> Result<BTreeMap<String, Vec<Metadata>>> {
+        Ok(BTreeMap::new())
+    }
+
+    fn blocks(&self, _: &ReadScope) -> Vec<BlockMeta> {
+        Vec::new()
+    }
+
+    fn stats(&self, _: &ReadScope, _: usize) -> Result<HeadStats> {
+        Ok(HeadStats::default())
+    }
+}
+
+#[test]
+fn a_part_is_an_answer_unless_it_is_not_wanted() {
+    let served = serve(Arc::new(Partial), &patient(), Arc::new(SimClock::new(1_700_000_000_000)));
+    for path in ALL {
+        let with = |partial: &str| {
+            let sign = if path.contains('?') { '&' } else { '?' };
+            served.get(&format!("{path}{sign}partial_response={partial}"))
+        };
+        for wanted in ["", "true"] {
+            let got = with(wanted);
+            assert_eq!((got.status, got.body.contains(MISSING)), (200, true), "{path}: {}", got.body);
+        }
+        let got = with("false");
+        let says = format!("\"errorType\":\"execution\",\"error\":\"partial_response=false: {MISSING}\"");
+        assert_eq!((got.status, got.body.contains(&says)), (422, true), "{path}: {}", got.body);
+    }
+    // What an expression warns of is no part that is missing.
+    let world = World::new().served(&patient());
+    let path = "/query?query=quantile(2,vector(1))";
+    let got = world.get(&format!("{path}&partial_response=false"));
+    assert_eq!((got.status, got.body.contains("PromQL warning")), (200, true), "{}", got.body);
 }
 
 /// What Prometheus' own way of answering mistakes is for.
