@@ -7,5 +7,10 @@ mod channel;
 mod series;
 mod store;
 mod stores;
+mod tls;
 
-pub use stores::{Stores, StoresView};
+pub use stores::{Stores, StoresOptions, StoresView};
+pub use tls::ClientTls;
+
+#[cfg(test)]
+mod tests;

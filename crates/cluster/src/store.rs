@@ -1,19 +1,28 @@
 //! One store: what it said of itself, and series from it.
 
 use crate::channel::Channel;
-use crate::series::Collector;
+use crate::series::{AGGREGATES, Collector};
 use futures::{StreamExt, stream};
 use nilometer_model::{Labels, Matcher, Result, TimeRange};
 use nilometer_storage::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesBatch, SeriesStream};
 use nilometer_wire::store_api::{
-    Aggr, Empty, InfoResponse, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest,
+    Empty, InfoResponse, LabelMatcher, LabelNamesRequest, LabelNamesResponse, LabelValuesRequest,
     LabelValuesResponse, QueryHints, RangeHint, SeriesRequest,
 };
 use parking_lot::RwLock;
 use std::sync::Arc;
+use tokio::sync::mpsc;
 
 /// Series in one message, as Thanos' queriers ask for them.
-const BATCH: i64 = 64;
+const MAX_BATCH: i64 = 64;
+
+/// Thanos' stores put all chunks of a series into one message: of a long time fewer series, so that it has about 16 MiB
+/// at two bytes a sample and four samples a minute.
+fn batch(range: TimeRange) -> i64 {
+    const MESSAGE_BYTES: i64 = 16 << 20;
+    let bytes = range.max_ms.saturating_sub(range.min_ms) / 15_000 * 2;
+    (MESSAGE_BYTES / bytes.max(1)).clamp(1, MAX_BATCH)
+}
 
 /// A process that answers over the StoreAPI.
 #[derive(Clone)]
@@ -139,36 +148,21 @@ fn sets(query: &LabelQuery) -> Vec<Vec<LabelMatcher>> {
 
 /// Trouble with it is a warning: others go on.
 impl Queryable for Store {
+    /// It is asked at once, and read a batch ahead.
     fn select(&self, select: Select) -> SeriesStream {
-        let asked = request(&select);
-        let channel = self.channel.clone();
-        let started = async move {
-            let messages = channel.streaming("/thanos.Store/Series", asked).await;
-            let state = messages.map(|messages| (channel, messages, Collector::default()));
-            stream::unfold(Some(state), |state| async {
-                match state? {
-                    Err(e) => Some((warning(missing(e)), None)),
-                    Ok((channel, mut messages, mut collector)) => loop {
-                        let added = match messages.message().await {
-                            Ok(None) => return Some((collector.rest()?, None)),
-                            Ok(Some(message)) => collector
-                                .add(&message)
-                                .map_err(|e| e.context(format!("store {}", channel.address()))),
-                            Err(status) => Err(channel.failed(&status)),
-                        };
-                        if let Err(e) = added {
-                            let mut rest = collector.rest().unwrap_or_default();
-                            rest.warnings.push(missing(e));
-                            return Some((rest, None));
-                        }
-                        if let Some(batch) = collector.full() {
-                            return Some((batch, Some(Ok((channel, messages, collector)))));
-                        }
-                    },
-                }
-            })
-        };
-        stream::once(started).flatten().map(Ok).boxed()
+        let (sender, receiver) = mpsc::channel(1);
+        let answer = Answer { channel: self.channel.clone(), sender };
+        self.channel.runtime().spawn(answer.give(request(&select)));
+        let batches = stream::unfold(Some(receiver), |receiver| async {
+            let mut receiver = receiver?;
+            match receiver.recv().await {
+                Some(Piece::Batch(batch)) => Some((batch, Some(receiver))),
+                Some(Piece::End) => None,
+                // What else ends it is our own fault.
+                None => Some((warning(missing("the answer of a store was broken off")), None)),
+            }
+        });
+        batches.map(Ok).boxed()
     }
 
     fn label_names(&self, query: LabelQuery) -> BoxFuture<Result<Names>> {
@@ -183,7 +177,7 @@ impl Queryable for Store {
                     matchers,
                     ..LabelNamesRequest::default()
                 };
-                match channel.unary("/thanos.Store/LabelNames", asked).await {
+                match channel.in_time(channel.unary("/thanos.Store/LabelNames", asked)).await {
                     Ok(LabelNamesResponse { names, warnings }) => add(&mut found, names, warnings),
                     Err(e) => found.warnings.push(missing(e)),
                 }
@@ -205,7 +199,7 @@ impl Queryable for Store {
                     matchers,
                     ..LabelValuesRequest::default()
                 };
-                match channel.unary("/thanos.Store/LabelValues", asked).await {
+                match channel.in_time(channel.unary("/thanos.Store/LabelValues", asked)).await {
                     Ok(LabelValuesResponse { values, warnings }) => add(&mut found, values, warnings),
                     Err(e) => found.warnings.push(missing(e)),
                 }
@@ -215,17 +209,61 @@ impl Queryable for Store {
     }
 }
 
+/// The answer to one call, on its way.
+struct Answer {
+    channel: Arc<Channel>,
+    sender: mpsc::Sender<Piece>,
+}
+
+enum Piece {
+    Batch(SeriesBatch),
+    /// An answer without it is not whole.
+    End,
+}
+
+impl Answer {
+    async fn give(self, asked: SeriesRequest) {
+        let all = async {
+            let mut collector = Collector::default();
+            let read = self.read(asked, &mut collector).await;
+            let mut rest = collector.rest().unwrap_or_default();
+            rest.warnings.extend(read.err().map(missing));
+            if !rest.series.is_empty() || !rest.warnings.is_empty() {
+                let _ = self.sender.send(Piece::Batch(rest)).await;
+            }
+            let _ = self.sender.send(Piece::End).await;
+        };
+        tokio::select! {
+            // Nobody wants it any more.
+            () = self.sender.closed() => {}
+            () = all => {}
+        }
+    }
+
+    async fn read(&self, asked: SeriesRequest, collector: &mut Collector) -> Result<()> {
+        let channel = &self.channel;
+        let mut messages = channel.in_time(channel.streaming("/thanos.Store/Series", asked)).await?;
+        loop {
+            let next = async { messages.message().await.map_err(|status| channel.failed(&status)) };
+            let Some(message) = channel.in_time(next).await? else { return Ok(()) };
+            collector.add(&message).map_err(|e| e.context(format!("store {}", channel.address())))?;
+            if let Some(batch) = collector.full() {
+                let _ = self.sender.send(Piece::Batch(batch)).await;
+            }
+        }
+    }
+}
+
 fn request(select: &Select) -> SeriesRequest {
     let Select { matchers, range, hints } = select;
+    let is_wanted = |aggregate| hints.aggregates.is_none_or(|wanted| wanted.contains(aggregate));
+    let aggregates = AGGREGATES.iter().filter(|(_, aggregate)| is_wanted(aggregate));
     SeriesRequest {
         min_time_ms: range.min_ms,
         max_time_ms: range.max_ms,
         matchers: raw(matchers),
         max_resolution_ms: hints.max_resolution_ms,
-        // Which of them counts is decided where they are read.
-        aggregates: [Aggr::Count, Aggr::Sum, Aggr::Min, Aggr::Max, Aggr::Counter]
-            .map(|aggr| aggr as i32)
-            .into(),
+        aggregates: aggregates.map(|(aggr, _)| *aggr as i32).collect(),
         skip_chunks: hints.labels_only,
         query_hints: Some(QueryHints {
             step_ms: hints.step_ms,
@@ -233,7 +271,7 @@ fn request(select: &Select) -> SeriesRequest {
             ..QueryHints::default()
         }),
         limit: i64::try_from(hints.limit).unwrap_or(0),
-        response_batch_size: BATCH,
+        response_batch_size: if hints.labels_only { MAX_BATCH } else { batch(*range) },
         ..SeriesRequest::default()
     }
 }

@@ -1,15 +1,18 @@
 //! All stores together: which are asked, and which are missing.
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Means};
 use crate::store::Store;
+use crate::tls::ClientTls;
 use futures::future::{self, join_all};
 use futures::stream;
+use nilometer_env::Fs;
 use nilometer_model::{Matcher, Result, TimeRange};
 use nilometer_storage::{BoxFuture, LabelQuery, Merged, Names, Queryable, Select, SeriesBatch, SeriesStream};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -22,6 +25,19 @@ struct Endpoint {
     endpoint: String,
 }
 
+/// What a start decides about other stores.
+#[derive(Clone, Debug, Default)]
+pub struct StoresOptions {
+    /// Like `host:port`.
+    pub addresses: Vec<String>,
+    /// A store that sends nothing for so long has failed; `None` waits as long as the query may take.
+    pub response_timeout: Option<Duration>,
+    /// Without it nothing is encrypted.
+    pub tls: Option<ClientTls>,
+    /// A bearer token, in a file that is read for each call.
+    pub token_file: Option<PathBuf>,
+}
+
 /// The stores that a process was told of.
 pub struct Stores {
     all: Vec<Store>,
@@ -32,10 +48,24 @@ impl Stores {
     /// Nobody is asked yet: [`run`](Self::run) does that. Connections are `runtime`'s.
     ///
     /// # Errors
-    /// `Invalid` where one of `addresses` is not like `host:port`.
-    pub fn new(addresses: &[String], runtime: &Handle, registry: &mut Registry) -> Result<Arc<Self>> {
-        let store = |address: &String| Channel::new(address, runtime.clone()).map(Store::new);
-        let all = addresses.iter().map(store).collect::<Result<_>>()?;
+    /// `Invalid` where an address is not like `host:port`, or a file of TLS not what it should be.
+    pub fn new(
+        options: &StoresOptions,
+        (runtime, fs): (&Handle, Arc<dyn Fs>),
+        registry: &mut Registry,
+    ) -> Result<Arc<Self>> {
+        if let Some(tls) = &options.tls {
+            tls.connector("store", &*fs)?;
+        }
+        let means = Arc::new(Means {
+            runtime: runtime.clone(),
+            fs,
+            tls: options.tls.clone(),
+            token_file: options.token_file.clone(),
+            response_timeout: options.response_timeout,
+        });
+        let store = |address: &String| Channel::new(address, means.clone()).map(Store::new);
+        let all = options.addresses.iter().map(store).collect::<Result<_>>()?;
         let up = Family::default();
         registry.register(
             "nilometer_endpoint_up",

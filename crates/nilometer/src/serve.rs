@@ -9,7 +9,7 @@ use crate::memory::Memory;
 use crate::{log, threads};
 use anyhow::{Context, Result, anyhow};
 use nilometer_cluster::Stores;
-use nilometer_env::{Clock, RealFs, SystemClock, SystemRandom};
+use nilometer_env::{Clock, Fs, RealFs, SystemClock, SystemRandom};
 use nilometer_head::{Env, Head};
 use nilometer_server::{
     BuildInfo, Edge, EdgeParts, Hub, HubParts, Listener, QueryLog, QueryPool, SelfMetrics, TlsFiles, TlsKeys,
@@ -98,9 +98,12 @@ fn assemble(
     let tenants = (access.clone(), options.head.tenant_label.clone());
     let history = History::open(&options.history, (head.clone(), tenants), outside, storage, &mut registry)?;
     let history = Arc::new(history);
-    let stores = match options.endpoints.as_slice() {
+    let stores = match options.stores.addresses.as_slice() {
         [] => None,
-        endpoints => Some(Stores::new(endpoints, storage.handle(), &mut registry).context("--endpoint")?),
+        _ => {
+            let outside = (storage.handle(), fs.clone() as Arc<dyn Fs>);
+            Some(Stores::new(&options.stores, outside, &mut registry).context("--endpoint")?)
+        }
     };
     let edge = Edge::new(EdgeParts {
         access,

@@ -17,6 +17,7 @@ pub(super) const SERVE: Flags = &[
     ("receive.replication-protocol", true),
     ("shipper.allow-out-of-order-uploads", false),
     ("shipper.upload-concurrency", true),
+    ("store.unhealthy-timeout", true),
     ("tsdb.allow-overlapping-blocks", false),
     ("tsdb.enable-native-histograms", false),
     ("tsdb.memory-snapshot-on-shutdown", false),

@@ -1,7 +1,7 @@
 //! The flags of `serve` as they are written.
 
 use super::compaction::CompactionFlags;
-use super::shared::StoreApiFlags;
+use super::shared::{StoreApiFlags, StoreClientFlags};
 use super::values::{Bytes, LabelPair, Millis};
 use clap::{Args, ValueEnum};
 use nilometer_server::Network;
@@ -190,6 +190,8 @@ pub(crate) struct ServeFlags {
     /// Another process that answers over the StoreAPI, such as a store: queries see what it has, too; may be repeated
     #[arg(long, value_name = "HOST:PORT", help_heading = "Queries")]
     pub(crate) endpoint: Vec<String>,
+    #[command(flatten)]
+    pub(crate) store_client: StoreClientFlags,
     /// The longest that a query may take, waiting included
     #[arg(long = "query.timeout", value_name = "DURATION", default_value = "2m", help_heading = "Queries")]
     pub(crate) query_timeout: Millis,

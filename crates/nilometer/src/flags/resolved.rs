@@ -7,6 +7,7 @@ use super::values::{Address, Millis};
 use crate::history::{BucketAt, HistoryOptions};
 use anyhow::{Context, Result, bail, ensure};
 use nilometer_access::HubLimits;
+use nilometer_cluster::StoresOptions;
 use nilometer_head::HeadOptions;
 use nilometer_model::{Labels, Tenant};
 use nilometer_server::{
@@ -33,7 +34,7 @@ pub(crate) struct Serve {
     pub(crate) query: QueryOptions,
     pub(crate) store_api: StoreOptions,
     /// Stores whose series queries see, too.
-    pub(crate) endpoints: Vec<String>,
+    pub(crate) stores: StoresOptions,
     pub(crate) query_log: Option<PathBuf>,
     pub(crate) callers: CallerOptions,
     pub(crate) web: WebOptions,
@@ -78,7 +79,7 @@ pub(crate) fn resolve(flags: &ServeFlags) -> Result<Serve> {
         flush_on_shutdown: flags.flush_on_shutdown,
         store_api: flags.store_api.options("receive", query.max_memory_bytes),
         query,
-        endpoints: flags.endpoint.clone(),
+        stores: flags.store_client.options(&flags.endpoint)?,
         query_log: flags.query_log_file.clone(),
         callers: CallerOptions {
             tenant_header,

@@ -1,8 +1,9 @@
 //! Flags that several sub-commands have, with the same meaning and default.
 
-use super::values::Address;
-use anyhow::Result;
+use super::values::{Address, Millis};
+use anyhow::{Result, ensure};
 use clap::Args;
+use nilometer_cluster::{ClientTls, StoresOptions};
 use nilometer_server::{StoreOptions, TlsFiles};
 use std::path::PathBuf;
 
@@ -45,6 +46,61 @@ impl StoreApiFlags {
             max_samples: self.request_samples,
             max_memory_bytes,
         }
+    }
+}
+
+// How other stores are asked.
+#[derive(Args, Clone, Debug)]
+#[command(next_help_heading = "Queries")]
+pub(crate) struct StoreClientFlags {
+    /// A store that sends nothing for so long has failed, and a query goes on without it; 0s waits as long as the query
+    /// may take
+    #[arg(long = "store.response-timeout", value_name = "DURATION", default_value = "30s")]
+    store_response_timeout: Millis,
+    /// TLS to all stores (--endpoint)
+    #[arg(long)]
+    grpc_client_tls_secure: bool,
+    /// Certificate (PEM) for stores that ask for one; read for each connection
+    #[arg(long, value_name = "FILE", requires = "grpc_client_tls_key")]
+    grpc_client_tls_cert: Option<PathBuf>,
+    /// Its private key (PEM)
+    #[arg(long, value_name = "FILE", requires = "grpc_client_tls_cert")]
+    grpc_client_tls_key: Option<PathBuf>,
+    /// Who signs certificates of stores (PEM) [default: whom the system trusts]
+    #[arg(long, value_name = "FILE")]
+    grpc_client_tls_ca: Option<PathBuf>,
+    /// The name in their certificates [default: the host of their address]
+    #[arg(long, value_name = "NAME")]
+    grpc_client_server_name: Option<String>,
+    /// Any certificate of a store will do
+    #[arg(long)]
+    grpc_client_tls_skip_verify: bool,
+    /// A bearer token for stores that ask for one (docs/tenants.md); read for each call
+    #[arg(long, value_name = "FILE", requires = "grpc_client_tls_secure")]
+    grpc_client_token_file: Option<PathBuf>,
+}
+
+impl StoreClientFlags {
+    /// # Errors
+    /// Where something of TLS is said, but not that it is to be used.
+    pub(super) fn options(&self, addresses: &[String]) -> Result<StoresOptions> {
+        let tls = ClientTls {
+            identity: self.grpc_client_tls_cert.clone().zip(self.grpc_client_tls_key.clone()),
+            ca: self.grpc_client_tls_ca.clone(),
+            server_name: self.grpc_client_server_name.clone(),
+            skip_verify: self.grpc_client_tls_skip_verify,
+        };
+        ensure!(
+            self.grpc_client_tls_secure || tls == ClientTls::default(),
+            "--grpc-client-tls-… and --grpc-client-server-name mean nothing without --grpc-client-tls-secure"
+        );
+        let timeout = self.store_response_timeout.duration();
+        Ok(StoresOptions {
+            addresses: addresses.to_vec(),
+            response_timeout: (!timeout.is_zero()).then_some(timeout),
+            tls: self.grpc_client_tls_secure.then_some(tls),
+            token_file: self.grpc_client_token_file.clone(),
+        })
     }
 }
 

@@ -107,10 +107,23 @@ fn mistakes() {
         (&["--http-server-tls-cert=x"], "--http-server-tls-key"),
         (&["--self-metrics-interval=1ms"], "at least 1000 ms"),
         (&["--web.cors.origin=("], "--web.cors.origin"),
+        (&["--grpc-client-tls-ca=x"], "mean nothing without --grpc-client-tls-secure"),
+        (&["--grpc-client-tls-secure", "--grpc-client-tls-cert=x"], "--grpc-client-tls-key"),
+        (&["--grpc-client-token-file=x"], "--grpc-client-tls-secure"),
     ] {
         let refusal = refused(args);
         assert!(refusal.contains(says), "{args:?}: {refusal}");
     }
+}
+
+#[test]
+fn other_stores() {
+    let plain = resolved(&["--endpoint=a:1", "--endpoint=b:1"]).stores;
+    assert_eq!((plain.addresses.len(), plain.response_timeout.map(|t| t.as_secs())), (2, Some(30)));
+    assert_eq!(plain.tls, None);
+    assert_eq!(resolved(&["--store.response-timeout=0s"]).stores.response_timeout, None);
+    let safe = resolved(&["--grpc-client-tls-secure", "--grpc-client-server-name=n"]).stores.tls.unwrap();
+    assert_eq!(safe.server_name.as_deref(), Some("n"));
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! A store for the blocks of a bucket, and a hub that asks it.
 
-use crate::common::{Dir, Hub, V1, body, eventually, get, matrix, now_ms, post, series};
+use crate::common::{Dir, Hub, V1, body, eventually, get, matrix, now_ms, post, series, skipped};
+use crate::tenants::{FILE, bearer};
+use crate::tls::{certificate, signed};
 
 const MINUTE_MS: i64 = 60_000;
 const STEP_MS: i64 = 10 * MINUTE_MS;
@@ -73,4 +75,88 @@ fn instant_warnings(hub: &Hub, at_ms: i64) -> String {
     let reply = get(hub.http, &path, &[]);
     assert_eq!(reply.status, 200, "{}", reply.body);
     reply.body
+}
+
+/// One asks for a certificate, and shows one to who has none in common with it.
+#[test]
+fn stores_and_hubs_that_know_each_other() {
+    let dir = Dir::new();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let made = ["ca", "other"].iter().all(|name| certificate(dir.path(), name))
+        && ["hub", "reader"].iter().all(|name| signed(dir.path(), name, "ca"));
+    if !made {
+        return skipped("store::stores_and_hubs_that_know_each_other", "openssl is missing");
+    }
+    let hub = Hub::start(
+        dir.path(),
+        &[
+            &format!("--grpc-server-tls-cert={}", at("hub.crt")),
+            &format!("--grpc-server-tls-key={}", at("hub.key")),
+            &format!("--grpc-server-tls-client-ca={}", at("ca.crt")),
+        ],
+    );
+    let now = now_ms();
+    let one = series(&[("__name__", "m"), ("pod", "p")], &[(now, 1.0)]);
+    assert_eq!(post(hub.write, "/api/v1/receive", V1, &body(&[one])).status, 204);
+
+    let identity = [
+        format!("--grpc-client-tls-cert={}", at("reader.crt")),
+        format!("--grpc-client-tls-key={}", at("reader.key")),
+    ];
+    let trusting = |ca: &str| format!("--grpc-client-tls-ca={}", at(ca));
+    let both = |more: &[&str]| {
+        identity.iter().map(String::as_str).chain(more.iter().copied()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let cases = [
+        (both(&[&trusting("ca.crt")]), true),
+        (both(&[&trusting("other.crt")]), false),
+        (both(&["--grpc-client-tls-skip-verify"]), true),
+        (both(&[&trusting("ca.crt"), "--grpc-client-server-name=other"]), false),
+        (vec![trusting("ca.crt")], false),
+    ];
+    for (n, (flags, is_seen)) in cases.iter().enumerate() {
+        let endpoint = format!("--endpoint={}", hub.grpc);
+        let flags: Vec<_> = [endpoint.as_str(), "--grpc-client-tls-secure"]
+            .into_iter()
+            .chain(flags.iter().map(String::as_str))
+            .collect();
+        let reader = Hub::start(&dir.path().join(format!("reader-{n}")), &flags);
+        let answer = instant_warnings(&reader, now + 1000);
+        assert_eq!(answer.contains(r#""pod":"p""#), *is_seen, "{flags:?}: {answer}");
+        assert_eq!(answer.contains("is missing"), !is_seen, "{flags:?}: {answer}");
+    }
+}
+
+#[test]
+fn a_store_that_asks_for_a_token() {
+    let dir = Dir::new();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    if !certificate(dir.path(), "ca") || !signed(dir.path(), "hub", "ca") {
+        return skipped("store::a_store_that_asks_for_a_token", "openssl is missing");
+    }
+    let tenants = dir.file("tenants.yaml", FILE);
+    let hub = Hub::start(
+        dir.path(),
+        &[
+            &format!("--tenants.config-file={tenants}"),
+            &format!("--grpc-server-tls-cert={}", at("hub.crt")),
+            &format!("--grpc-server-tls-key={}", at("hub.key")),
+        ],
+    );
+    let (now, writer) = (now_ms(), bearer("a"));
+    let one = series(&[("__name__", "m"), ("pod", "p")], &[(now, 1.0)]);
+    let headers = [V1, &[("Authorization", writer.as_str())]].concat();
+    assert_eq!(post(hub.write, "/api/v1/receive", &headers, &body(&[one])).status, 204);
+    for (letter, is_seen) in [("b", true), ("c", false)] {
+        let flags = [
+            format!("--endpoint={}", hub.grpc),
+            "--grpc-client-tls-secure".to_owned(),
+            format!("--grpc-client-tls-ca={}", at("ca.crt")),
+            format!("--grpc-client-token-file={}", dir.file("token", &(letter.repeat(64) + "\n"))),
+        ];
+        let reader = Hub::start(&dir.path().join(letter), &flags.each_ref().map(String::as_str));
+        let answer = instant_warnings(&reader, now + 1000);
+        assert_eq!(answer.contains(r#""pod":"p""#), is_seen, "{answer}");
+        assert_eq!(answer.contains("is missing"), !is_seen, "{answer}");
+    }
 }

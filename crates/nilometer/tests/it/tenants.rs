@@ -4,7 +4,7 @@ use crate::common::{Dir, Hub, V1, eventually, float, get, now_ms, post, query};
 use rustix::process::Signal;
 
 /// Passwords: `correct horse` (alice), `secret` (bob). Tokens: 64 times `a`, 64 times `b`, in one test 64 times `c`.
-const FILE: &str = "\
+pub(crate) const FILE: &str = "\
 tenants:
   - name: wc-1
     labels: {cluster: {mode: stamp}}
@@ -25,7 +25,7 @@ operators:
 /// `alice:correct horse`
 const ALICE: (&str, &str) = ("Authorization", "Basic YWxpY2U6Y29ycmVjdCBob3JzZQ==");
 
-fn bearer(letter: &str) -> String {
+pub(crate) fn bearer(letter: &str) -> String {
     format!("Bearer {}", letter.repeat(64))
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Makes a certificate for `127.0.0.1` that signs itself: `<name>.crt` and `<name>.key`.
-fn certificate(dir: &Path, name: &str) -> bool {
+pub(crate) fn certificate(dir: &Path, name: &str) -> bool {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     openssl.args(["-days", "2", "-subj", "/CN=hub", "-addext", "subjectAltName=IP:127.0.0.1"]);
@@ -15,13 +15,13 @@ fn certificate(dir: &Path, name: &str) -> bool {
     openssl.status().is_ok_and(|status| status.success())
 }
 
-/// Makes a certificate that `ca` signs, as a sender has one.
-fn signed(dir: &Path, name: &str, ca: &str) -> bool {
+/// Makes a certificate for `127.0.0.1` that `ca` signs, as a sender has one.
+pub(crate) fn signed(dir: &Path, name: &str, ca: &str) -> bool {
     let file = |name: &str, kind: &str| dir.join(format!("{name}.{kind}"));
     let run = |command: &mut Command| {
         command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
     };
-    std::fs::write(file(name, "ext"), "basicConstraints=CA:FALSE\n").unwrap();
+    std::fs::write(file(name, "ext"), "basicConstraints=CA:FALSE\nsubjectAltName=IP:127.0.0.1\n").unwrap();
     let mut request = Command::new("openssl");
     request.args(["req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]);
     request.args(["-subj", "/CN=sender", "-keyout"]).arg(file(name, "key"));
