@@ -75,7 +75,7 @@ impl Life {
             sync_fails_one_in: odds,
             append_fails_one_in: odds * 2,
             read_fails_one_in: odds * 3,
-            capacity_bytes: 0,
+            ..Faults::default()
         });
     }
 
