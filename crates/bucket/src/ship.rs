@@ -27,7 +27,7 @@ const PIECE_BYTES: u64 = 8 << 20;
 pub struct ShipOptions {
     /// `--hash-func=SHA256`: the digests go into `meta.json` too.
     pub hash_files: bool,
-    /// For a copy of a block in another bucket: `meta.json` is not touched.
+    /// For a copy of a block in another bucket: `meta.json` goes as it is in the folder, byte for byte.
     pub as_it_is: bool,
     /// For buckets that only Prometheus reads.
     pub without_labels: bool,
@@ -109,7 +109,7 @@ impl Bucket {
             self.delete(&format!("{id}/{stranger}")).await?;
         }
         may_show().await?;
-        self.finish(&mut shipped.meta, &files, options).await?;
+        self.finish((dir, &mut shipped.meta), &files, options).await?;
         Ok(shipped)
     }
 
@@ -208,12 +208,19 @@ impl Bucket {
         Err(Error::corrupt(key, 0, text))
     }
 
-    async fn finish(&self, meta: &mut BlockMeta, files: &[LocalFile], options: ShipOptions) -> Result<()> {
+    async fn finish(
+        &self,
+        (dir, meta): (&Path, &mut BlockMeta),
+        files: &[LocalFile],
+        options: ShipOptions,
+    ) -> Result<()> {
         let key = meta_key(meta.ulid);
-        if !options.as_it_is {
+        let json = if options.as_it_is {
+            self.with_fs(dir, |fs, dir| fs.read(&dir.join(BlockMeta::FILE))).await?
+        } else {
             self.describe(meta, files, options)?;
-        }
-        let json = meta.to_json();
+            meta.to_json()
+        };
         self.put(&key, json.clone()).await?;
         let there = self.get(&key, MAX_META_BYTES).await?;
         if there[..] != json[..] {

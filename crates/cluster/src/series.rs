@@ -16,7 +16,7 @@ pub(crate) struct Collector {
     warnings: usize,
 }
 
-/// A batch is given on when its messages have so many bytes, or it has as many series as it may.
+/// A batch of few series is given on too when its messages have so many bytes.
 const BATCH_BYTES: usize = 4 << 20;
 /// A series of which more comes is given up.
 const MAX_SERIES_BYTES: usize = 256 << 20;
@@ -76,7 +76,8 @@ impl Collector {
 
     /// A batch, if there is enough for one. The last series stays: more of it may come.
     pub(crate) fn full(&mut self) -> Option<SeriesBatch> {
-        if self.batch.series.len() <= SeriesBatch::MAX_SERIES && self.bytes < BATCH_BYTES {
+        let is_full = SeriesBatch::is_full(self.batch.series.len().saturating_sub(1), self.bytes);
+        if !is_full && self.bytes < BATCH_BYTES {
             return None;
         }
         let last = self.batch.series.pop()?;
@@ -146,7 +147,7 @@ fn resolution_ms(chunk: &AggrChunk<'_>) -> i64 {
         if ends.peek().is_none() {
             break;
         }
-        if (end_ms + 1).rem_euclid(HOUR_MS) != 0 {
+        if end_ms.rem_euclid(HOUR_MS) != HOUR_MS - 1 {
             return FIVE_MINUTES_MS;
         }
         seen += 1;

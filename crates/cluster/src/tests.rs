@@ -331,12 +331,13 @@ async fn only_what_is_looked_at_is_asked_for() {
 #[tokio::test]
 async fn lengths_of_windows() {
     const HOUR: i64 = 3_600_000;
-    let cases: [(&[i64], i64); 5] = [
+    let cases: [(&[i64], i64); 6] = [
         (&[299_999, 599_999, 899_999], 300_000),
         (&[HOUR - 1, HOUR + 299_999, HOUR + 599_999], 300_000),
         (&[HOUR - 1, 2 * HOUR - 1, 3 * HOUR - 1], HOUR),
         (&[HOUR - 1, 2 * HOUR - 1, 2 * HOUR + 17], HOUR),
         (&[HOUR - 1], 0),
+        (&[i64::MAX - 1, i64::MAX], 300_000),
     ];
     for (ends, resolution_ms) in cases {
         let counts = encode_floats(ends.iter().map(|t| (*t, 1.0)));

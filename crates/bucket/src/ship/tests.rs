@@ -88,6 +88,21 @@ async fn a_block_arrives_whole_with_its_files_in_meta_json() {
     }
 }
 
+/// Whoever wrote it: a digest of it must not change on the way.
+#[tokio::test]
+async fn a_copy_has_the_same_meta_json() {
+    let (buckets, fs, _) = setup(1);
+    let json: serde_json::Value = serde_json::from_slice(&meta().to_json()).unwrap();
+    let json = serde_json::to_vec(&json).unwrap();
+    assert_ne!(json, meta().to_json());
+    fs.write_atomic(&Path::new("/block").join(BlockMeta::FILE), &json).unwrap();
+    for (bucket, _) in buckets {
+        let options = ShipOptions { as_it_is: true, ..ShipOptions::default() };
+        bucket.ship(Path::new("/block"), &meta(), options).await.unwrap();
+        assert_eq!(bucket.get(&meta_key(id()), MAX_META_BYTES).await.unwrap()[..], json[..]);
+    }
+}
+
 #[tokio::test]
 async fn in_a_local_bucket_the_files_are_the_same_files() {
     let (buckets, fs, _) = setup(2);

@@ -30,6 +30,9 @@ pub(super) async fn run(bench: &Bench, flags: &Flags) -> Result<()> {
         "" => |meta: &BlockMeta| format!("{}\n", meta.ulid),
         "wide" => wide,
         "json" => |meta: &BlockMeta| String::from_utf8_lossy(&meta.to_json()).into_owned() + "\n",
+        other if other.contains("{{") => {
+            bail!("--output={other}: there are no Go templates here; take json, and a program such as jq")
+        }
         other => bail!("--output={other}: wide and json can be had, or nothing for names only"),
     };
     let selector = flags.selector.read()?;
