@@ -29,7 +29,7 @@ cargo xtask torture [options]
 
   --seeds=A..B        seeds of the simulated disk (0..20000)
   --flips=A..B        seeds that flip a durable bit (0..2000)
-  --compactors=A..B   seeds of compactors that die at any change of a bucket (0..1000)
+  --compactors=A..B   seeds of compactors that die at any change of a bucket or of their disk (0..1000)
   --kills=N           kills of the real binary (200)
   --fuzz-seconds=N    for each fuzz target (3600)
                       where one of these is given, only what is given runs

@@ -223,16 +223,27 @@ impl Compactor {
     async fn try_once(&self) -> Result<Round> {
         let lease = self.lease.get_or_try_init(|| self.make_lease()).await?;
         if let Turn::Others { holder } = lease.take().await? {
-            *self.known.lock() = None;
+            self.forget();
             return Ok(Round::Waits { holder });
         }
         tokio::select! {
             done = self.round() => done.map(|()| Round::Done),
             lost = lease.keep() => {
-                *self.known.lock() = None;
+                self.forget();
                 Err(lost)
             }
         }
+    }
+
+    /// What is wrong with the bucket is for whoever works on it to say.
+    fn forget(&self) {
+        *self.known.lock() = None;
+        *self.quarantine.lock() = Quarantine::default();
+        self.left_out.lock().clear();
+        self.status.set(|status| status.broken.clear());
+        self.count_quarantined();
+        self.metrics.left_out.set(0);
+        self.metrics.broken.set(0);
     }
 
     async fn make_lease(&self) -> Result<Lease> {

@@ -69,7 +69,7 @@ impl Compactor {
         self.quarantine.lock().add(what, blocks, e, self.parts.clock.wall_ms());
     }
 
-    fn count_quarantined(&self) {
+    pub(crate) fn count_quarantined(&self) {
         let quarantined = self.quarantine.lock().list().len();
         self.metrics.quarantined.set(quarantined as i64);
         self.metrics.halted.set(i64::from(quarantined > 0));

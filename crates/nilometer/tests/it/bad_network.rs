@@ -5,7 +5,7 @@
 //! A listing that lags behind is not among it, since neither store has one: that is simulated, in the rooms `bucket` and
 //! `compact`.
 
-use crate::common::{Dir, Hub, Samples, Shelf, V1, body, eventually, now_ms, post, series, skipped};
+use crate::common::{Dir, Hub, Samples, Shelf, V1, body, eventually_within, now_ms, post, series, skipped};
 use nilometer_bucket::testing::proxy::{Proxy, Trouble};
 use nilometer_bucket::testing::stores::Store;
 use std::time::Duration;
@@ -16,6 +16,9 @@ const STEP_MS: i64 = 600_000;
 const SAMPLES: i64 = 27 * 6;
 /// Of a tenant, so many are in blocks for certain.
 const IN_BLOCKS: usize = 20 * 6;
+
+/// A request without an answer is given up after half a minute, and an operation tried for two.
+const LONG: Duration = Duration::from_secs(240);
 
 const TROUBLE: Trouble = Trouble {
     refused_one_in: 8,
@@ -99,7 +102,7 @@ impl World {
 
     /// With all the trouble.
     fn half_is_done(&self) {
-        eventually("half of it is done", || {
+        eventually_within(LONG, "half of it is done", || {
             self.look();
             let count = |hub: &Hub, name: &str| hub.metric(name) as usize;
             count(&self.hub, "thanos_shipper_uploads_total") >= TENANTS.len() * IN_BLOCKS / 12 / 2
@@ -109,17 +112,24 @@ impl World {
 
     fn finishes(&self) {
         self.proxy.set(Trouble::default());
-        eventually("all that is in blocks is there once, in fewer", || self.look());
+        eventually_within(LONG, "all that is in blocks is there once, in fewer", || self.look());
         println!("{:?}", self.proxy.met());
         let query = |tenant: &str| {
             let end = self.sent.keys().map(|(.., t)| *t).max().unwrap();
             let selector = format!("m{{tenant_id=\"{tenant}\"}}[2d]");
             crate::common::matrix(self.hub.http, &selector, end, "pod").remove("p").unwrap_or_default()
         };
+        let kept = self.shelf.read().unmarked;
         for tenant in TENANTS {
+            let times = |samples: &Samples| -> Vec<i64> {
+                let of = samples.keys().filter(|(t, ..)| t == tenant);
+                of.map(|(.., t_ms)| *t_ms).collect()
+            };
+            let (kept, sent) = (times(&kept), times(&self.sent));
+            assert_eq!(kept, sent[..kept.len()], "what was cut is there, without a gap");
             let sent = self.sent.iter().filter(|((t, ..), _)| t == tenant);
             let sent: Vec<_> = sent.map(|((.., t), (_, v))| (*t, *v)).collect();
-            eventually("the hub finds all of it", || query(tenant) == sent);
+            eventually_within(LONG, "the hub finds all of it", || query(tenant) == sent);
         }
         assert_eq!(self.compactor.metric("nilometer_compact_quarantined_groups"), 0.0);
     }
@@ -139,7 +149,7 @@ fn seaweedfs_behind_a_bad_network() {
     world.proxy.set(Trouble { expired: Some("Credential=test/".to_owned()), ..TROUBLE });
     for process in [&world.hub, &world.compactor] {
         let so_far = process.log().len();
-        eventually("it is said that the credentials are no longer good", || {
+        eventually_within(LONG, "it is said that the credentials are no longer good", || {
             process.log()[so_far..].contains("refuses these credentials")
         });
     }
@@ -150,7 +160,7 @@ fn seaweedfs_behind_a_bad_network() {
     assert_ne!(old, new);
     world.dir.file("objstore.yaml", &new);
     world.proxy.set(Trouble { expired: Some("Credential=test/".to_owned()), ..Trouble::default() });
-    eventually("the new key is taken", || world.look());
+    eventually_within(LONG, "the new key is taken", || world.look());
     world.finishes();
     let met = world.proxy.met();
     for trouble in ["refused", "torn request", "unanswered", "torn answer", "slow", "expired"] {

@@ -239,15 +239,19 @@ impl Random {
 }
 
 /// Asks again and again until it is so.
-pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+pub(crate) fn eventually(what: &str, is_so: impl FnMut() -> bool) {
+    eventually_within(PATIENCE, what, is_so);
+}
+
+pub(crate) fn eventually_within(patience: Duration, what: &str, mut is_so: impl FnMut() -> bool) {
     const PAUSE: Duration = Duration::from_millis(50);
-    for _ in 0..PATIENCE.as_millis() / PAUSE.as_millis() {
+    for _ in 0..patience.as_millis() / PAUSE.as_millis() {
         if is_so() {
             return;
         }
         std::thread::sleep(PAUSE);
     }
-    panic!("in {} s it never came about that {what}", PATIENCE.as_secs());
+    panic!("in {} s it never came about that {what}", patience.as_secs());
 }
 
 /// Says why a test could not run here.
