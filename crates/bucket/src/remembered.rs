@@ -123,7 +123,7 @@ impl Remembered {
     fn add(&mut self, line: &Line) {
         self.lines += 1;
         let added = self.out.add(line, &*self.fs, &self.path);
-        self.tell(added);
+        self.tell(&added);
     }
 
     /// Writes what was noted; all of `blocks` anew where most of the file is outdated.
@@ -133,7 +133,7 @@ impl Remembered {
         } else {
             self.write_anew(blocks)
         };
-        self.tell(settled);
+        self.tell(&settled);
     }
 
     fn write_anew(&mut self, blocks: &BTreeMap<Ulid, Listed>) -> io::Result<()> {
@@ -151,8 +151,8 @@ impl Remembered {
         Ok(())
     }
 
-    fn tell(&mut self, done: io::Result<()>) {
-        if let Err(e) = &done
+    fn tell(&mut self, done: &io::Result<()>) {
+        if let Err(e) = done
             && !self.failed
         {
             tracing::warn!(path = %self.path.display(), error = %e, "what a bucket has cannot be remembered: the next start takes longer");
