@@ -189,11 +189,13 @@ fn compact_ours(options: &Options, binary: &Path, from: &Path) -> Result<Took> {
     ensure!(status.success(), "it ended with {status}:\n{log}");
     for line in log.lines() {
         let Ok(line) = serde_json::from_str::<serde_json::Value>(line) else { continue };
-        if let Some(ms) = line["took_ms"].as_f64() {
+        let took_ms = line["took_ms"].as_str().and_then(|text| text.parse::<f64>().ok());
+        if let Some(ms) = took_ms {
             took.seconds += ms / 1e3;
             took.compactions += 1;
         }
     }
+    ensure!(took.compactions > 0, "its log tells of no compaction:\n{log}");
     took.samples = written(&bucket)?;
     remove(&dir)?;
     Ok(took)
