@@ -27,6 +27,8 @@ cargo xtask compaction [options]
   --what=WORDS     name of the page: bench/results/<date>-<words>.md (compaction)
 ";
 
+/// The folder of the blocks that both get copies of.
+const BLOCKS: &str = "blocks";
 const POLL: Duration = Duration::from_millis(20);
 /// Prometheus looks a minute after its start whether there is anything to compact.
 const PATIENCE_POLLS: u32 = 60_000;
@@ -91,7 +93,6 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     tools::run()?;
     process::check_free(&[PORT])?;
     let machine = table::machine();
-    remove(&options.dir)?;
     let from = write_blocks(&options, &binary)?;
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
     for run in 1..=options.runs {
@@ -102,13 +103,14 @@ pub(crate) fn run(args: &[&str]) -> Result<()> {
     let text = page(&options, &machine, &ours, &theirs)?;
     let path = table::path(&options.what)?;
     fs::write(&path, &text).with_context(|| format!("cannot write {}", path.display()))?;
-    remove(&options.dir)?;
+    remove(&options.dir.join(BLOCKS))?;
     println!("{text}\ncompaction: written to {}", path.display());
     Ok(())
 }
 
 fn write_blocks(options: &Options, binary: &Path) -> Result<PathBuf> {
-    let dir = options.dir.join("blocks");
+    let dir = options.dir.join(BLOCKS);
+    remove(&dir)?;
     let mut command = Command::new(binary);
     command.args(["bench", "year", "--json", "--blocks-only"]).arg(format!("--dir={}", dir.display()));
     command.arg(format!("--series={}", options.series)).arg(format!("--days={}", options.days));

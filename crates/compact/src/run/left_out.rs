@@ -135,10 +135,7 @@ impl Compactor {
 
     /// Asks the store for each file of which `meta.json` tells.
     async fn wrong_files(&self, meta: &BlockMeta) -> Result<Option<String>> {
-        let told = meta.thanos.iter().flat_map(|t| &t.files);
-        let told =
-            told.filter(|f| f.rel_path != BlockMeta::FILE).map(|f| (f.rel_path.as_str(), f.size_bytes));
-        for (name, size_bytes) in told.chain([(INDEX, 0)]) {
+        for (name, size_bytes) in files(meta) {
             match self.bucket().attributes(&format!("{}/{name}", meta.ulid)).await {
                 Ok(there) if size_bytes > 0 && there.size_bytes != size_bytes => {
                     let there = there.size_bytes;

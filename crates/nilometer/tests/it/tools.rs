@@ -175,7 +175,7 @@ fn what_is_there_is_shown_and_marked() {
         ""
     );
     let (_, said) = place.fails(&["ls", "--output={{.ULID}}"]);
-    assert!(said.contains("wide and json"), "{said}");
+    assert!(said.contains("take json"), "{said}");
 
     let id = format!("--id={}", blocks[1]);
     let (_, said) = place.fails(&["mark", &id, "--marker=deletion-mark.json"]);
