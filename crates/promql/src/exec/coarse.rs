@@ -65,11 +65,8 @@ impl Samples {
             (0..chunks.len()).map(|at| (coarse.width_ms(chunks, at), at)).collect();
         wanted.retain(|(width_ms, at)| chunks.get(*at).range.overlaps(&reach(range, *width_ms)));
         self.widest_ms = wanted.iter().map(|(width_ms, _)| *width_ms).max().unwrap_or(0);
-        if coarse.aspect == Aspect::Counter && !any_meet(chunks, &wanted, |_, _| true) {
-            return self.load_counter(chunks, &wanted, starts);
-        }
         // Stable: those of one length stay in the order of time, and all do where they do not meet.
-        if any_meet(chunks, &wanted, |a, b| a != b) {
+        if lengths_meet(chunks, &wanted) {
             wanted.sort_by_key(|(width_ms, _)| coarse.rank(*width_ms));
             for same in wanted.chunk_by(|a, b| a.0 == b.0) {
                 let before = self.decode_in_order(chunks, same, (starts, coarse.aspect))?;
@@ -94,11 +91,7 @@ impl Samples {
         let before = (self.t.len(), self.ht.len());
         for &(width_ms, at) in wanted {
             let split = (self.t.len(), self.ht.len());
-            self.decode_any(chunks.get(at), width_ms, how)?;
-            if how.1 == Aspect::Counter {
-                let (chunk, rows) = ((width_ms > 0).then_some(at), (&self.t[..], &self.v[..]));
-                counter::count(&mut self.counted, rows, chunk, &mut self.n);
-            }
+            self.decode_any(chunks.get(at), (at, width_ms), how)?;
             self.put_in_order(before, split);
         }
         Ok(before)
@@ -128,7 +121,7 @@ impl Samples {
     fn decode_any(
         &mut self,
         chunk: ChunkRef<'_>,
-        width_ms: i64,
+        (number, width_ms): (usize, i64),
         (starts, aspect): (bool, Aspect),
     ) -> Result<()> {
         let mut first_ms = None;
@@ -141,6 +134,10 @@ impl Samples {
         } else {
             self.decode(chunk, starts)?;
             self.count_raw(aspect);
+        }
+        if aspect == Aspect::Counter {
+            let (chunk, rows) = ((width_ms > 0).then_some(number), (&self.t[..], &self.v[..]));
+            counter::count(&mut self.counted, rows, chunk, &mut self.n);
         }
         self.width.resize(self.t.len(), width_ms);
         self.hwidth.resize(self.ht.len(), width_ms);
@@ -263,26 +260,6 @@ impl Samples {
         Ok(())
     }
 
-    /// A counter whose chunks follow each other, as nearly everywhere: nothing has to be found out.
-    fn load_counter(&mut self, chunks: &ReadChunks, wanted: &[(i64, usize)], starts: bool) -> Result<()> {
-        let mut counter = counter::Follow::default();
-        for &(width_ms, at) in wanted {
-            let (before, split) = (self.t.len(), self.ht.len());
-            self.decode_any(chunks.get(at), width_ms, (starts, Aspect::Counter))?;
-            // As long as the other columns, for the next chunk.
-            self.n.extend_from_slice(&self.v[self.n.len()..]);
-            let compared = if width_ms > 0 { &self.n[before..] } else { &[] };
-            counter.chunk(&mut self.v[before..], compared);
-            self.put_in_order((0, 0), (before, split));
-        }
-        self.n.clear();
-        if counter.met_nan {
-            let rows: Vec<usize> = (0..self.v.len()).filter(|row| !self.v[*row].is_nan()).collect();
-            self.keep_floats(&rows);
-        }
-        Ok(())
-    }
-
     fn take_out_resets(&mut self) {
         let rows = counter::totals(&self.t, &mut self.v, &self.counted);
         self.n.clear();
@@ -293,14 +270,13 @@ impl Samples {
     }
 }
 
-/// Whether a chunk tells of times of which one before it tells too, where the lengths of their windows are some. They
-/// come in the order of time.
-fn any_meet(chunks: &ReadChunks, wanted: &[(i64, usize)], are: impl Fn(i64, i64) -> bool) -> bool {
+/// Whether chunks with windows of different lengths tell of the same times. They come in the order of time.
+fn lengths_meet(chunks: &ReadChunks, wanted: &[(i64, usize)]) -> bool {
     let Some((&(mut before_ms, first), rest)) = wanted.split_first() else { return false };
     let mut end_ms = chunks.get(first).range.max_ms;
     rest.iter().any(|&(width_ms, at)| {
         let range = chunks.get(at).range;
-        let meets = are(before_ms, width_ms) && begin_ms(range.min_ms, width_ms) <= end_ms;
+        let meets = width_ms != before_ms && begin_ms(range.min_ms, width_ms) <= end_ms;
         (before_ms, end_ms) = (width_ms, end_ms.max(range.max_ms));
         meets
     })

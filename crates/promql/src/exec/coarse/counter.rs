@@ -62,39 +62,6 @@ pub(super) fn count(
     }));
 }
 
-/// The same where each chunk begins behind the one before.
-#[derive(Default)]
-pub(super) struct Follow {
-    total: f64,
-    /// The value with which the next chunk is compared; `None` before the first.
-    compared: Option<f64>,
-    pub(super) met_nan: bool,
-}
-
-impl Follow {
-    /// The rows of a chunk become what the counter had come to. `compared` is empty for raw ones: of those each is
-    /// compared with the one before.
-    pub(super) fn chunk(&mut self, v: &mut [f64], compared: &[f64]) {
-        let mut last = None;
-        for (row, v) in v.iter_mut().enumerate() {
-            let value = *v;
-            if value.is_nan() {
-                self.met_nan = true;
-                continue;
-            }
-            self.total = match (last, self.compared) {
-                (Some(last), _) => self.total + (value - last),
-                (None, None) => value,
-                (None, Some(before)) if value < before => self.total + value,
-                (None, Some(before)) => self.total + (value - before),
-            };
-            *v = self.total;
-            last = compared.get(row).map(|_| value);
-            self.compared = Some(compared.get(row).copied().unwrap_or(value));
-        }
-    }
-}
-
 /// Makes the values what the counter had come to, if it had never been reset. Gives the rows that are numbers.
 pub(super) fn totals(t: &[i64], v: &mut [f64], counted: &[Counted]) -> Vec<usize> {
     let mut rows: Vec<usize> = Vec::with_capacity(v.len());
