@@ -151,6 +151,13 @@ fn ended(child: &mut Child) -> bool {
     !matches!(child.try_wait(), Ok(None))
 }
 
+/// A size that the kernel tells of a process, such as `VmHWM:`, the most that was resident since its start.
+pub(crate) fn status_bytes(pid: u32, field: &str) -> Option<u64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(field))?;
+    Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1_024)
+}
+
 /// Says which port is taken before anything is started.
 pub(crate) fn check_free(ports: &[u16]) -> Result<()> {
     for port in ports {

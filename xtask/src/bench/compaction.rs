@@ -240,11 +240,11 @@ fn follow(child: &mut Child, log: &Path) -> Result<Took> {
         {
             took.seconds = metric(&metrics, "prometheus_tsdb_compaction_duration_seconds_sum");
             let compactions = metric(&metrics, "prometheus_tsdb_compaction_duration_seconds_count");
-            let wait = metric(&metrics, "prometheus_tsdb_compactions_triggered_total");
+            let triggered = metric(&metrics, "prometheus_tsdb_compactions_triggered_total");
             (quiet, before) = (if compactions == before { quiet + 1 } else { 0 }, compactions);
             took.compactions = compactions as u64;
             // A block is written and looked at before the next plan; half a minute without any is the end.
-            if wait > 0.0 && compactions > 0.0 && quiet >= 30 {
+            if triggered > 0.0 && compactions > 0.0 && quiet >= 30 {
                 return Ok(took);
             }
         }
@@ -266,12 +266,7 @@ fn start(command: &mut Command, log: &Path) -> Result<Child> {
 
 /// What the kernel says of a process right now.
 fn look(pid: u32, took: &mut Took) {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let bytes = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name));
-        let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-        kib.unwrap_or(0) * 1_024
-    };
+    let bytes = |field| process::status_bytes(pid, field).unwrap_or(0);
     took.resident_bytes = took.resident_bytes.max(bytes("VmHWM:"));
     took.own_bytes = took.own_bytes.max(bytes("RssAnon:"));
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();

@@ -192,20 +192,13 @@ fn ask(query: &'static str, options: &Options, binary: &Path, end_seconds: i64) 
     command.arg(format!("--file={}", file.display())).arg(format!("--time={end_seconds}"));
     command.arg(format!("--runs={RUNS}"));
     let Report { queries } = serde_json::from_str(&shell::output(&mut command)?)?;
-    let peak_bytes = peak(running.pid())?;
+    let peak_bytes = crate::process::status_bytes(running.pid(), "VmHWM:");
+    let peak_bytes = peak_bytes.context("the hub is gone, or the kernel tells no VmHWM")?;
     let ready_seconds = running.ready_seconds;
     running.kill()?;
     remove(&dir)?;
     let times = queries.into_iter().next().context("no query was timed")?;
     Ok(Asked { query, times, ready_seconds, peak_bytes })
-}
-
-/// The most that was resident, since the process started.
-fn peak(pid: u32) -> Result<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).context("the hub is gone")?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-    let kib = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
-    Ok(kib.context("the kernel tells no VmHWM")? * 1_024)
 }
 
 fn page(year: &Year, machine: &table::Machine, asked: &[Asked], is_cold: bool) -> Result<String> {
