@@ -9,8 +9,10 @@
 //! Counters have their resets taken out when all is in order ([`counter`]).
 
 mod counter;
+mod windows;
 
 pub(crate) use counter::Counted;
+pub(crate) use windows::{Windows, end_ms};
 
 use super::samples::{Samples, merged_order, reorder_tail};
 use crate::histogram;
@@ -19,6 +21,7 @@ use nilometer_chunk::{AggrChunk, Aggregate, Encoding, Samples as ChunkSamples, d
 use nilometer_model::{CounterReset, Error, FloatHistogram, Result, TimeRange};
 use nilometer_storage::{ChunkRef, Hints, ReadChunks};
 use std::sync::Arc;
+use windows::begin_ms;
 
 /// How downsampled chunks are read.
 #[derive(Clone, Copy, Debug, Default)]
@@ -99,22 +102,14 @@ impl Samples {
 
     /// Puts the rows from `split` on, floats and histograms, in order with those from `lo` on.
     fn put_in_order(&mut self, lo: (usize, usize), split: (usize, usize)) {
-        if let Some((from, order)) = merged_order(&self.t, &self.begin, (lo.0, split.0)) {
-            reorder_tail(&mut self.t, from, &order);
-            reorder_tail(&mut self.v, from, &order);
-            reorder_tail(&mut self.st, from, &order);
-            reorder_tail(&mut self.width, from, &order);
-            reorder_tail(&mut self.n, from, &order);
-            reorder_tail(&mut self.begin, from, &order);
+        let begin = |row| self.windows.begin_ms(&self.t, row);
+        if let Some((from, order)) = merged_order(&self.t, begin, (lo.0, split.0)) {
+            self.reorder_floats(from, &order);
             reorder_tail(&mut self.counted, from, &order);
         }
-        if let Some((from, order)) = merged_order(&self.ht, &self.hbegin, (lo.1, split.1)) {
-            reorder_tail(&mut self.ht, from, &order);
-            reorder_tail(&mut self.h, from, &order);
-            reorder_tail(&mut self.hst, from, &order);
-            reorder_tail(&mut self.hwidth, from, &order);
-            reorder_tail(&mut self.hn, from, &order);
-            reorder_tail(&mut self.hbegin, from, &order);
+        let begin = |row| self.hwindows.begin_ms(&self.ht, row);
+        if let Some((from, order)) = merged_order(&self.ht, begin, (lo.1, split.1)) {
+            self.reorder_histograms(from, &order);
         }
     }
 
@@ -124,7 +119,7 @@ impl Samples {
         (number, width_ms): (usize, i64),
         (starts, aspect): (bool, Aspect),
     ) -> Result<()> {
-        let mut first_ms = None;
+        let (before, mut first_ms) = ((self.t.len(), self.ht.len()), None);
         if width_ms > 0 {
             let chunk = AggrChunk::read(chunk.data)?;
             self.decode_aggregates(&chunk, aspect)?;
@@ -139,10 +134,8 @@ impl Samples {
             let (chunk, rows) = ((width_ms > 0).then_some(number), (&self.t[..], &self.v[..]));
             counter::count(&mut self.counted, rows, chunk, &mut self.n);
         }
-        self.width.resize(self.t.len(), width_ms);
-        self.hwidth.resize(self.ht.len(), width_ms);
-        begin_rows(&mut self.begin, &self.t, (first_ms, width_ms));
-        begin_rows(&mut self.hbegin, &self.ht, (None, width_ms));
+        self.windows.push(&self.t, before.0, (width_ms, first_ms));
+        self.hwindows.push(&self.ht, before.1, (width_ms, None));
         Ok(())
     }
 
@@ -194,14 +187,11 @@ impl Samples {
     fn decode_mean(&mut self, chunk: &AggrChunk<'_>, aspect: Aspect) -> Result<()> {
         let before = self.t.len();
         self.floats(chunk, Aggregate::Sum)?;
-        let (t, counts) = counts(chunk)?;
-        if t != self.t[before..] {
-            return Err(not_the_same());
-        }
+        self.counts.decode(chunk, &self.t[before..])?;
         if aspect == Aspect::Mean {
-            self.n.extend_from_slice(&counts);
+            self.n.extend_from_slice(&self.counts.n);
         } else {
-            self.v[before..].iter_mut().zip(&counts).for_each(|(v, n)| *v /= n);
+            self.v[before..].iter_mut().zip(&self.counts.n).for_each(|(v, n)| *v /= n);
         }
         Ok(())
     }
@@ -243,17 +233,14 @@ impl Samples {
         if !matches!(aspect, Aspect::Average | Aspect::Mean) {
             return Ok(());
         }
-        let (t, mut counts) = counts(chunk)?;
-        if t != self.ht[before..] {
-            return Err(not_the_same());
-        }
+        self.counts.decode(chunk, &self.ht[before..])?;
         if aspect == Aspect::Mean {
-            self.hn.append(&mut counts);
+            self.hn.extend_from_slice(&self.counts.n);
             return Ok(());
         }
-        for (h, n) in self.h[before..].iter_mut().zip(counts) {
+        for (h, n) in self.h[before..].iter_mut().zip(&self.counts.n) {
             let mut average: FloatHistogram = (**h).clone();
-            histogram::divide(&mut average, n);
+            histogram::divide(&mut average, *n);
             average.reset = CounterReset::Gauge;
             *h = Arc::new(average);
         }
@@ -265,7 +252,7 @@ impl Samples {
         self.n.clear();
         self.counted.clear();
         if rows.len() < self.t.len() {
-            self.keep_floats(&rows);
+            self.reorder_floats(0, &rows);
         }
     }
 }
@@ -282,17 +269,27 @@ fn lengths_meet(chunks: &ReadChunks, wanted: &[(i64, usize)]) -> bool {
     })
 }
 
-/// Times, and how many samples there were.
-fn counts(chunk: &AggrChunk<'_>) -> Result<(Vec<i64>, Vec<f64>)> {
-    let (mut t, mut n) = (Vec::new(), Vec::new());
-    if let Some((encoding, data)) = chunk.get(Aggregate::Count) {
-        decode_floats(data, encoding, &mut t, &mut n)?;
-    }
-    Ok((t, n))
+/// Of how many samples the windows of a chunk were made. Reused from chunk to chunk.
+#[derive(Debug, Default)]
+pub(crate) struct Counts {
+    t: Vec<i64>,
+    n: Vec<f64>,
 }
 
-fn not_the_same() -> Error {
-    Error::corrupt("chunk", 0, "sums and counts of a downsampled chunk do not tell of the same windows")
+impl Counts {
+    /// Those of the windows that end at these times.
+    fn decode(&mut self, chunk: &AggrChunk<'_>, ends: &[i64]) -> Result<()> {
+        self.t.clear();
+        self.n.clear();
+        if let Some((encoding, data)) = chunk.get(Aggregate::Count) {
+            decode_floats(data, encoding, &mut self.t, &mut self.n)?;
+        }
+        if self.t != ends {
+            let what = "sums and counts of a downsampled chunk do not tell of the same windows";
+            return Err(Error::corrupt("chunk", 0, what));
+        }
+        Ok(())
+    }
 }
 
 /// The times of rows that are looked at for a range: that of a window which begins within it, and that of one which
@@ -304,45 +301,9 @@ fn reach(range: TimeRange, width_ms: i64) -> TimeRange {
     )
 }
 
-/// Where a row's window begins; that of a raw sample is as short as can be.
-#[inline]
-fn begin_ms(t: i64, width_ms: i64) -> i64 {
-    if width_ms == 0 { t } else { t.saturating_sub(t.rem_euclid(width_ms)) }
-}
-
-/// The last millisecond of a row's window, if its chunk had not ended before.
-#[inline]
-pub(crate) fn end_ms(t: i64, width_ms: i64) -> i64 {
-    if width_ms == 0 { t } else { begin_ms(t, width_ms).saturating_add(width_ms - 1) }
-}
-
 /// When the first raw sample was of which a chunk tells: counters of floats begin with it.
 fn first_raw_ms(chunk: &AggrChunk<'_>) -> Option<i64> {
     let (encoding, data) = chunk.get(Aggregate::Counter).filter(|(encoding, _)| encoding.is_float())?;
     let (t_ms, _) = ChunkSamples::new(data, encoding).ok()?.next()?.ok()?;
     Some(t_ms)
-}
-
-/// Since when the rows of a chunk tell of samples. Neither it nor its block need begin where a window does.
-fn begin_rows(begin: &mut Vec<i64>, t: &[i64], (first_ms, width_ms): (Option<i64>, i64)) {
-    let before = begin.len();
-    let Some((&first, rest)) = t.get(before..).and_then(<[i64]>::split_first) else { return };
-    let within = |t: i64, since: Option<i64>| {
-        let of_window = begin_ms(t, width_ms);
-        (of_window, since.filter(|ms| (of_window..=t).contains(ms)).unwrap_or(of_window))
-    };
-    let (of_window, begins) = within(first, first_ms);
-    begin.push(begins);
-    // Most rows end a window right behind the one before: no need to divide.
-    let mut is_aligned = first.checked_sub(of_window) == Some(width_ms - 1);
-    let mut last = first;
-    begin.extend(rest.iter().map(|&t| {
-        let before = std::mem::replace(&mut last, t);
-        if is_aligned && t.wrapping_sub(before) == width_ms {
-            return before + 1;
-        }
-        let (of_window, begins) = within(t, before.checked_add(1));
-        is_aligned = width_ms > 0 && t.checked_sub(of_window) == Some(width_ms - 1);
-        begins
-    }));
 }

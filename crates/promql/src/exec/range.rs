@@ -179,7 +179,7 @@ impl<'a> Steps<'a> {
 
     /// Where they are plain, and some of them thinned out.
     pub(crate) fn plain_windows(&self) -> Option<&'a Samples> {
-        (self.is_plain() && !self.samples.width.is_empty()).then_some(self.samples)
+        (self.is_plain() && !self.samples.windows.is_empty()).then_some(self.samples)
     }
 
     /// For plain ones: `f` of each step with its floats.

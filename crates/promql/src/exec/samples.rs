@@ -1,6 +1,6 @@
 //! The samples of one series, decoded once into columns.
 
-use super::coarse::{Coarse, Counted};
+use super::coarse::{Coarse, Counted, Counts, Windows};
 use crate::histogram::detect_reset;
 use nilometer_model::{CounterReset, FloatHistogram, Result, TimeRange, is_stale_nan};
 use nilometer_storage::{ChunkRef, ReadChunks};
@@ -16,21 +16,20 @@ pub(crate) struct Samples {
     /// Start timestamps beside both kinds, 0 where not known; empty where they were not asked for.
     pub(crate) st: Vec<i64>,
     pub(crate) hst: Vec<i64>,
-    /// Where some come from downsampled chunks: how long the windows are that they stand for, 0 for raw ones.
-    pub(crate) width: Vec<i64>,
-    pub(crate) hwidth: Vec<i64>,
+    /// Where some come from downsampled chunks: which windows they stand for.
+    pub(crate) windows: Windows,
+    pub(crate) hwindows: Windows,
     /// Where that matters and some come from downsampled chunks: of how many raw samples they were made.
     pub(crate) n: Vec<f64>,
     pub(crate) hn: Vec<f64>,
-    /// Where some come from downsampled chunks: since when a row tells of samples.
-    pub(crate) begin: Vec<i64>,
-    pub(crate) hbegin: Vec<i64>,
     /// Where some come from downsampled chunks: longer windows are only there because nothing else is left.
     pub(crate) allowed_ms: i64,
     /// How long the longest window is, 0 where all are raw.
     pub(crate) widest_ms: i64,
     /// Of counters, until their resets are taken out: see [`coarse`](super::coarse).
     pub(crate) counted: Vec<Counted>,
+    /// While a downsampled chunk is decoded.
+    pub(crate) counts: Counts,
 }
 
 impl Samples {
@@ -41,12 +40,10 @@ impl Samples {
         self.h.clear();
         self.st.clear();
         self.hst.clear();
-        self.width.clear();
-        self.hwidth.clear();
+        self.windows.clear();
+        self.hwindows.clear();
         self.n.clear();
         self.hn.clear();
-        self.begin.clear();
-        self.hbegin.clear();
         self.counted.clear();
         self.widest_ms = 0;
     }
@@ -85,47 +82,40 @@ impl Samples {
     /// Puts what was appended from these lengths on in order, where it reaches back before them. Of two
     /// samples of one time the earlier chunk's counts.
     fn keep_sorted(&mut self, floats: usize, histograms: usize) {
-        if let Some((from, order)) = merged_order(&self.t, &self.t, (0, floats)) {
-            reorder_tail(&mut self.t, from, &order);
-            reorder_tail(&mut self.v, from, &order);
-            reorder_tail(&mut self.st, from, &order);
+        if let Some((from, order)) = merged_order(&self.t, |row| self.t[row], (0, floats)) {
+            self.reorder_floats(from, &order);
         }
-        if let Some((from, order)) = merged_order(&self.ht, &self.ht, (0, histograms)) {
-            reorder_tail(&mut self.ht, from, &order);
-            reorder_tail(&mut self.h, from, &order);
-            reorder_tail(&mut self.hst, from, &order);
+        if let Some((from, order)) = merged_order(&self.ht, |row| self.ht[row], (0, histograms)) {
+            self.reorder_histograms(from, &order);
         }
     }
 
-    /// Leaves only these floats.
-    pub(super) fn keep_floats(&mut self, rows: &[usize]) {
-        reorder_tail(&mut self.t, 0, rows);
-        reorder_tail(&mut self.v, 0, rows);
-        reorder_tail(&mut self.st, 0, rows);
-        reorder_tail(&mut self.width, 0, rows);
-        reorder_tail(&mut self.n, 0, rows);
-        reorder_tail(&mut self.begin, 0, rows);
+    /// The floats from a row on, in another order, or without some.
+    pub(super) fn reorder_floats(&mut self, from: usize, order: &[usize]) {
+        reorder_tail(&mut self.t, from, order);
+        reorder_tail(&mut self.v, from, order);
+        reorder_tail(&mut self.st, from, order);
+        reorder_tail(&mut self.n, from, order);
+        self.windows.reorder(from, order);
     }
 
-    /// Leaves only these histograms.
-    fn keep_histograms(&mut self, rows: &[usize]) {
-        reorder_tail(&mut self.ht, 0, rows);
-        reorder_tail(&mut self.h, 0, rows);
-        reorder_tail(&mut self.hst, 0, rows);
-        reorder_tail(&mut self.hwidth, 0, rows);
-        reorder_tail(&mut self.hn, 0, rows);
-        reorder_tail(&mut self.hbegin, 0, rows);
+    pub(super) fn reorder_histograms(&mut self, from: usize, order: &[usize]) {
+        reorder_tail(&mut self.ht, from, order);
+        reorder_tail(&mut self.h, from, order);
+        reorder_tail(&mut self.hst, from, order);
+        reorder_tail(&mut self.hn, from, order);
+        self.hwindows.reorder(from, order);
     }
 
     /// Leaves out stale markers: range selectors do not see them.
     pub(crate) fn drop_stale(&mut self) {
         if self.v.iter().any(|v| is_stale_nan(*v)) {
             let rows: Vec<usize> = (0..self.v.len()).filter(|i| !is_stale_nan(self.v[*i])).collect();
-            self.keep_floats(&rows);
+            self.reorder_floats(0, &rows);
         }
         if self.h.iter().any(|h| h.is_stale()) {
             let rows: Vec<usize> = (0..self.h.len()).filter(|i| !self.h[*i].is_stale()).collect();
-            self.keep_histograms(&rows);
+            self.reorder_histograms(0, &rows);
         }
     }
 
@@ -157,7 +147,7 @@ impl Samples {
     }
 
     pub(crate) fn bytes(&self) -> usize {
-        Self::bytes_of(self.t.len() + self.st.len() + self.width.len() + self.begin.len() + self.n.len())
+        Self::bytes_of(self.t.len() + self.st.len() + self.n.len())
             + self.h.iter().map(|h| super::table::histogram_samples(h) * 16).sum::<usize>()
     }
 }
@@ -167,21 +157,23 @@ impl Samples {
 /// `None`: all is in order.
 pub(super) fn merged_order(
     t: &[i64],
-    begin: &[i64],
+    begin: impl Fn(usize) -> i64,
     (lo, split): (usize, usize),
 ) -> Option<(usize, Vec<usize>)> {
-    let (last, first) = (*t[lo..split].last()?, *begin.get(split)?);
+    let last = *t[lo..split].last()?;
+    let first = (split < t.len()).then(|| begin(split))?;
     if first > last {
         return None;
     }
     let from = lo + t[lo..split].partition_point(|t| *t < first);
     let (mut order, mut old) = (Vec::with_capacity(t.len() - from), from);
     for new in split..t.len() {
-        while old < split && t[old] < begin[new] {
+        let begins = begin(new);
+        while old < split && t[old] < begins {
             order.push(old);
             old += 1;
         }
-        if old == split || begin[old] > t[new] {
+        if old == split || begin(old) > t[new] {
             order.push(new);
         }
     }

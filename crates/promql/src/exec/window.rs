@@ -1,6 +1,6 @@
 //! Which samples a step looks at.
 
-use super::coarse::end_ms;
+use super::coarse::{Windows, end_ms};
 use super::grid::Grid;
 use super::samples::Samples;
 use crate::ast::RangeMode;
@@ -184,7 +184,7 @@ impl Stretch {
         if samples.widest_ms <= Self::enough_ms(spec) {
             return None;
         }
-        Self::of((&samples.t, &samples.width, &samples.begin), samples.allowed_ms, spec, seen)
+        Self::of((&samples.t, &samples.windows), samples.allowed_ms, spec, seen)
     }
 
     #[inline]
@@ -192,17 +192,20 @@ impl Stretch {
         if samples.widest_ms <= Self::enough_ms(spec) {
             return None;
         }
-        Self::of((&samples.ht, &samples.hwidth, &samples.hbegin), samples.allowed_ms, spec, seen)
+        Self::of((&samples.ht, &samples.hwindows), samples.allowed_ms, spec, seen)
     }
 
     fn of(
-        (t, width, begin): (&[i64], &[i64], &[i64]),
+        (t, windows): (&[i64], &Windows),
         allowed_ms: i64,
         spec: &RangeSpec,
         (end_ms, seen): (i64, usize),
     ) -> Option<Stretch> {
         let row = seen.checked_sub(1).filter(|last| t[*last] == end_ms).unwrap_or(seen);
-        let (width_ms, begin_ms) = (*width.get(row)?, begin[row]);
+        if row >= t.len() {
+            return None;
+        }
+        let (width_ms, begin_ms) = (windows.width_ms(row), windows.begin_ms(t, row));
         let least_ms = width_ms.saturating_mul(spec.least_windows as i64);
         // Of one window there are several rows where its chunk ended within it, and nothing is between those.
         let has_begun =
@@ -299,16 +302,20 @@ fn within_window(samples: &Samples, next: (usize, usize), at: i64) -> Option<Row
     let (floats, histograms) = next;
     let float = |row: usize| Some((*samples.t.get(row)?, Row::Float(row)));
     let histogram = |row: usize| Some((*samples.ht.get(row)?, Row::Histogram(row)));
-    let of = |row, of_float: &[i64], of_histogram: &[i64]| match row {
-        Row::Float(row) => of_float.get(row).copied(),
-        Row::Histogram(row) => of_histogram.get(row).copied(),
-    };
     let is_fresh = |(t, row): &(i64, Row)| {
-        let width_ms = of(*row, &samples.width, &samples.hwidth).unwrap_or(0);
+        let width_ms = match *row {
+            Row::Float(row) => samples.windows.width_ms(row),
+            Row::Histogram(row) => samples.hwindows.width_ms(row),
+        };
         at < end_ms(*t, width_ms).saturating_add(width_ms)
     };
-    let has_begun =
-        |(_, row): &(i64, Row)| of(*row, &samples.begin, &samples.hbegin).is_some_and(|ms| ms <= at);
+    let has_begun = |(_, row): &(i64, Row)| {
+        let begin_ms = match *row {
+            Row::Float(row) => samples.windows.begin_ms(&samples.t, row),
+            Row::Histogram(row) => samples.hwindows.begin_ms(&samples.ht, row),
+        };
+        begin_ms <= at
+    };
     let before = floats.checked_sub(1).and_then(float).max(histograms.checked_sub(1).and_then(histogram));
     let behind = || float(floats).into_iter().chain(histogram(histograms)).min();
     let seen = before.filter(is_fresh).or_else(|| behind().filter(has_begun))?;
@@ -326,7 +333,7 @@ pub(crate) fn each_seen<'a>(
 ) {
     // How many samples are not after the step.
     let (mut floats, mut histograms) = (0, 0);
-    let is_coarse = !samples.width.is_empty() || !samples.hwidth.is_empty();
+    let is_coarse = !samples.windows.is_empty() || !samples.hwindows.is_empty();
     for step in 0..grid.len {
         let at = place.seen_from(grid.time(step));
         floats += samples.t[floats..].iter().take_while(|t| **t <= at).count();

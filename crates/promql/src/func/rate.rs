@@ -3,6 +3,7 @@
 
 use super::histogram_rate;
 use crate::annotations::{Note, Operation};
+use crate::exec::coarse::Windows;
 use crate::exec::range::{Out, RangeContext};
 use crate::exec::samples::Samples;
 use crate::exec::window::{RangeSpec, Span, Window};
@@ -200,7 +201,7 @@ fn of_window(
         }
     }
     let first_start = samples.st.get(rows.start).copied().unwrap_or(0);
-    let widths = widths(&samples.width, &rows);
+    let widths = widths(&samples.windows, &rows);
     let ends = Ends { first_t, last_t, gaps: v.len() - 1, first_start, first_value, widths };
     let Extension { factor, adds_first } = ends.extension(kind, total, window, (extent, seconds))?;
     if adds_first {
@@ -211,9 +212,8 @@ fn of_window(
 
 /// Of the first and the last of some rows.
 #[inline]
-fn widths(all: &[i64], rows: &Range<usize>) -> (i64, i64) {
-    let of = all.get(rows.clone()).unwrap_or(&[]);
-    (of.first().copied().unwrap_or(0), of.last().copied().unwrap_or(0))
+fn widths(all: &Windows, rows: &Range<usize>) -> (i64, i64) {
+    (all.width_ms(rows.start), all.width_ms(rows.end.saturating_sub(1)))
 }
 
 pub(crate) fn extrapolated(
@@ -262,7 +262,7 @@ fn histograms(
         gaps: h.len() - 1,
         first_start: st.first().copied().unwrap_or(0),
         first_value: h[0].count,
-        widths: widths(&w.samples.hwidth, &w.histogram_range),
+        widths: widths(&w.samples.hwindows, &w.histogram_range),
     };
     let total = difference.as_ref().map_or(0.0, |h| h.count);
     let Extension { factor, adds_first } =
