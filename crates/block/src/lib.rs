@@ -20,6 +20,7 @@ mod block;
 mod bytes;
 mod dir;
 pub mod fuzz;
+mod group;
 mod index;
 mod labels;
 pub mod pack;

@@ -12,6 +12,7 @@
 //! A chunk's reference is the number of its file less one in the upper 32 bits, its offset in the lower ones.
 
 use crate::bytes::{CRC_BYTES, Cursor, crc32c};
+use crate::index::ChunkMeta;
 use crate::source::{Source, Window};
 use nilometer_chunk::Encoding;
 use nilometer_env::Fs;
@@ -63,8 +64,30 @@ impl Segments {
         self.files.values().filter_map(|f| f.as_ref().err())
     }
 
+    /// Whether reading may wait for another machine.
+    pub(crate) fn are_far(&self) -> bool {
+        self.files.values().flatten().any(Source::is_far)
+    }
+
+    /// Reads the chunks of a series at once, where they lie close together. What cannot be read is told by
+    /// [`read`](Self::read).
+    pub(crate) fn read_ahead(&self, window: &mut ChunkWindow, chunks: &[ChunkMeta]) {
+        let [first, .., last] = chunks else { return };
+        let (from, to) = (first.reference, last.reference.saturating_add(USUAL_CHUNK_BYTES));
+        if from >> 32 != to >> 32 || to < from || to - from > Window::MAX_BYTES as u64 {
+            return;
+        }
+        if let Some(Ok(source)) = self.files.get(&(from >> 32)) {
+            let offset = from & u64::from(u32::MAX);
+            let _ = window.of_segment(from >> 32).get(source, offset, (to - from) as usize);
+        }
+    }
+
     /// Says which chunks are going to be read.
     pub(crate) fn will_need(&self, references: impl Iterator<Item = u64>) {
+        if !self.are_far() {
+            return;
+        }
         let mut places: BTreeMap<u64, Vec<u64>> = BTreeMap::new();
         for reference in references {
             places.entry(reference >> 32).or_default().push(reference & u64::from(u32::MAX));
@@ -91,16 +114,14 @@ impl Segments {
                 return Err(Error::corrupt(path, offset, "a chunk segment is missing"));
             }
         };
-        if window.segment != segment {
-            *window = ChunkWindow { segment, window: Window::default() };
-        }
-        let mut cursor = Cursor::new(window.window.get(source, offset, MAX_LEN_BYTES + 1)?);
+        let window = window.of_segment(segment);
+        let mut cursor = Cursor::new(window.get(source, offset, MAX_LEN_BYTES + 1)?);
         let len = cursor.uvarint().and_then(|len| usize::try_from(len).ok());
         let head = cursor.position();
         let Some(len) = len.filter(|len| head <= MAX_LEN_BYTES && *len <= MAX_CHUNK_BYTES) else {
             return Err(source.corrupt(offset, "the length of a chunk is damaged"));
         };
-        let mut cursor = Cursor::new(window.window.get(source, offset, head + 1 + len + CRC_BYTES)?);
+        let mut cursor = Cursor::new(window.get(source, offset, head + 1 + len + CRC_BYTES)?);
         let content = cursor.take(head).and_then(|_| cursor.take(1 + len)).zip(cursor.be32());
         match content {
             Some((content, crc)) if crc32c(content) == crc => {
@@ -118,6 +139,15 @@ impl Segments {
 pub(crate) struct ChunkWindow {
     segment: u64,
     window: Window,
+}
+
+impl ChunkWindow {
+    fn of_segment(&mut self, segment: u64) -> &mut Window {
+        if self.segment != segment {
+            *self = ChunkWindow { segment, window: Window::default() };
+        }
+        &mut self.window
+    }
 }
 
 fn open_segment(fs: &dyn Fs, path: &Path) -> Result<Source> {

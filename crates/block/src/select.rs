@@ -2,21 +2,19 @@
 
 use crate::Block;
 use crate::block::{OpenBlock, is_damage};
+use crate::group::{Damage, GroupChunks};
 use crate::index::{ChunkMeta, Plan, SeriesEntry, SymbolCache, plan};
-use crate::pack;
-use crate::segments::ChunkWindow;
 use crate::source::Window;
-use bytes::Bytes;
 use futures::Stream;
-use nilometer_chunk::{AggrChunk, Encoding};
 use nilometer_model::{Error, Labels, Matcher, Result, TimeRange};
-use nilometer_storage::{Chunk, ChunkRef, Chunks, ReadChunks, Select, Series, SeriesBatch};
+use nilometer_storage::{Chunks, ReadChunks, Select, Series, SeriesBatch};
 use std::collections::VecDeque;
+use std::ops::Range;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-/// Each step is one batch, read and checked on the thread that asks.
+/// Each step is one batch, read and checked on the thread that asks, but for the chunks of near files.
 pub(crate) struct Selection {
     block: Block,
     select: Select,
@@ -26,36 +24,29 @@ pub(crate) struct Selection {
     /// How many series may still be given.
     left: usize,
     last: Option<Labels>,
-    /// Series that match, whose chunks are not read yet.
+    /// Series that match and were not given yet, and where their chunks are.
     found: VecDeque<Found>,
+    group: Option<Arc<GroupChunks>>,
     batch: SeriesBatch,
     batch_bytes: usize,
     reader: Reader,
-    damage: Damage,
+    damage: Arc<Damage>,
     done: bool,
 }
 
 struct Found {
     reference: u32,
     labels: Labels,
-    chunks: Vec<ChunkMeta>,
+    /// Where in the group they are.
+    chunks: Range<usize>,
 }
 
 /// What reading goes on with from series to series.
 #[derive(Default)]
 struct Reader {
     entries: Window,
-    chunks: ChunkWindow,
     symbols: SymbolCache,
     entry: SeriesEntry,
-    data: Vec<u8>,
-}
-
-/// Warnings, as many as a user can read.
-#[derive(Default)]
-struct Damage {
-    warnings: Vec<String>,
-    seen: usize,
 }
 
 impl Selection {
@@ -75,10 +66,11 @@ impl Selection {
             left: if limit == 0 { usize::MAX } else { limit },
             last: None,
             found: VecDeque::new(),
+            group: None,
             batch: SeriesBatch::default(),
             batch_bytes: 0,
             reader: Reader::default(),
-            damage: Damage::default(),
+            damage: Arc::default(),
             done: false,
         }
     }
@@ -90,14 +82,14 @@ impl Selection {
         }
         let open = match self.block.open() {
             Err(e) if is_damage(&e) => {
-                self.damage.note(&self.block, &e);
+                self.note(&e);
                 return Ok(None);
             }
             open => open?,
         };
         let mut plan = plan(&open.index, &self.select.matchers)?;
         for damage in plan.warnings.drain(..) {
-            self.damage.note(&self.block, &damage);
+            self.note(&damage);
         }
         Ok(Some((open, plan)))
     }
@@ -126,13 +118,8 @@ impl Selection {
                 self.find(&open, &plan)?;
                 continue;
             };
-            let chunks = match self.select.hints.labels_only {
-                true => Chunks::default(),
-                false => match self.read_chunks(&open, &found)? {
-                    chunks if chunks.is_empty() => continue,
-                    chunks => Chunks::from(chunks).of_resolution(self.block.meta().resolution_ms()),
-                },
-            };
+            let Some(chunks) = self.chunks_of(&found)? else { continue };
+            self.batch_bytes += found.labels.as_bytes().len() + chunks.held_bytes();
             self.left -= 1;
             self.batch.series.push(Series { labels: found.labels, chunks });
         }
@@ -142,38 +129,68 @@ impl Selection {
     }
 
     /// Reads the entries of the next few series.
-    fn find(&mut self, open: &OpenBlock, plan: &Plan) -> Result<()> {
+    fn find(&mut self, open: &Arc<OpenBlock>, plan: &Plan) -> Result<()> {
         let group = Self::GROUP_SERIES.min(self.left);
         let end = self.next.saturating_add(group).min(plan.refs.len());
         let references = &plan.refs[self.next..end];
         self.next = end;
         open.index.series.will_need(&open.index.source, references);
+        let mut chunks = Vec::new();
         for &reference in references {
-            match self.read_entry(open, reference, &plan.filter) {
+            match self.read_entry(open, (reference, &plan.filter), &mut chunks) {
                 Ok(found) => self.found.extend(found),
-                Err(e) if is_damage(&e) => self.damage.note(&self.block, &e),
+                Err(e) if is_damage(&e) => self.note(&e),
                 Err(e) => return Err(e),
             }
         }
         if !self.select.hints.labels_only {
-            let chunks = self.found.iter().flat_map(|found| &found.chunks);
-            open.segments.will_need(chunks.map(|chunk| chunk.reference));
+            open.segments.will_need(chunks.iter().map(|chunk| chunk.reference));
+            let (block, aggregates) = ((self.block.clone(), open.clone()), self.select.hints.aggregates);
+            self.group = Some(Arc::new(GroupChunks::new(block, chunks, aggregates, self.damage.clone())));
         }
         Ok(())
+    }
+
+    /// The chunks of a series, to be read by who wants them, or here if that may take long. `None`: none of them can be
+    /// read.
+    fn chunks_of(&mut self, found: &Found) -> Result<Option<Chunks>> {
+        let mut chunks = Chunks::default();
+        let Some(group) = &self.group else { return Ok(Some(chunks)) };
+        if group.are_far() {
+            let mut read = ReadChunks::default();
+            group.read_some(found.reference, found.chunks.clone(), &mut read)?;
+            self.batch.warnings.append(&mut read.warnings);
+            chunks = Chunks::from(read);
+            if chunks.is_empty() {
+                return Ok(None);
+            }
+        } else {
+            let place = GroupChunks::place(found.chunks.clone());
+            chunks.push_unread(group.clone(), found.reference.into(), place);
+        }
+        Ok(Some(chunks.of_resolution(self.block.meta().resolution_ms())))
+    }
+
+    fn note(&mut self, damage: &Error) {
+        self.damage.note(&self.block, damage, &mut self.batch.warnings);
     }
 
     fn take_batch(&mut self, ends: bool) -> Option<SeriesBatch> {
         if ends {
             self.done = true;
-            self.damage.close();
         }
-        self.batch.warnings.append(&mut self.damage.warnings);
         self.batch_bytes = 0;
         let batch = std::mem::take(&mut self.batch);
         (!batch.series.is_empty() || !batch.warnings.is_empty()).then_some(batch)
     }
 
-    fn read_entry(&mut self, open: &OpenBlock, reference: u32, filter: &[Matcher]) -> Result<Option<Found>> {
+    /// A series that matches, with its chunks behind those of others.
+    fn read_entry(
+        &mut self,
+        open: &OpenBlock,
+        (reference, filter): (u32, &[Matcher]),
+        chunks: &mut Vec<ChunkMeta>,
+    ) -> Result<Option<Found>> {
         let (index, reader, range) = (&open.index, &mut self.reader, self.select.range);
         index.series.read(&mut reader.entries, &index.source, reference, &mut reader.entry)?;
         let deleted = open.tombstones.of(reference);
@@ -189,49 +206,9 @@ impl Selection {
             return Err(index.corrupt(reference, format!("series {labels} is not in order")));
         }
         self.last = Some(labels.clone());
-        Ok(Some(Found { reference, labels, chunks: reader.entry.chunks.clone() }))
-    }
-
-    /// The chunks of a series, those that are damaged left out. They share one allocation.
-    fn read_chunks(&mut self, open: &OpenBlock, found: &Found) -> Result<Vec<Chunk>> {
-        let deleted = open.tombstones.of(found.reference);
-        let (mut data, mut places) =
-            (std::mem::take(&mut self.reader.data), Vec::with_capacity(found.chunks.len()));
-        data.clear();
-        let aggregates = self.select.hints.aggregates;
-        let mut put = |range, encoding, bytes: &[u8]| {
-            let start = data.len();
-            match aggregates.filter(|_| encoding == Encoding::Aggr).map(|kept| (kept, AggrChunk::read(bytes)))
-            {
-                Some((kept, Ok(chunk))) => chunk.only(kept).encode_to(&mut data),
-                // What is wrong with it is told by who decodes it.
-                _ => data.extend_from_slice(bytes),
-            }
-            places.push((range, encoding, start..data.len()));
-        };
-        for chunk in &found.chunks {
-            let read = open.segments.read(&mut self.reader.chunks, chunk.reference);
-            let done = read.and_then(|(encoding, bytes)| {
-                if !deleted.touches(chunk.range) {
-                    put(chunk.range, encoding, bytes);
-                    return Ok(());
-                }
-                let mut left = ReadChunks::default();
-                pack::without(deleted, ChunkRef { range: chunk.range, encoding, data: bytes }, &mut left)?;
-                left.iter().for_each(|left| put(left.range, left.encoding, left.data));
-                Ok(())
-            });
-            match done {
-                Ok(()) => {}
-                Err(e) if is_damage(&e) => self.damage.note(&self.block, &e),
-                Err(e) => return Err(e),
-            }
-        }
-        self.batch_bytes += data.len();
-        let shared = Bytes::copy_from_slice(&data);
-        self.reader.data = data;
-        let chunk = |(range, encoding, place)| Chunk { range, encoding, data: shared.slice(place) };
-        Ok(places.into_iter().map(chunk).collect())
+        let before = chunks.len();
+        chunks.extend_from_slice(&reader.entry.chunks);
+        Ok(Some(Found { reference, labels, chunks: before..chunks.len() }))
     }
 }
 
@@ -262,27 +239,6 @@ impl Stream for Selection {
                 self.done = true;
                 Poll::Ready(Some(Err(e)))
             }
-        }
-    }
-}
-
-impl Damage {
-    const MAX_WARNINGS: usize = 10;
-
-    fn note(&mut self, block: &Block, damage: &Error) {
-        block.count_damage();
-        self.seen += 1;
-        if self.seen <= Self::MAX_WARNINGS {
-            self.warnings.push(damage.to_string());
-        }
-    }
-
-    /// Says how many were not named.
-    fn close(&mut self) {
-        let more = self.seen.saturating_sub(Self::MAX_WARNINGS);
-        if more > 0 {
-            self.warnings.push(format!("{more} more damaged series or chunks of the block are left out"));
-            self.seen = 0;
         }
     }
 }

@@ -47,8 +47,16 @@ impl Source {
         })
     }
 
+    /// Whether reading may wait for another machine.
+    pub(crate) fn is_far(&self) -> bool {
+        self.file.is_far()
+    }
+
     /// Parts that are going to be read, in any order. They may reach beyond the end.
     pub(crate) fn will_need(&self, ranges: impl Iterator<Item = Range<u64>>) {
+        if !self.is_far() {
+            return;
+        }
         let within = |r: Range<u64>| r.start.min(self.len)..r.end.min(self.len);
         let ranges: Vec<_> = ranges.map(within).filter(|r| !r.is_empty()).collect();
         if !ranges.is_empty() {
@@ -78,7 +86,7 @@ pub(crate) struct Window {
 
 impl Window {
     const MIN_BYTES: usize = 4 << 10;
-    const MAX_BYTES: usize = 256 << 10;
+    pub(crate) const MAX_BYTES: usize = 256 << 10;
 
     /// The bytes from `offset` on: at least `want` of them, fewer only at the end of the file.
     pub(crate) fn get(&mut self, source: &Source, offset: u64, want: usize) -> Result<&[u8]> {

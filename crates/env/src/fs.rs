@@ -103,6 +103,12 @@ pub trait File: Send + Sync + 'static {
     /// told here: reading tells it.
     fn will_need(&self, _ranges: &[Range<u64>]) {}
 
+    /// Whether reading may wait for another machine: then not every thread may read it, and it is worth to say before
+    /// what is needed.
+    fn is_far(&self) -> bool {
+        false
+    }
+
     fn len(&self) -> io::Result<u64>;
 
     fn is_empty(&self) -> io::Result<bool> {

@@ -187,6 +187,10 @@ impl File for RemoteFile {
         Ok(self.len)
     }
 
+    fn is_far(&self) -> bool {
+        true
+    }
+
     fn will_need(&self, ranges: &[Range<u64>]) {
         let wanted =
             |range: &Range<u64>| range.start / PAGE_BYTES..range.end.min(self.len).div_ceil(PAGE_BYTES);

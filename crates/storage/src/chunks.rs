@@ -93,12 +93,7 @@ impl Chunks {
                     let mut read = ReadChunks::default();
                     unread.holder.read(unread.series, unread.place, &mut read);
                     warnings.append(&mut read.warnings);
-                    let bytes = Bytes::from(read.bytes);
-                    all.extend(read.places.into_iter().map(|place| Chunk {
-                        range: place.range,
-                        encoding: place.encoding,
-                        data: bytes.slice(place.bytes),
-                    }));
+                    all.extend(read.into_chunks());
                 }
             }
         }
@@ -113,6 +108,12 @@ impl From<Vec<Chunk>> for Chunks {
     fn from(chunks: Vec<Chunk>) -> Self {
         let part = |chunk| Part { what: What::Here(chunk), resolution_ms: 0 };
         Chunks(chunks.into_iter().map(part).collect())
+    }
+}
+
+impl From<ReadChunks> for Chunks {
+    fn from(read: ReadChunks) -> Self {
+        Chunks(read.into_chunks().map(|chunk| Part { what: What::Here(chunk), resolution_ms: 0 }).collect())
     }
 }
 
@@ -183,9 +184,24 @@ impl ReadChunks {
 
     /// Adds a copy of a chunk.
     pub fn push(&mut self, range: TimeRange, encoding: Encoding, data: &[u8]) {
+        self.push_with(range, encoding, |bytes| bytes.extend_from_slice(data));
+    }
+
+    /// Adds a chunk that `write` puts behind what is there.
+    pub fn push_with(&mut self, range: TimeRange, encoding: Encoding, write: impl FnOnce(&mut Vec<u8>)) {
         let start = self.bytes.len();
-        self.bytes.extend_from_slice(data);
+        write(&mut self.bytes);
         self.places.push(Place { range, encoding, bytes: start..self.bytes.len(), resolution_ms: 0 });
+    }
+
+    /// In one allocation that they share.
+    fn into_chunks(self) -> impl Iterator<Item = Chunk> {
+        let bytes = Bytes::from(self.bytes);
+        self.places.into_iter().map(move |Place { range, encoding, bytes: place, .. }| Chunk {
+            range,
+            encoding,
+            data: bytes.slice(place),
+        })
     }
 
     /// By where they begin.

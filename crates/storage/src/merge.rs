@@ -3,10 +3,10 @@
 //! Series with equal labels become one, their chunks joined. Memory is one batch a source.
 
 use crate::queryable::{BoxFuture, LabelQuery, Names, Queryable, Select, SeriesStream};
-use crate::{Exemplars, Series, SeriesBatch};
+use crate::{Chunks, Exemplars, Series, SeriesBatch};
 use futures::future::join_all;
 use futures::{StreamExt, stream};
-use nilometer_model::{Matcher, Result, TimeRange};
+use nilometer_model::{Labels, Matcher, Result, TimeRange};
 use std::cmp::{Ordering, Reverse};
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use std::sync::Arc;
@@ -65,7 +65,7 @@ impl Queryable for Merged {
         // Equal series of two sources are found by order.
         (select.hints.unsorted, select.hints.projection) = (false, None);
         let cursors = self.sources.iter().map(|s| Cursor::new(s.select(select.clone()))).collect();
-        let merge = Merge { cursors, heap: BinaryHeap::new(), warnings: Vec::new(), started: false };
+        let merge = Merge { cursors, next: BTreeMap::new(), warnings: Vec::new(), started: false };
         batches(merge, |mut merge| async move { Ok(merge.next_batch().await?.map(|batch| (batch, merge))) })
     }
 
@@ -141,7 +141,9 @@ impl Cursor {
 
 struct Merge {
     cursors: Vec<Cursor>,
-    heap: BinaryHeap<Reverse<Entry>>,
+    /// The next series of each source, with the source's number. Most sources have the same series, so there are few
+    /// labels to be compared with.
+    next: BTreeMap<Labels, Vec<(usize, Chunks)>>,
     warnings: Vec<String>,
     started: bool,
 }
@@ -156,24 +158,28 @@ impl Merge {
         }
         let (mut out, mut bytes) = (SeriesBatch::default(), 0);
         while !SeriesBatch::is_full(out.series.len(), bytes) {
-            let Some(Reverse(first)) = self.heap.pop() else { break };
-            self.refill(first.order).await?;
-            let mut series = first.series;
-            while self.heap.peek().is_some_and(|Reverse(next)| next.series.labels == series.labels) {
-                let Some(Reverse(same)) = self.heap.pop() else { break };
-                self.refill(same.order).await?;
-                series.chunks.extend(same.series.chunks);
+            let Some((labels, mut same)) = self.next.pop_first() else { break };
+            let mut chunks = Chunks::default();
+            // Again where a source has it twice.
+            while !same.is_empty() {
+                same.sort_unstable_by_key(|(source, _)| *source);
+                for (source, more) in std::mem::take(&mut same) {
+                    self.refill(source).await?;
+                    chunks.extend(more);
+                }
+                let again = self.next.first_entry().filter(|next| *next.key() == labels);
+                same = again.map(|next| next.remove()).unwrap_or_default();
             }
-            bytes += series.chunks.held_bytes();
-            out.series.push(series);
+            bytes += chunks.held_bytes();
+            out.series.push(Series { labels, chunks });
         }
         out.warnings.append(&mut self.warnings);
         Ok((!out.series.is_empty() || !out.warnings.is_empty()).then_some(out))
     }
 
     async fn refill(&mut self, source: usize) -> Result<()> {
-        if let Some(series) = self.cursors[source].next(&mut self.warnings).await? {
-            self.heap.push(Reverse(Entry { series, order: source }));
+        if let Some(Series { labels, chunks }) = self.cursors[source].next(&mut self.warnings).await? {
+            self.next.entry(labels).or_default().push((source, chunks));
         }
         Ok(())
     }

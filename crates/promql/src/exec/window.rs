@@ -138,16 +138,14 @@ pub(crate) fn each_window<'a>(
     mut visit: impl FnMut(Window<'a>),
 ) {
     let (before, after) = spec.margins();
-    let (mut floats, mut histograms) = (0..0, 0..0);
+    let (mut floats, mut histograms) = (Sliding::default(), Sliding::default());
     for step in 0..grid.len {
         let eval_ms = grid.time(step);
         let end_ms = spec.place.seen_from(eval_ms);
         let start_ms = end_ms.saturating_sub(spec.range_ms);
         let (from, to) = (start_ms.saturating_sub(before), end_ms.saturating_add(after));
-        slide(&samples.t, &mut floats, from, to);
-        if !samples.ht.is_empty() {
-            slide(&samples.ht, &mut histograms, from, to);
-        }
+        let (floats, histograms) =
+            (floats.rows(&samples.t, from, to), histograms.rows(&samples.ht, from, to));
         let window = |float_range, histogram_range, (start_ms, end_ms), share| Window {
             samples,
             float_range,
@@ -163,7 +161,7 @@ pub(crate) fn each_window<'a>(
         } else if let Some(stretch) = Stretch::of_histograms(samples, spec, (end_ms, histograms.end)) {
             visit(window(0..0, stretch.rows.clone(), stretch.times(), stretch.share(spec)));
         } else if !floats.is_empty() || !histograms.is_empty() {
-            visit(window(floats.clone(), histograms.clone(), (start_ms, end_ms), 1.0));
+            visit(window(floats, histograms, (start_ms, end_ms), 1.0));
         }
     }
 }
@@ -254,16 +252,11 @@ pub(crate) struct Span {
 /// The span of each step. Only for plain ranges, without any of the experimental modes.
 #[inline]
 pub(crate) fn spans(samples: &Samples, spec: &RangeSpec, grid: Grid) -> impl Iterator<Item = Span> {
-    let (t, mut from, mut to) = (&samples.t, 0, 0);
+    let (t, mut window) = (&samples.t, Sliding::default());
     grid.times().map(move |eval_ms| {
         let end_ms = spec.place.seen_from(eval_ms);
         let start_ms = end_ms.saturating_sub(spec.range_ms);
-        while t.get(to).is_some_and(|t| *t <= end_ms) {
-            to += 1;
-        }
-        while from < to && t[from] <= start_ms {
-            from += 1;
-        }
+        let Range { start: from, end: to } = window.rows(t, start_ms, end_ms);
         match Stretch::of_floats(samples, spec, (end_ms, to)) {
             None => Span { from, to, eval_ms, start_ms, end_ms, share: 1.0 },
             Some(stretch) => {
@@ -274,11 +267,44 @@ pub(crate) fn spans(samples: &Samples, spec: &RangeSpec, grid: Grid) -> impl Ite
     })
 }
 
-/// Moves a window forward to the times in `(from, to]`.
-#[inline]
-fn slide(t: &[i64], window: &mut Range<usize>, from: i64, to: i64) {
-    window.end += t[window.end..].iter().take_while(|t| **t <= to).count();
-    window.start += t[window.start..window.end].iter().take_while(|t| **t <= from).count();
+/// A window of rows that moves forward.
+#[derive(Clone, Copy, Default)]
+struct Sliding {
+    starts: Passed,
+    ends: Passed,
+}
+
+impl Sliding {
+    /// Those with times in `(from, to]`.
+    #[inline]
+    fn rows(&mut self, t: &[i64], from: i64, to: i64) -> Range<usize> {
+        let to = self.ends.move_to(t, to);
+        self.starts.move_to(t, from).min(to)..to
+    }
+}
+
+/// How many rows of a column lie behind one that moves forward: mostly as many more as the time before.
+#[derive(Clone, Copy, Default)]
+struct Passed {
+    rows: usize,
+    last: usize,
+}
+
+impl Passed {
+    /// Those that are not after a time.
+    #[inline]
+    fn move_to(&mut self, t: &[i64], ms: i64) -> usize {
+        let is_passed = |row: usize| t.get(row).is_some_and(|t| *t <= ms);
+        let mut rows = self.rows;
+        if self.last > 0 && is_passed(rows + self.last - 1) {
+            rows += self.last;
+        }
+        while is_passed(rows) {
+            rows += 1;
+        }
+        (self.last, self.rows) = (rows - self.rows, rows);
+        rows
+    }
 }
 
 /// The sample that an instant selector sees.
@@ -331,13 +357,11 @@ pub(crate) fn each_seen<'a>(
     grid: Grid,
     mut visit: impl FnMut(usize, Seen<'a>),
 ) {
-    // How many samples are not after the step.
-    let (mut floats, mut histograms) = (0, 0);
+    let (mut passed, mut hpassed) = (Passed::default(), Passed::default());
     let is_coarse = !samples.windows.is_empty() || !samples.hwindows.is_empty();
     for step in 0..grid.len {
         let at = place.seen_from(grid.time(step));
-        floats += samples.t[floats..].iter().take_while(|t| **t <= at).count();
-        histograms += samples.ht[histograms..].iter().take_while(|t| **t <= at).count();
+        let (floats, histograms) = (passed.move_to(&samples.t, at), hpassed.move_to(&samples.ht, at));
         let float_t = floats.checked_sub(1).map(|i| samples.t[i]);
         let histogram_t = histograms.checked_sub(1).map(|i| samples.ht[i]);
         let is_old = |t: i64| t <= at.saturating_sub(lookback_ms);
