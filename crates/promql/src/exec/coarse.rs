@@ -11,10 +11,10 @@
 mod counter;
 mod windows;
 
-pub(crate) use counter::Counted;
+pub(crate) use counter::Pieces;
 pub(crate) use windows::{Windows, end_ms};
 
-use super::samples::{Samples, merged_order, reorder_tail};
+use super::samples::{Samples, merged_order};
 use crate::histogram;
 use crate::plan::aspect::Aspect;
 use nilometer_chunk::{AggrChunk, Aggregate, Encoding, Samples as ChunkSamples, decode_floats};
@@ -104,8 +104,8 @@ impl Samples {
     fn put_in_order(&mut self, lo: (usize, usize), split: (usize, usize)) {
         let begin = |row| self.windows.begin_ms(&self.t, row);
         if let Some((from, order)) = merged_order(&self.t, begin, (lo.0, split.0)) {
+            self.pieces.reorder(from, &order, (&self.t, &self.v));
             self.reorder_floats(from, &order);
-            reorder_tail(&mut self.counted, from, &order);
         }
         let begin = |row| self.hwindows.begin_ms(&self.ht, row);
         if let Some((from, order)) = merged_order(&self.ht, begin, (lo.1, split.1)) {
@@ -122,17 +122,15 @@ impl Samples {
         let (before, mut first_ms) = ((self.t.len(), self.ht.len()), None);
         if width_ms > 0 {
             let chunk = AggrChunk::read(chunk.data)?;
-            self.decode_aggregates(&chunk, aspect)?;
-            first_ms = first_raw_ms(&chunk);
+            first_ms = self.decode_aggregates(&chunk, number, aspect)?;
             self.st.resize(if starts { self.t.len() } else { 0 }, 0);
             self.hst.resize(if starts { self.ht.len() } else { 0 }, 0);
         } else {
             self.decode(chunk, starts)?;
             self.count_raw(aspect);
-        }
-        if aspect == Aspect::Counter {
-            let (chunk, rows) = ((width_ms > 0).then_some(number), (&self.t[..], &self.v[..]));
-            counter::count(&mut self.counted, rows, chunk, &mut self.n);
+            if aspect == Aspect::Counter {
+                self.pieces.push_raw(before.0..self.t.len());
+            }
         }
         self.windows.push(&self.t, before.0, (width_ms, first_ms));
         self.hwindows.push(&self.ht, before.1, (width_ms, None));
@@ -160,22 +158,29 @@ impl Samples {
         }
     }
 
-    fn decode_aggregates(&mut self, chunk: &AggrChunk<'_>, aspect: Aspect) -> Result<()> {
+    /// Gives when the first raw sample was, where the aggregates tell.
+    fn decode_aggregates(
+        &mut self,
+        chunk: &AggrChunk<'_>,
+        number: usize,
+        aspect: Aspect,
+    ) -> Result<Option<i64>> {
         if chunk.is_histogram() && aspect != Aspect::Count {
-            return self.decode_histograms(chunk, aspect);
+            self.decode_histograms(chunk, aspect)?;
+            return Ok(None);
         }
         match aspect {
-            Aspect::Sum => self.floats(chunk, Aggregate::Sum),
-            Aspect::Min | Aspect::Resets => self.floats(chunk, Aggregate::Min),
-            Aspect::Max => self.floats(chunk, Aggregate::Max),
+            Aspect::Sum => self.floats(chunk, Aggregate::Sum)?,
+            Aspect::Min | Aspect::Resets => self.floats(chunk, Aggregate::Min)?,
+            Aspect::Max => self.floats(chunk, Aggregate::Max)?,
             Aspect::Count => {
                 self.floats(chunk, Aggregate::Count)?;
                 self.n.extend_from_slice(&self.v[self.n.len()..]);
-                Ok(())
             }
-            Aspect::Counter => self.decode_counter(chunk),
-            Aspect::Mean | Aspect::Average => self.decode_mean(chunk, aspect),
+            Aspect::Counter => return self.decode_counter(chunk, number),
+            Aspect::Mean | Aspect::Average => self.decode_mean(chunk, aspect)?,
         }
+        Ok(first_raw_ms(chunk))
     }
 
     fn floats(&mut self, chunk: &AggrChunk<'_>, aggregate: Aggregate) -> Result<()> {
@@ -196,27 +201,32 @@ impl Samples {
         Ok(())
     }
 
-    /// The column of counts has what the sample behind is to be compared with.
-    fn decode_counter(&mut self, chunk: &AggrChunk<'_>) -> Result<()> {
+    /// Counters of floats begin with the first raw sample, and end with the true value of the last one.
+    fn decode_counter(&mut self, chunk: &AggrChunk<'_>, number: usize) -> Result<Option<i64>> {
         let before = self.t.len();
         self.floats(chunk, Aggregate::Counter)?;
-        self.n.extend_from_slice(&self.v[before..]);
-        // The first and the last row may have the time of the one beside.
-        let mut kept = before;
-        for at in before..self.t.len() {
-            if kept > before && self.t[at] <= self.t[kept - 1] {
-                if self.t[at] == self.t[kept - 1] {
-                    self.n[kept - 1] = self.v[at];
-                }
-                continue;
-            }
-            (self.t[kept], self.v[kept], self.n[kept]) = (self.t[at], self.v[at], self.n[at]);
-            kept += 1;
+        let first_ms = self.t.get(before).copied();
+        let mut end = None;
+        if let [.., last, again] = self.t[before..]
+            && last == again
+        {
+            self.t.pop();
+            end = self.v.pop();
         }
-        self.t.truncate(kept);
-        self.v.truncate(kept);
-        self.n.truncate(kept);
-        Ok(())
+        // The first row may have the time of the second.
+        if !self.t[before..].is_sorted_by(|a, b| a < b) {
+            let mut kept = before;
+            for at in before..self.t.len() {
+                if kept == before || self.t[at] > self.t[kept - 1] {
+                    (self.t[kept], self.v[kept]) = (self.t[at], self.v[at]);
+                    kept += 1;
+                }
+            }
+            self.t.truncate(kept);
+            self.v.truncate(kept);
+        }
+        self.pieces.push_chunk(before..self.t.len(), &self.v, (number, end));
+        Ok(first_ms)
     }
 
     fn decode_histograms(&mut self, chunk: &AggrChunk<'_>, aspect: Aspect) -> Result<()> {
@@ -248,12 +258,13 @@ impl Samples {
     }
 
     fn take_out_resets(&mut self) {
-        let rows = counter::totals(&self.t, &mut self.v, &self.counted);
-        self.n.clear();
-        self.counted.clear();
-        if rows.len() < self.t.len() {
+        if self.v.iter().any(|v| v.is_nan()) {
+            let rows: Vec<usize> = (0..self.v.len()).filter(|row| !self.v[*row].is_nan()).collect();
+            self.pieces.reorder(0, &rows, (&self.t, &self.v));
             self.reorder_floats(0, &rows);
         }
+        self.pieces.add_up(&self.t, &mut self.v);
+        self.pieces.clear();
     }
 }
 

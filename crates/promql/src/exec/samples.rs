@@ -1,6 +1,6 @@
 //! The samples of one series, decoded once into columns.
 
-use super::coarse::{Coarse, Counted, Counts, Windows};
+use super::coarse::{Coarse, Counts, Pieces, Windows};
 use crate::histogram::detect_reset;
 use nilometer_model::{CounterReset, FloatHistogram, Result, TimeRange, is_stale_nan};
 use nilometer_storage::{ChunkRef, ReadChunks};
@@ -27,7 +27,7 @@ pub(crate) struct Samples {
     /// How long the longest window is, 0 where all are raw.
     pub(crate) widest_ms: i64,
     /// Of counters, until their resets are taken out: see [`coarse`](super::coarse).
-    pub(crate) counted: Vec<Counted>,
+    pub(crate) pieces: Pieces,
     /// While a downsampled chunk is decoded.
     pub(crate) counts: Counts,
 }
@@ -44,7 +44,7 @@ impl Samples {
         self.hwindows.clear();
         self.n.clear();
         self.hn.clear();
-        self.counted.clear();
+        self.pieces.clear();
         self.widest_ms = 0;
     }
 
