@@ -8,7 +8,6 @@ use crate::segments::ChunkWindow;
 use nilometer_chunk::{AggrChunk, Aggregate, Encoding};
 use nilometer_model::{Error, Result};
 use nilometer_storage::{ChunkHolder, ChunkRef, ReadChunks};
-use parking_lot::Mutex;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +20,6 @@ pub(crate) struct GroupChunks {
     /// Only these of downsampled ones.
     aggregates: Option<&'static [Aggregate]>,
     damage: Arc<Damage>,
-    window: Mutex<ChunkWindow>,
 }
 
 impl GroupChunks {
@@ -31,7 +29,7 @@ impl GroupChunks {
         aggregates: Option<&'static [Aggregate]>,
         damage: Arc<Damage>,
     ) -> Self {
-        GroupChunks { block, open, chunks, aggregates, damage, window: Mutex::default() }
+        GroupChunks { block, open, chunks, aggregates, damage }
     }
 
     /// Whether reading may wait for another machine.
@@ -46,14 +44,21 @@ impl GroupChunks {
 
     /// Reads those of one series; of damage there is a warning.
     pub(crate) fn read_some(&self, series: u32, chunks: Range<usize>, out: &mut ReadChunks) -> Result<()> {
+        let mut window = ChunkWindow::within(std::mem::take(&mut out.scratch));
+        let read = self.read_within(&mut window, (series, chunks), out);
+        out.scratch = window.into_memory();
+        read
+    }
+
+    fn read_within(
+        &self,
+        window: &mut ChunkWindow,
+        (series, chunks): (u32, Range<usize>),
+        out: &mut ReadChunks,
+    ) -> Result<()> {
+        let behind = self.chunks.get(chunks.end).map(|chunk| chunk.reference);
         let (deleted, chunks) = (self.open.tombstones.of(series), &self.chunks[chunks]);
-        // Two threads at one group are rare; the second does without what the first has read ahead.
-        let (mut shared, mut own) = (self.window.try_lock(), None);
-        let window = match shared.as_deref_mut() {
-            Some(window) => window,
-            None => own.insert(ChunkWindow::default()),
-        };
-        self.open.segments.read_ahead(window, chunks);
+        self.open.segments.read_ahead(window, chunks, behind);
         for chunk in chunks {
             let (range, mark) = (chunk.range, out.mark());
             let read = self.open.segments.read(window, chunk.reference).and_then(|(encoding, data)| {

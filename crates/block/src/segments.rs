@@ -25,7 +25,7 @@ pub(crate) const HEADER: [u8; 8] = [0x85, 0xbd, 0x40, 0xdd, 1, 0, 0, 0];
 /// The longest form of `len` that Prometheus reads.
 const MAX_LEN_BYTES: usize = 5;
 /// Few chunks of numbers are longer.
-const USUAL_CHUNK_BYTES: u64 = 1 << 10;
+const USUAL_CHUNK_BYTES: u64 = 2 << 10;
 /// Far beyond any real chunk: a damaged length does not make a reader take the memory for it.
 pub(crate) const MAX_CHUNK_BYTES: usize = 64 << 20;
 
@@ -69,17 +69,19 @@ impl Segments {
         self.files.values().flatten().any(Source::is_far)
     }
 
-    /// Reads the chunks of a series at once, where they lie close together. What cannot be read is told by
-    /// [`read`](Self::read).
-    pub(crate) fn read_ahead(&self, window: &mut ChunkWindow, chunks: &[ChunkMeta]) {
-        let [first, .., last] = chunks else { return };
-        let (from, to) = (first.reference, last.reference.saturating_add(USUAL_CHUNK_BYTES));
-        if from >> 32 != to >> 32 || to < from || to - from > Window::MAX_BYTES as u64 {
+    /// Reads the chunks of a series at once, where they lie close together; `behind` is the reference of what comes
+    /// next, if it is known. What cannot be read is told by [`read`](Self::read).
+    pub(crate) fn read_ahead(&self, window: &mut ChunkWindow, chunks: &[ChunkMeta], behind: Option<u64>) {
+        let (Some(first), Some(last)) = (chunks.first(), chunks.last()) else { return };
+        let (from, last) = (first.reference, last.reference);
+        let usual_end = last.saturating_add(USUAL_CHUNK_BYTES);
+        let end = behind.filter(|behind| (last..usual_end).contains(behind)).unwrap_or(usual_end);
+        if from >> 32 != end >> 32 || end < from || end - from > Window::MAX_BYTES as u64 {
             return;
         }
         if let Some(Ok(source)) = self.files.get(&(from >> 32)) {
             let offset = from & u64::from(u32::MAX);
-            let _ = window.of_segment(from >> 32).get(source, offset, (to - from) as usize);
+            let _ = window.of_segment(from >> 32).read(source, offset, end - from);
         }
     }
 
@@ -142,9 +144,18 @@ pub(crate) struct ChunkWindow {
 }
 
 impl ChunkWindow {
+    /// One that uses some memory again.
+    pub(crate) fn within(memory: Vec<u8>) -> Self {
+        ChunkWindow { segment: 0, window: Window::within(memory) }
+    }
+
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.window.into_memory()
+    }
+
     fn of_segment(&mut self, segment: u64) -> &mut Window {
         if self.segment != segment {
-            *self = ChunkWindow { segment, window: Window::default() };
+            *self = ChunkWindow { segment, window: Window::within(std::mem::take(self).into_memory()) };
         }
         &mut self.window
     }

@@ -47,6 +47,7 @@ struct Reader {
     entries: Window,
     symbols: SymbolCache,
     entry: SeriesEntry,
+    scratch: Vec<u8>,
 }
 
 impl Selection {
@@ -158,8 +159,10 @@ impl Selection {
         let Some(group) = &self.group else { return Ok(Some(chunks)) };
         if group.are_far() {
             let mut read = ReadChunks::default();
+            std::mem::swap(&mut read.scratch, &mut self.reader.scratch);
             group.read_some(found.reference, found.chunks.clone(), &mut read)?;
             self.batch.warnings.append(&mut read.warnings);
+            std::mem::swap(&mut read.scratch, &mut self.reader.scratch);
             chunks = Chunks::from(read);
             if chunks.is_empty() {
                 return Ok(None);

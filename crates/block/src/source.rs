@@ -80,6 +80,8 @@ impl Source {
 #[derive(Default)]
 pub(crate) struct Window {
     start: u64,
+    len: usize,
+    /// What is behind `len` is of no use but to be written over.
     bytes: Vec<u8>,
     ahead: usize,
 }
@@ -88,26 +90,40 @@ impl Window {
     const MIN_BYTES: usize = 4 << 10;
     pub(crate) const MAX_BYTES: usize = 256 << 10;
 
+    /// One that uses some memory again.
+    pub(crate) fn within(memory: Vec<u8>) -> Self {
+        Window { bytes: memory, ..Window::default() }
+    }
+
+    pub(crate) fn into_memory(self) -> Vec<u8> {
+        self.bytes
+    }
+
+    /// Reads so many bytes and no more; fewer only at the end of the file.
+    pub(crate) fn read(&mut self, source: &Source, offset: u64, len: u64) -> Result<()> {
+        let len = len.min(source.len.saturating_sub(offset)) as usize;
+        if self.bytes.len() < len {
+            self.bytes.resize(len, 0);
+        }
+        (self.start, self.len) = (offset, 0);
+        source.read_at(&mut self.bytes[..len], offset)?;
+        self.len = len;
+        Ok(())
+    }
+
     /// The bytes from `offset` on: at least `want` of them, fewer only at the end of the file.
     pub(crate) fn get(&mut self, source: &Source, offset: u64, want: usize) -> Result<&[u8]> {
         if offset > source.len {
             return Err(source.corrupt(offset, "a reference points behind the end of the file"));
         }
         let want = (want as u64).min(source.len - offset);
-        let end = self.start + self.bytes.len() as u64;
+        let end = self.start + self.len as u64;
         if offset < self.start || offset + want > end {
             let goes_on = offset >= self.start && offset <= end + self.ahead as u64;
             self.ahead = if goes_on { (self.ahead * 4).min(Self::MAX_BYTES) } else { 0 }.max(Self::MIN_BYTES);
-            let read = want.max(self.ahead as u64).min(source.len - offset) as usize;
-            // What is there is written over, not cleared.
-            self.bytes.resize(read, 0);
-            self.start = offset;
-            if let Err(e) = source.read_at(&mut self.bytes, offset) {
-                self.bytes.clear();
-                return Err(e);
-            }
+            self.read(source, offset, want.max(self.ahead as u64))?;
         }
-        Ok(&self.bytes[(offset - self.start) as usize..])
+        Ok(&self.bytes[(offset - self.start) as usize..self.len])
     }
 }
 

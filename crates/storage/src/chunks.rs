@@ -133,6 +133,8 @@ pub struct ReadChunks {
     places: Vec<Place>,
     /// What was damaged.
     pub warnings: Vec<String>,
+    /// For a holder's own use while it reads: nobody looks at what is left here.
+    pub scratch: Vec<u8>,
 }
 
 #[derive(Debug)]

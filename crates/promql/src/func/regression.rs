@@ -147,8 +147,15 @@ impl Line {
         if let Some(flat) = flat(v) {
             return flat;
         }
-        self.place(t, origin_ms);
-        let [sum_y, sum_xy] = totals(self.x.iter().zip(v).map(|(x, y)| [*y, x * y]));
+        let (sum_y, sum_xy);
+        if self.are_kept(t, origin_ms) {
+            [sum_y, sum_xy] = totals(self.x.iter().zip(v).map(|(x, y)| [*y, x * y]));
+        } else {
+            self.keep(t, origin_ms);
+            // At once, which takes as long as each of them.
+            [self.sum_x, self.sum_x2, sum_y, sum_xy] =
+                totals(self.x.iter().zip(v).map(|(x, y)| [*x, x * x, *y, x * y]));
+        }
         self.through((v.len() as f64, self.sum_x, self.sum_x2), sum_y, sum_xy)
     }
 
@@ -169,15 +176,23 @@ impl Line {
         offsets.zip(&self.offsets_ms[before..]).fold(true, |same, (new, old)| same & (new == *old))
     }
 
+    fn are_kept(&self, t: &[i64], origin_ms: i64) -> bool {
+        self.offsets_ms.len() == t.len() && self.is_placed(t, origin_ms)
+    }
+
     fn place(&mut self, t: &[i64], origin_ms: i64) {
-        if self.offsets_ms.len() == t.len() && self.is_placed(t, origin_ms) {
-            return;
+        if !self.are_kept(t, origin_ms) {
+            self.keep(t, origin_ms);
+            [self.sum_x, self.sum_x2] = totals(self.x.iter().map(|x| [*x, x * x]));
         }
+    }
+
+    /// All but the sums.
+    fn keep(&mut self, t: &[i64], origin_ms: i64) {
         self.offsets_ms.clear();
         self.offsets_ms.extend(t.iter().map(|t| t.saturating_sub(origin_ms)));
         self.x.clear();
         self.x.extend(self.offsets_ms.iter().map(|ms| *ms as f64 / 1e3));
-        [self.sum_x, self.sum_x2] = totals(self.x.iter().map(|x| [*x, x * x]));
     }
 }
 
