@@ -132,8 +132,8 @@ impl Samples {
                 self.pieces.push_raw(before.0..self.t.len());
             }
         }
-        self.windows.push(&self.t, before.0, (width_ms, first_ms));
-        self.hwindows.push(&self.ht, before.1, (width_ms, None));
+        self.windows.push(before.0..self.t.len(), (width_ms, first_ms));
+        self.hwindows.push(before.1..self.ht.len(), (width_ms, None));
         Ok(())
     }
 

@@ -92,19 +92,19 @@ impl Samples {
 
     /// The floats from a row on, in another order, or without some.
     pub(super) fn reorder_floats(&mut self, from: usize, order: &[usize]) {
+        self.windows.reorder(from, order, &self.t);
         reorder_tail(&mut self.t, from, order);
         reorder_tail(&mut self.v, from, order);
         reorder_tail(&mut self.st, from, order);
         reorder_tail(&mut self.n, from, order);
-        self.windows.reorder(from, order);
     }
 
     pub(super) fn reorder_histograms(&mut self, from: usize, order: &[usize]) {
+        self.hwindows.reorder(from, order, &self.ht);
         reorder_tail(&mut self.ht, from, order);
         reorder_tail(&mut self.h, from, order);
         reorder_tail(&mut self.hst, from, order);
         reorder_tail(&mut self.hn, from, order);
-        self.hwindows.reorder(from, order);
     }
 
     /// Leaves out stale markers: range selectors do not see them.

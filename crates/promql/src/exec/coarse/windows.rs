@@ -1,15 +1,17 @@
 //! Which windows of time the rows of a column stand for, where some come from downsampled chunks.
 //!
 //! Nearly every row ends a window of the same length, right behind the one before. So a length is kept once for all
-//! rows that have it, and of a row only where it begins later than its window.
+//! rows that have it, and since when rows tell of samples only for the first of those that follow each other.
+
+use std::ops::Range;
 
 /// Of one column of times; of raw samples alone nothing is kept.
 #[derive(Debug, Default)]
 pub(crate) struct Windows {
     /// From which row on they are how long; 0 of raw samples.
     lengths: Vec<(usize, i64)>,
-    /// Since when a row tells of samples, where that is not since its window's begin. In the order of rows.
-    late: Vec<(usize, i64)>,
+    /// From which row on rows follow each other, and since when the first tells of samples, if that is known.
+    chunks: Vec<(usize, Option<i64>)>,
 }
 
 impl Windows {
@@ -20,7 +22,7 @@ impl Windows {
 
     pub(crate) fn clear(&mut self) {
         self.lengths.clear();
-        self.late.clear();
+        self.chunks.clear();
     }
 
     /// How long the window of a row is; 0 of a raw sample.
@@ -33,42 +35,41 @@ impl Windows {
         }
     }
 
-    /// Since when a row of the column `t` tells of samples.
-    #[inline]
+    /// Since when a row of the column `t` tells of samples: since its window begins, or since the row before.
     pub(crate) fn begin_ms(&self, t: &[i64], row: usize) -> i64 {
-        self.late_ms(row).unwrap_or_else(|| begin_ms(t[row], self.width_ms(row)))
+        let (from, first_ms) = self.chunks[self.chunk_of(row)];
+        let since_ms = if row == from { first_ms } else { t[row - 1].checked_add(1) };
+        let of_window = begin_ms(t[row], self.width_ms(row));
+        since_ms.filter(|ms| (of_window..=t[row]).contains(ms)).unwrap_or(of_window)
     }
 
-    fn late_ms(&self, row: usize) -> Option<i64> {
-        let at = self.late.binary_search_by_key(&row, |(row, _)| *row).ok()?;
-        Some(self.late[at].1)
+    fn chunk_of(&self, row: usize) -> usize {
+        self.chunks.partition_point(|(from, _)| *from <= row) - 1
     }
 
-    /// The rows of a chunk, which begin with `from`. Neither it nor its block need begin where a window does:
-    /// `first_ms` is when its first raw sample was, where that is known.
-    pub(super) fn push(&mut self, t: &[i64], from: usize, (width_ms, first_ms): (i64, Option<i64>)) {
-        let Some(first) = t.get(from) else { return };
-        self.push_length(from, width_ms);
-        self.push_begin(from, (*first, width_ms), first_ms);
-        for (row, (before, t)) in (from + 1..).zip(t[from..].iter().zip(&t[from + 1..])) {
-            // A whole window behind the row before: so is its begin.
-            if t.wrapping_sub(*before) < width_ms {
-                self.push_begin(row, (*t, width_ms), before.checked_add(1));
-            }
+    /// The rows of a chunk. Neither it nor its block need begin where a window does: `first_ms` is when its first raw
+    /// sample was, where that is known.
+    pub(super) fn push(&mut self, rows: Range<usize>, (width_ms, first_ms): (i64, Option<i64>)) {
+        if !rows.is_empty() {
+            self.push_length(rows.start, width_ms);
+            self.chunks.push((rows.start, first_ms));
         }
     }
 
-    /// Puts the rows from one on in another order, or leaves some out.
-    pub(crate) fn reorder(&mut self, from: usize, order: &[usize]) {
+    /// Before the rows from one on are put in another order, or some are left out.
+    pub(crate) fn reorder(&mut self, from: usize, order: &[usize], t: &[i64]) {
         if self.is_empty() {
             return;
         }
-        let tail: Vec<_> = order.iter().map(|row| (self.width_ms(*row), self.late_ms(*row))).collect();
+        let runs = order.chunk_by(|a, b| *b == a + 1 && self.chunk_of(*a) == self.chunk_of(*b));
+        let runs: Vec<_> =
+            runs.map(|run| (run.len(), self.width_ms(run[0]), self.begin_ms(t, run[0]))).collect();
         self.lengths.retain(|(row, _)| *row < from);
-        self.late.retain(|(row, _)| *row < from);
-        for (row, (width_ms, late_ms)) in (from..).zip(tail) {
-            self.push_length(row, width_ms);
-            self.late.extend(late_ms.map(|ms| (row, ms)));
+        self.chunks.retain(|(row, _)| *row < from);
+        let mut row = from;
+        for (len, width_ms, begin_ms) in runs {
+            self.push(row..row + len, (width_ms, Some(begin_ms)));
+            row += len;
         }
     }
 
@@ -76,11 +77,6 @@ impl Windows {
         if self.lengths.last().is_none_or(|(_, before_ms)| *before_ms != width_ms) {
             self.lengths.push((row, width_ms));
         }
-    }
-
-    fn push_begin(&mut self, row: usize, (t, width_ms): (i64, i64), since_ms: Option<i64>) {
-        let is_late = |ms: &i64| *ms > begin_ms(t, width_ms) && *ms <= t;
-        self.late.extend(since_ms.filter(is_late).map(|ms| (row, ms)));
     }
 }
 
@@ -143,7 +139,7 @@ mod tests {
             for (times, width_ms, first_ms) in chunks {
                 let from = t.len();
                 t.extend_from_slice(&times);
-                windows.push(&t, from, (width_ms, first_ms));
+                windows.push(from..t.len(), (width_ms, first_ms));
                 naive.push(&times, (width_ms, first_ms));
             }
             for (from, order) in &orders {
@@ -152,11 +148,11 @@ mod tests {
                 }
                 let order: Vec<usize> = order.iter().map(|row| from + row % (t.len() - from)).collect();
                 let tail: Vec<_> = order.iter().map(|row| (t[*row], naive.0[*row])).collect();
+                windows.reorder(*from, &order, &t);
                 t.truncate(*from);
                 t.extend(tail.iter().map(|(t, _)| *t));
                 naive.0.truncate(*from);
                 naive.0.extend(tail.iter().map(|(_, row)| *row));
-                windows.reorder(*from, &order);
             }
             let rows: Vec<_> = (0..t.len()).map(|row| (windows.width_ms(row), windows.begin_ms(&t, row))).collect();
             prop_assert_eq!(rows, naive.0);
