@@ -53,6 +53,11 @@ impl Chunks {
         self.0.is_empty()
     }
 
+    /// In how many parts they came: chunks, and places of such as are still to be read.
+    pub fn parts(&self) -> usize {
+        self.0.len()
+    }
+
     /// Memory of those that came with the series.
     pub fn held_bytes(&self) -> usize {
         let held = |part: &Part| match &part.what {

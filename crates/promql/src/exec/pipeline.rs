@@ -34,6 +34,8 @@ const PORTION_SERIES: usize = 64;
 /// Values of the results of a portion, where it has several series: so much is done in a fraction of a millisecond,
 /// so that nobody waits long at the end.
 const PORTION_VALUES: usize = 1 << 12;
+/// The same of what they are made from: a series of a year lies in some dozens of blocks.
+const PORTION_PARTS: usize = 1 << 8;
 /// Nobody is further ahead of the sink.
 const AHEAD: u64 = 32;
 
@@ -218,7 +220,12 @@ impl Run {
                 }
             }
         }
-        let series = feed.rest.by_ref().take(self.portion).collect();
+        let (mut series, mut parts) = (Vec::new(), 0);
+        while series.len() < self.portion && parts < PORTION_PARTS {
+            let Some(next) = feed.rest.next() else { break };
+            parts += next.chunks.parts();
+            series.push(next);
+        }
         let number = self.results().take_number();
         Some(Taken { run: self.clone(), number, series, warnings, is_done: false })
     }

@@ -171,6 +171,11 @@ impl Line {
     /// Whether times lie around `origin_ms` as the last of those that are kept.
     fn is_placed(&self, t: &[i64], origin_ms: i64) -> bool {
         let Some(before) = self.offsets_ms.len().checked_sub(t.len()) else { return false };
+        // Where they differ, the newest mostly do.
+        let newest = t.last().map(|t| t.saturating_sub(origin_ms));
+        if newest.is_some_and(|newest| self.offsets_ms.last() != Some(&newest)) {
+            return false;
+        }
         let offsets = t.iter().map(|t| t.saturating_sub(origin_ms));
         // Without a way out in between, several are compared at once.
         offsets.zip(&self.offsets_ms[before..]).fold(true, |same, (new, old)| same & (new == *old))
