@@ -88,7 +88,7 @@ pub(crate) struct Window {
 
 impl Window {
     const MIN_BYTES: usize = 4 << 10;
-    pub(crate) const MAX_BYTES: usize = 256 << 10;
+    pub(crate) const MAX_BYTES: usize = 64 << 10;
 
     /// One that uses some memory again.
     pub(crate) fn within(memory: Vec<u8>) -> Self {
@@ -151,7 +151,7 @@ pub(crate) struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    const BUF_BYTES: usize = 256 << 10;
+    const BUF_BYTES: usize = 64 << 10;
 
     pub(crate) fn open(source: &'a Source, offset: u64, name: &'static str) -> Result<Self> {
         let head = source.read_vec(offset, 4)?;

@@ -7,7 +7,7 @@ use std::io;
 use std::path::Path;
 
 /// How much of a file is in memory at a time.
-const PIECE_BYTES: usize = 1 << 20;
+const PIECE_BYTES: usize = 128 << 10;
 
 pub(crate) fn sha256_hex(bytes: &[u8]) -> String {
     hex(&Sha256::digest(bytes))

@@ -14,11 +14,12 @@ pub(super) struct Output {
 }
 
 impl Output {
-    const BUF_BYTES: usize = 1 << 20;
+    const BUF_BYTES: usize = 256 << 10;
 
     pub(super) fn create(fs: &dyn Fs, path: PathBuf) -> Result<Self> {
         let file = fs.create(&path).map_err(|e| Error::io(format!("creating {}", path.display()), e))?;
-        Ok(Output { file, path, buf: Vec::new(), written: 0 })
+        // At once: a vector that grows leaves all of its smaller selves behind.
+        Ok(Output { file, path, buf: Vec::with_capacity(Self::BUF_BYTES), written: 0 })
     }
 
     /// Where the next byte goes.
