@@ -27,15 +27,15 @@ impl Running {
     }
 }
 
-/// Length and SHA-256 of a file.
-pub(crate) fn of_file(fs: &dyn Fs, path: &Path) -> io::Result<(u64, String)> {
+/// SHA-256 of a file.
+pub(crate) fn of_file(fs: &dyn Fs, path: &Path) -> io::Result<String> {
     let file = fs.open(path)?;
     let mut running = Running::default();
-    let len = for_each_piece(&*file, |piece| {
+    for_each_piece(&*file, |piece| {
         running.update(piece);
         Ok(())
     })?;
-    Ok((len, running.finish()))
+    Ok(running.finish())
 }
 
 /// All bytes of a file in order; says how many.

@@ -16,7 +16,7 @@ use crate::marks;
 use futures::TryStreamExt;
 use nilometer_model::{BlockFile, BlockMeta, Error, FileHash, Kind, Result, Ulid};
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// A block with a million sources has 30 MiB.
 pub const MAX_META_BYTES: u64 = 64 << 20;
@@ -48,9 +48,11 @@ pub struct Shipped {
 
 /// One file of a block in a folder.
 struct LocalFile {
+    path: PathBuf,
     rel_path: String,
     len: u64,
-    sha256: String,
+    /// Where it goes into `meta.json`. Who has to compare bytes finds it out, and most need not.
+    sha256: Option<String>,
 }
 
 impl Bucket {
@@ -77,7 +79,7 @@ impl Bucket {
                 format!("block {id} has no external labels, by which blocks in a bucket are told apart");
             return Err(Error::invalid(text));
         }
-        let files = self.local_files(dir).await?;
+        let files = self.local_files(dir, options.hash_files).await?;
         let mut there = self.objects(id).await?;
         let mut shipped = Shipped {
             meta: meta.clone(),
@@ -95,7 +97,7 @@ impl Bucket {
             } else if found == Some(file.len) && self.read_back(&key, file).await.is_ok() {
                 shipped.found_objects += 1;
             } else {
-                self.send(&key, dir, file).await?;
+                self.send(&key, file).await?;
                 shipped.sent_objects += 1;
                 shipped.sent_bytes += file.len;
             }
@@ -125,8 +127,8 @@ impl Bucket {
     }
 
     /// Chunks in order, then the index.
-    async fn local_files(&self, dir: &Path) -> Result<Vec<LocalFile>> {
-        self.with_fs(dir, |fs, dir| {
+    async fn local_files(&self, dir: &Path, hash: bool) -> Result<Vec<LocalFile>> {
+        self.with_fs(dir, move |fs, dir| {
             let mut names: Vec<String> = Vec::new();
             for entry in fs.read_dir(&dir.join(CHUNKS))? {
                 if !entry.is_dir {
@@ -136,7 +138,9 @@ impl Bucket {
             names.sort();
             names.push(INDEX.into());
             let file = |rel_path: String| {
-                of_file(fs, &dir.join(&rel_path)).map(|(len, sha256)| LocalFile { rel_path, len, sha256 })
+                let path = dir.join(&rel_path);
+                let sha256 = if hash { Some(of_file(fs, &path)?) } else { None };
+                Ok(LocalFile { len: fs.open(&path)?.len()?, path, rel_path, sha256 })
             };
             names.into_iter().map(file).collect()
         })
@@ -174,8 +178,8 @@ impl Bucket {
         )))
     }
 
-    async fn send(&self, key: &str, dir: &Path, file: &LocalFile) -> Result<()> {
-        match self.send_file(key, &dir.join(&file.rel_path)).await? {
+    async fn send(&self, key: &str, file: &LocalFile) -> Result<()> {
+        match self.send_file(key, &file.path).await? {
             Proof::Linked => Ok(()),
             Proof::Checksum if self.checks_sha256() => self.check_size(key, file).await,
             Proof::Checksum | Proof::None => self.read_back(key, file).await,
@@ -201,7 +205,11 @@ impl Bucket {
             digest.update(&self.get_range(key, at..to).await?);
             at = to;
         }
-        if digest.finish() == file.sha256 {
+        let sent = match &file.sha256 {
+            Some(sha256) => sha256.clone(),
+            None => self.with_fs(&file.path, |fs, path| of_file(fs, path)).await?,
+        };
+        if digest.finish() == sent {
             return Ok(());
         }
         let text = format!("bucket {:?} gives back other bytes of {key} than were sent", self.name());
@@ -218,7 +226,7 @@ impl Bucket {
         let json = if options.as_it_is {
             self.with_fs(dir, |fs, dir| fs.read(&dir.join(BlockMeta::FILE))).await?
         } else {
-            self.describe(meta, files, options)?;
+            self.describe(meta, files)?;
             meta.to_json()
         };
         self.put(&key, json.clone()).await?;
@@ -233,12 +241,12 @@ impl Bucket {
     }
 
     /// What is there, and since when.
-    fn describe(&self, meta: &mut BlockMeta, files: &[LocalFile], options: ShipOptions) -> Result<()> {
+    fn describe(&self, meta: &mut BlockMeta, files: &[LocalFile]) -> Result<()> {
         let now_ms = self.0.parts.clock.wall_ms();
         let time = jiff::Timestamp::from_millisecond(now_ms)
             .map_err(|e| Error::invalid(format!("the clock shows no time of the calendar: {e}")))?;
         let thanos = meta.thanos.get_or_insert_default();
-        thanos.files = files.iter().map(|file| entry(file, options)).collect();
+        thanos.files = files.iter().map(entry).collect();
         thanos.files.push(BlockFile { rel_path: BlockMeta::FILE.into(), ..BlockFile::default() });
         thanos.files.sort_by(|a, b| a.rel_path.cmp(&b.rel_path));
         let chunk =
@@ -249,9 +257,8 @@ impl Bucket {
     }
 }
 
-fn entry(file: &LocalFile, options: ShipOptions) -> BlockFile {
-    let hash =
-        options.hash_files.then(|| FileHash { hash_func: "SHA256".into(), value: file.sha256.clone() });
+fn entry(file: &LocalFile) -> BlockFile {
+    let hash = file.sha256.clone().map(|value| FileHash { hash_func: "SHA256".into(), value });
     BlockFile { rel_path: file.rel_path.clone(), size_bytes: file.len, hash }
 }
 
