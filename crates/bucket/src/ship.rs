@@ -207,7 +207,7 @@ impl Bucket {
         }
         let sent = match &file.sha256 {
             Some(sha256) => sha256.clone(),
-            None => self.with_fs(&file.path, |fs, path| of_file(fs, path)).await?,
+            None => self.with_fs(&file.path, of_file).await?,
         };
         if digest.finish() == sent {
             return Ok(());
