@@ -154,6 +154,7 @@ fn two_clusters_push_and_the_hub_answers_the_same() {
             });
         }
     };
+    std::thread::sleep(Duration::from_secs(8));
     // On a busy machine its first attempt to read its own log may fail: then it never sends what it has scraped in the
     // five seconds until the next.
     for cluster in &clusters {
@@ -163,7 +164,6 @@ fn two_clusters_push_and_the_hub_answers_the_same() {
             own.len() > 300 && own == cluster.at(&hub, t)
         });
     }
-    std::thread::sleep(Duration::from_secs(8));
     same(&hub, &clusters);
 
     // The hub dies; what is scraped meanwhile arrives afterwards.
