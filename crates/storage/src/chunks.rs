@@ -90,13 +90,14 @@ impl Chunks {
 
     /// All of them, sorted by where they begin; what was unread is read, and shares one allocation.
     pub fn read(self, warnings: &mut Vec<String>) -> Vec<Chunk> {
-        let mut all = Vec::with_capacity(self.0.len());
+        let (mut all, mut scratch) = (Vec::with_capacity(self.0.len()), Vec::new());
         for part in self.0 {
             match part.what {
                 What::Here(chunk) => all.push(chunk),
                 What::Unread(unread) => {
-                    let mut read = ReadChunks::default();
+                    let mut read = ReadChunks { scratch, ..ReadChunks::default() };
                     unread.holder.read(unread.series, unread.place, &mut read);
+                    scratch = std::mem::take(&mut read.scratch);
                     warnings.append(&mut read.warnings);
                     all.extend(read.into_chunks());
                 }
