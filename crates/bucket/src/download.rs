@@ -14,12 +14,12 @@ const PIECES_AT_ONCE: usize = 2;
 
 impl Bucket {
     /// Puts the files of a block into a new folder. From a bucket on the same file system they get a second name: who
-    /// has the folder must not write to them.
+    /// has the folder must not write to them. A crash may take the folder with it.
     pub async fn download_block(&self, block: Ulid, objects: &Objects, dir: &Path) -> Result<()> {
         let folders: std::collections::BTreeSet<_> =
             objects.keys().filter_map(|name| dir.join(name).parent().map(Path::to_owned)).collect();
         for folder in folders {
-            self.with_fs(&folder, |fs, folder| fs.create_dir_all(folder)).await?;
+            self.with_fs(&folder, |fs, folder| fs.create_scratch_dir_all(folder)).await?;
         }
         for name in objects.keys() {
             let (key, to) = (format!("{block}/{name}"), dir.join(name));

@@ -32,6 +32,11 @@ pub trait Fs: Send + Sync + 'static {
 
     fn create_dir_all(&self, path: &Path) -> io::Result<()>;
 
+    /// The same, but durable only when the folders they are in are synced: for what a crash may take with it.
+    fn create_scratch_dir_all(&self, path: &Path) -> io::Result<()> {
+        self.create_dir_all(path)
+    }
+
     /// What a folder holds, sorted by name.
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>>;
 

@@ -24,7 +24,8 @@ pub(super) struct SegmentWriter {
 impl SegmentWriter {
     pub(super) fn create(fs: Arc<dyn Fs>, block: &Path, max_bytes: u64) -> Result<Self> {
         let dir = block.join(DIR);
-        fs.create_dir_all(&dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
+        // Its name is synced with the block's others.
+        fs.create_scratch_dir_all(&dir).map_err(|e| Error::io(format!("creating {}", dir.display()), e))?;
         Ok(SegmentWriter { fs, dir, max_bytes, count: 0, open: None, scratch: Vec::new(), largest_bytes: 0 })
     }
 

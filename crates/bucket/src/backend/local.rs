@@ -234,16 +234,14 @@ impl Inner {
 
     fn take_file(&self, key: &str, file: &Path) -> Result<Proof, Failure> {
         let fail = |e| failure("read", file, e);
+        let from = self.fs.open(file).map_err(fail)?;
+        // With another name already, there would be more to sync.
+        from.sync().map_err(fail)?;
         let tmp = self.temporary();
         let proof = match self.fs.hard_link(file, &tmp) {
-            Ok(()) => {
-                self.fs.open(file).and_then(|file| file.sync()).map_err(fail)?;
-                Proof::Linked
-            }
-            Err(e) if e.kind() == ErrorKind::NotFound => return Err(fail(e)),
+            Ok(()) => Proof::Linked,
             // Another file system, or one without links.
             Err(_) => {
-                let from = self.fs.open(file).map_err(fail)?;
                 let to = self.fs.create(&tmp).map_err(fail)?;
                 let copied = for_each_piece(&*from, |piece| to.append(piece)).and_then(|_| to.sync());
                 if let Err(e) = copied {
