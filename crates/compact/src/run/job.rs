@@ -140,7 +140,8 @@ impl Compactor {
             // It must not go while this thread writes to it.
             let scratch = scratch;
             let made = scratch.dir.join("made");
-            fs.create_scratch_dir_all(&made).map_err(|e| Error::io(format!("creating {}", made.display()), e))?;
+            fs.create_scratch_dir_all(&made)
+                .map_err(|e| Error::io(format!("creating {}", made.display()), e))?;
             let dir = BlockDir::new(fs.clone(), &sources);
             let open = |block: &Ulid| dir.open(*block);
             let blocks: Vec<Block> = blocks.iter().map(open).collect::<Result<_>>()?;
