@@ -1,5 +1,6 @@
 //! Which blocks a bucket has, and queries over them.
 
+use crate::disk::DiskPages;
 use crate::metrics::Metrics;
 use crate::pages::Pages;
 use crate::partition::Partition;
@@ -9,7 +10,7 @@ use crate::supply::RemoteBlock;
 use futures::{StreamExt, stream};
 use nilometer_block::Block;
 use nilometer_bucket::{Listed, Lookout, Objects};
-use nilometer_env::Clock;
+use nilometer_env::{Clock, Fs};
 use nilometer_model::{BlockMeta, Labels, Result, TimeRange, Ulid};
 use nilometer_storage::{
     BoxFuture, LabelQuery, Merged, Names, Partial, Queryable, Select, SeriesBatch, SeriesStream,
@@ -18,6 +19,7 @@ use nilometer_storage::{
 use parking_lot::RwLock;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
@@ -32,8 +34,17 @@ pub struct GatewayOptions {
     pub ignore_deletion_marks_delay_ms: i64,
     /// Pages of blocks in memory.
     pub cache_bytes: u64,
+    /// More of them on a disk. What a bucket that is a folder has is read where it is.
+    pub disk_cache: Option<DiskCache>,
     /// Blocks that are read at the same time: `--store.grpc.series-max-concurrency`.
     pub max_concurrent: usize,
+}
+
+#[derive(Clone, Debug)]
+pub struct DiskCache {
+    /// For nothing else.
+    pub dir: PathBuf,
+    pub bytes: u64,
 }
 
 const NOT_KNOWN: &str = "the bucket was not looked through yet: what is only there is missing";
@@ -43,13 +54,14 @@ const AS_REMEMBERED: &str = "the bucket was not looked through since the start: 
 #[derive(Clone)]
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
+    pub fs: Arc<dyn Fs>,
     pub runtime: Handle,
 }
 
 /// Blocks of a bucket, as of the last [`Gateway::sync`].
 pub struct Gateway {
     lookout: Arc<Lookout>,
-    store: Arc<Store>,
+    pub(crate) store: Arc<Store>,
     parts: Parts,
     options: GatewayOptions,
     places: Arc<Semaphore>,
@@ -144,7 +156,10 @@ impl Gateway {
     ) -> Self {
         let metrics = Metrics::default();
         metrics.register(registry);
-        let (pages, runtime) = (Pages::new(options.cache_bytes), parts.runtime.clone());
+        let is_far = lookout.bucket().local_block(Ulid::default()).is_none();
+        let disk = options.disk_cache.as_ref().filter(|_| is_far).and_then(|on| open_disk(&parts.fs, on));
+        let pages = Pages::new(options.cache_bytes, disk, metrics.clone());
+        let runtime = parts.runtime.clone();
         let places = Arc::new(Semaphore::new(options.max_concurrent));
         let store = Arc::new(Store { bucket: lookout.bucket().clone(), pages, runtime });
         let gateway = Gateway { lookout, store, parts, options, places, metrics, blocks: RwLock::default() };
@@ -195,8 +210,14 @@ impl Gateway {
                 marked += 1;
                 continue;
             }
-            let known = before.get(&block).filter(|known| known.objects == listed.objects).cloned();
-            let known = known.unwrap_or_else(|| Arc::new(self.known(&listed)));
+            let known = match before.get(&block) {
+                Some(known) if known.objects == listed.objects => known.clone(),
+                Some(_) => {
+                    self.store.pages.forget(block);
+                    Arc::new(self.known(&listed))
+                }
+                None => Arc::new(self.known(&listed)),
+            };
             blocks.insert(block, known);
         }
         (blocks, marked)
@@ -209,6 +230,10 @@ impl Gateway {
         self.metrics.set_state("marked-for-deletion", synced.marked);
         self.metrics.blocks.set(synced.loaded as i64);
         self.metrics.cache_bytes.set(self.cached_bytes() as i64);
+        if let Some(disk) = self.store.pages.disk() {
+            self.metrics.disk_cache_bytes.set(disk.bytes() as i64);
+            self.metrics.disk_cache_errors.set(disk.errors() as i64);
+        }
     }
 
     fn known(&self, listed: &Listed) -> Known {
@@ -290,6 +315,15 @@ impl Gateway {
     pub fn streams(self: &Arc<Self>, are_wanted: impl Fn(&Labels) -> bool + Send + Sync + 'static) -> View {
         View { gateway: self.clone(), which: Which::Those(Box::new(are_wanted)) }
     }
+}
+
+fn open_disk(fs: &Arc<dyn Fs>, at: &DiskCache) -> Option<DiskPages> {
+    let opened = DiskPages::open(fs.clone(), &at.dir, at.bytes);
+    opened
+        .inspect_err(|e| {
+            tracing::warn!(dir = %at.dir.display(), error = %e, "pages of blocks are kept in memory only; each process needs a folder of its own for those on disk");
+        })
+        .ok()
 }
 
 /// Some blocks of a gateway.

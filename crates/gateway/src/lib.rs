@@ -3,9 +3,11 @@
 //! ```text
 //!  bucket ─▶ gateway: which blocks there are ─▶ pick: which of them answer ─▶ supply: one task a block
 //!     ▲                                                                            │
-//!     └──── remote: files by ranges ◀── pages: what was read, in one budget ◀── block (as if it were here)
+//!     └──── remote: files by ranges ◀── pages: what was read ◀─────────────── block (as if it were here)
+//!                                        in memory, and on disk
 //! ```
 
+mod disk;
 mod gateway;
 mod metrics;
 mod pages;
@@ -14,7 +16,7 @@ mod pick;
 mod remote;
 mod supply;
 
-pub use gateway::{Gateway, GatewayOptions, Parts, Synced, View};
+pub use gateway::{DiskCache, Gateway, GatewayOptions, Parts, Synced, View};
 pub use partition::{Partition, TimeBound};
 
 #[cfg(test)]

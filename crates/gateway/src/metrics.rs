@@ -11,6 +11,11 @@ pub(crate) struct State {
     pub(crate) state: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub(crate) struct Hit {
+    pub(crate) from: &'static str,
+}
+
 #[derive(Clone, Default)]
 pub(crate) struct Metrics {
     pub(crate) syncs: Counter,
@@ -20,6 +25,10 @@ pub(crate) struct Metrics {
     pub(crate) load_failures: Counter,
     pub(crate) unreadable: Counter,
     pub(crate) cache_bytes: Gauge,
+    pub(crate) disk_cache_bytes: Gauge,
+    pub(crate) disk_cache_errors: Gauge,
+    pub(crate) page_requests: Counter,
+    pub(crate) page_hits: Family<Hit, Counter>,
 }
 
 impl Metrics {
@@ -42,6 +51,22 @@ impl Metrics {
             self.unreadable.clone(),
         );
         own.register("cache_bytes", "Memory of pages of blocks", self.cache_bytes.clone());
+        own.register("disk_cache_bytes", "Disk of pages of blocks", self.disk_cache_bytes.clone());
+        own.register(
+            "disk_cache_errors",
+            "Since the start, pages that could not be kept on disk or were not there as they were written",
+            self.disk_cache_errors.clone(),
+        );
+        own.register("page_requests", "Pages of blocks that were read", self.page_requests.clone());
+        own.register(
+            "page_hits",
+            "Those that were there, by where; the others were fetched from the bucket",
+            self.page_hits.clone(),
+        );
+    }
+
+    pub(crate) fn hit(&self, from: &'static str) {
+        self.page_hits.get_or_create(&Hit { from }).inc();
     }
 
     pub(crate) fn set_state(&self, state: &'static str, blocks: usize) {

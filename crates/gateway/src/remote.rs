@@ -4,7 +4,8 @@
 
 use crate::pages::{PAGE_BYTES, PageKey, Pages};
 use bytes::Bytes;
-use nilometer_bucket::{Bucket, Objects};
+use nilometer_block::Tombstones;
+use nilometer_bucket::{Bucket, Objects, layout};
 use nilometer_env::{DirEntry, File, Fs};
 use nilometer_model::{Error, Kind, Ulid};
 use std::collections::{BTreeMap, BTreeSet};
@@ -48,16 +49,12 @@ impl RemoteFs {
 
 impl Fs for RemoteFs {
     fn open(&self, path: &Path) -> io::Result<Arc<dyn File>> {
-        let found =
-            self.name(path).and_then(|name| self.objects.keys().position(|n| *n == name).zip(Some(name)));
-        let (number, name) = found.ok_or_else(|| self.missing(path))?;
-        Ok(Arc::new(RemoteFile {
-            store: self.store.clone(),
-            key: format!("{}/{name}", self.block),
-            block: self.block,
-            number: number as u32,
-            len: self.objects[&name],
-        }))
+        let found = self.name(path).and_then(|name| {
+            let (number, len) = (number(&name)?, *self.objects.get(&name)?);
+            let key = format!("{}/{name}", self.block);
+            Some(RemoteFile { store: self.store.clone(), key, block: self.block, number, len })
+        });
+        Ok(Arc::new(found.ok_or_else(|| self.missing(path))?))
     }
 
     fn read_dir(&self, path: &Path) -> io::Result<Vec<DirEntry>> {
@@ -110,11 +107,20 @@ fn read_only() -> io::Error {
     io::Error::new(io::ErrorKind::ReadOnlyFilesystem, "blocks of a bucket are only read")
 }
 
+/// By which pages of a file are known among those of its block, whatever else is or comes to be in its folder.
+fn number(name: &str) -> Option<u32> {
+    const OTHERS: u32 = u32::MAX - 1;
+    match name {
+        layout::INDEX => Some(OTHERS),
+        Tombstones::FILE => Some(OTHERS + 1),
+        _ => name.strip_prefix(layout::CHUNKS)?.strip_prefix('/')?.parse().ok().filter(|n| *n < OTHERS),
+    }
+}
+
 struct RemoteFile {
     store: Arc<Store>,
     key: String,
     block: Ulid,
-    /// Among the objects of the block.
     number: u32,
     len: u64,
 }
@@ -141,17 +147,18 @@ impl RemoteFile {
             .runtime
             .block_on(self.store.bucket.get_ranges(&self.key, &ranges))
             .map_err(io_error)?;
-        let mut out = Vec::with_capacity(pages.len());
+        let (mut out, mut kept) = (Vec::with_capacity(pages.len()), Vec::with_capacity(pages.len()));
         for (run, bytes) in runs.iter().zip(fetched) {
             for (nth, page) in run.clone().enumerate() {
                 let at = nth * PAGE_BYTES as usize;
                 let part = &bytes[at..bytes.len().min(at + PAGE_BYTES as usize)];
                 // A copy: a page that stays must not hold on to all that came with it.
                 let part = Bytes::copy_from_slice(part);
-                self.store.pages.put(self.page(page), part.clone());
+                kept.push((self.page(page), part.clone()));
                 out.push(part);
             }
         }
+        self.store.pages.put(&kept);
         Ok(out)
     }
 }

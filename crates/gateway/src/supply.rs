@@ -37,6 +37,7 @@ impl RemoteBlock {
     /// A block that cannot be read costs a warning.
     fn warning(&self, e: &Error) -> String {
         self.metrics.unreadable.inc();
+        self.store.pages.forget(self.block.meta().ulid);
         format!("block {} of the bucket is left out: {e}", self.block.meta().ulid)
     }
 
@@ -54,7 +55,13 @@ impl RemoteBlock {
             batches = rest;
             let batch = match batch {
                 None => return,
-                Some(Ok(batch)) => batch,
+                Some(Ok(batch)) => {
+                    // What is damaged may be so here only, or be mended in the store by now.
+                    if !batch.warnings.is_empty() {
+                        self.store.pages.forget(self.block.meta().ulid);
+                    }
+                    batch
+                }
                 Some(Err(e)) => SeriesBatch { warnings: vec![self.warning(&e)], ..SeriesBatch::default() },
             };
             if to.send(batch).await.is_err() {

@@ -1,9 +1,10 @@
 //! A bucket answers as the local blocks that were shipped to it.
 
-use crate::{Gateway, GatewayOptions, Parts, Synced};
+use crate::{DiskCache, Gateway, GatewayOptions, Parts, Synced};
 use futures::StreamExt;
 use futures::executor::block_on;
 use nilometer_block::{Block, BlockWriter, ChunkRef};
+use nilometer_bucket::layout::{chunk_key, index_key, meta_key};
 use nilometer_bucket::marks::DeletionMark;
 use nilometer_bucket::testing::{Faults, Handle, sim_parts, with_faults};
 use nilometer_bucket::{Bucket, Lookout, ShipOptions};
@@ -98,11 +99,21 @@ fn gateway(bucket: &Bucket, runtime: &Runtime, (fs, clock): (&SimFs, &Arc<SimClo
         partition: crate::Partition::all(),
         ignore_deletion_marks_delay_ms: 24 * HOUR_MS,
         cache_bytes: 1 << 20,
+        disk_cache: Some(DiskCache { dir: "/pages".into(), bytes: 64 << 20 }),
         max_concurrent: 3,
     };
     let lookout = Lookout::new(bucket.clone(), Arc::new(fs.clone()), clock.clone(), "/meta");
-    let parts = Parts { clock: clock.clone(), runtime: runtime.handle().clone() };
+    let parts = Parts { clock: clock.clone(), fs: Arc::new(fs.clone()), runtime: runtime.handle().clone() };
     Arc::new(Gateway::new(Arc::new(lookout), parts, options, &mut Registry::default()))
+}
+
+/// As if its process ended: tasks may still hold on to what it has open.
+fn end(gateway: Arc<Gateway>) {
+    let store = Arc::downgrade(&gateway.store);
+    drop(gateway);
+    while store.strong_count() > 0 {
+        std::thread::yield_now();
+    }
 }
 
 type Rows = Vec<(Labels, Vec<(i64, u64)>)>;
@@ -188,11 +199,60 @@ fn after_a_restart_what_was_known_answers_at_once() {
 }
 
 #[test]
+fn after_a_restart_what_was_read_is_on_disk() {
+    let mut world = World::new();
+    world.add("a", 0, &usual(0));
+    world.sync();
+    let select = || Select::new(up(), TimeRange::ALL);
+    let (before, _) = rows(&*world.there(), select());
+    let World { runtime, bucket, faults, fs, clock, gateway: old, .. } = world;
+    end(old);
+    faults.set(Faults { credentials_expired: true, ..Faults::default() });
+    let again = gateway(&bucket, &runtime, (&fs, &clock));
+    let (found, warnings) = rows(&again.streams(|_| true), select());
+    assert!(found == before && !found.is_empty());
+    assert!(warnings.len() == 1 && warnings[0].contains("since the start"), "{warnings:?}");
+}
+
+#[test]
+fn what_is_mended_in_the_store_is_read_again() {
+    let mut world = World::new();
+    let block = world.add("a", 0, &usual(0));
+    world.sync();
+    let all = || Select::new(vec![], TimeRange::ALL);
+    let (right, _) = rows(&world.here(), all());
+    let World { runtime, bucket, fs, clock, gateway: old, .. } = world;
+    end(old);
+    let put = |key: &str, bytes: Vec<u8>| runtime.block_on(bucket.put(key, bytes)).unwrap();
+    for key in [chunk_key(block, 1), index_key(block)] {
+        let mended = runtime.block_on(bucket.get(&key, 1 << 30)).unwrap().to_vec();
+        let mut damaged = mended.clone();
+        let from = damaged.len() / 3;
+        damaged[from..from + 40].fill(0xa5);
+        put(&key, damaged);
+        let again = gateway(&bucket, &runtime, (&fs, &clock));
+        runtime.block_on(again.sync()).unwrap();
+        let read = || rows(&again.streams(|_| true), all());
+        let (found, warnings) = read();
+        assert!(found.len() <= right.len() && !warnings.is_empty(), "{key}");
+        put(&key, mended);
+        // What of the block is open goes when nobody asks for a while.
+        again.close_unused();
+        again.close_unused();
+        let (found, warnings) = read();
+        assert!(found == right && warnings.is_empty(), "{key}: {warnings:?}");
+        // The next one begins with an empty cache.
+        end(again);
+        fs.remove_dir_all(Path::new("/pages")).unwrap();
+    }
+}
+
+#[test]
 fn a_block_that_cannot_be_read_costs_a_warning() {
     let mut world = World::new();
     let blocks = [world.add("a", 0, &usual(0)), world.add("a", 1, &usual(1))];
     world.sync();
-    world.runtime.block_on(world.bucket.delete(&nilometer_bucket::layout::index_key(blocks[0]))).unwrap();
+    world.runtime.block_on(world.bucket.delete(&index_key(blocks[0]))).unwrap();
     let (found, warnings) = rows(&*world.there(), Select::new(up(), TimeRange::ALL));
     assert_eq!(found.len(), 150);
     assert!(found.iter().all(|(_, samples)| samples.len() == 240));
@@ -237,10 +297,7 @@ fn a_downsampled_block_does_not_have_the_samples() {
     let block = world.add("a", 0, &usual(0));
     let mut meta = world.local[0].meta().clone();
     meta.thanos.as_mut().unwrap().downsample.resolution_ms = 300_000;
-    world
-        .runtime
-        .block_on(world.bucket.put(&nilometer_bucket::layout::meta_key(block), meta.to_json()))
-        .unwrap();
+    world.runtime.block_on(world.bucket.put(&meta_key(block), meta.to_json())).unwrap();
     world.sync();
     assert_eq!(world.gateway.having(&[block]), []);
 }
@@ -251,10 +308,7 @@ fn metas_are_fetched_once() {
     let blocks = [world.add("a", 0, &usual(0)), world.add("a", 1, &usual(1))];
     world.sync();
     for block in blocks {
-        world
-            .runtime
-            .block_on(world.bucket.put(&nilometer_bucket::layout::meta_key(block), "no JSON"))
-            .unwrap();
+        world.runtime.block_on(world.bucket.put(&meta_key(block), "no JSON")).unwrap();
     }
     let mut again = gateway(&world.bucket, &world.runtime, (&world.fs, &world.clock));
     assert_eq!(world.runtime.block_on(again.sync()).unwrap().loaded, 2);
@@ -267,7 +321,7 @@ fn metas_are_fetched_once() {
 fn an_upload_that_is_not_done_is_not_seen() {
     let mut world = World::new();
     let block = world.add("a", 0, &usual(0));
-    world.runtime.block_on(world.bucket.delete(&nilometer_bucket::layout::meta_key(block))).unwrap();
+    world.runtime.block_on(world.bucket.delete(&meta_key(block))).unwrap();
     assert_eq!(world.sync(), Synced { partial: 1, ..Synced::default() });
     assert_eq!(rows(&*world.there(), Select::new(up(), TimeRange::ALL)).0.len(), 0);
 }

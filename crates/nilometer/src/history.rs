@@ -10,7 +10,7 @@ use nilometer_access::Access;
 use nilometer_bucket::{Bucket, BucketMetrics, Lookout, Parts as BucketParts, ShipOptions, ShipperFile};
 use nilometer_compact::{Compactor, Parts as CompactParts};
 use nilometer_env::{Clock, Fs, Random};
-use nilometer_gateway::{Gateway, GatewayOptions, Partition, Parts as GatewayParts};
+use nilometer_gateway::{DiskCache, Gateway, GatewayOptions, Partition, Parts as GatewayParts};
 use nilometer_head::Head;
 use nilometer_model::{BlockMeta, Tenant, Ulid};
 use nilometer_server::BucketUpkeep;
@@ -39,6 +39,7 @@ pub(crate) struct HistoryOptions {
     /// The bucket is looked through this often.
     pub(crate) sync_every: Duration,
     pub(crate) cache_bytes: u64,
+    pub(crate) disk_cache: Option<DiskCache>,
     /// For `meta.json` files that were read before.
     pub(crate) meta_dir: PathBuf,
     /// `None`: somebody else compacts the bucket.
@@ -157,9 +158,10 @@ impl History {
             partition: Partition::all(),
             ignore_deletion_marks_delay_ms: IGNORE_DELETION_MARKS_DELAY_MS,
             cache_bytes: options.cache_bytes,
+            disk_cache: options.disk_cache.clone(),
             max_concurrent: MAX_CONCURRENT,
         };
-        let parts = GatewayParts { clock: clock.clone(), runtime: runtime.handle().clone() };
+        let parts = GatewayParts { clock: clock.clone(), fs: fs.clone(), runtime: runtime.handle().clone() };
         let lookout =
             Arc::new(Lookout::new(bucket.clone(), fs.clone(), clock.clone(), options.meta_dir.clone()));
         let gateway = Arc::new(Gateway::new(lookout.clone(), parts, gateway_options, registry));

@@ -36,7 +36,8 @@ pub(crate) fn run(options: &Store, ignored: &[&str]) -> Result<()> {
     let mut registry = Registry::default();
     let bucket = open_bucket(&options.bucket, &outside, &mut registry)?;
     let lookout = Lookout::new(bucket.clone(), outside.1.clone(), clock.clone(), options.meta_dir.clone());
-    let parts = GatewayParts { clock: clock.clone(), runtime: storage.handle().clone() };
+    let parts =
+        GatewayParts { clock: clock.clone(), fs: outside.1.clone(), runtime: storage.handle().clone() };
     let gateway = Arc::new(Gateway::new(Arc::new(lookout), parts, options.gateway.clone(), &mut registry));
     let tenants = (options.tenants_file.as_deref(), Tenant::new("default-tenant")?);
     let access = answering::access(&outside, tenants, options.hub_limits.clone(), &mut registry)?;

@@ -68,10 +68,11 @@ impl Reader {
             partition: Partition::all(),
             ignore_deletion_marks_delay_ms: DAY_MS,
             cache_bytes: 64 << 20,
+            disk_cache: None,
             max_concurrent: 4,
         };
-        let lookout = Arc::new(Lookout::new(bucket, fs, clock.clone(), "/reader"));
-        let parts = GatewayParts { clock, runtime: runtime.handle().clone() };
+        let lookout = Arc::new(Lookout::new(bucket, fs.clone(), clock.clone(), "/reader"));
+        let parts = GatewayParts { clock, fs, runtime: runtime.handle().clone() };
         let gateway = Arc::new(Gateway::new(lookout.clone(), parts, options, &mut Registry::default()));
         runtime.block_on(gateway.sync()).unwrap();
         Reader { runtime, gateway, lookout }

@@ -2,7 +2,7 @@
 
 use super::compaction::DedupFunc;
 use super::raw::{FloatChunks, LogFormat, LogLevel, ServeFlags};
-use super::shared::tls;
+use super::shared::{disk_cache, tls};
 use super::values::{Address, Millis};
 use crate::history::{BucketAt, HistoryOptions};
 use anyhow::{Context, Result, bail, ensure};
@@ -120,6 +120,7 @@ fn history(flags: &ServeFlags) -> Result<HistoryOptions> {
         sync_every: duration("sync-block-duration", flags.sync_block_duration, Duration::from_secs(1))?,
         ship_every: duration("shipper.interval", flags.shipper_interval, Duration::from_millis(10))?,
         cache_bytes: flags.index_cache_size.0,
+        disk_cache: disk_cache(&flags.data_dir, flags.disk_cache_size),
         meta_dir: flags.data_dir.join("meta-syncer"),
         compaction: (!flags.no_compact).then_some(compaction),
     })

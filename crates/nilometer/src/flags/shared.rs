@@ -1,11 +1,12 @@
 //! Flags that several sub-commands have, with the same meaning and default.
 
-use super::values::{Address, Millis};
+use super::values::{Address, Bytes, Millis};
 use anyhow::{Result, ensure};
 use clap::Args;
 use nilometer_cluster::{ClientTls, StoresOptions};
+use nilometer_gateway::DiskCache;
 use nilometer_server::{StoreOptions, TlsFiles};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 // How the StoreAPI is served. (No `///`: clap would show it in place of what the command is.)
 #[derive(Args, Clone, Debug)]
@@ -112,4 +113,9 @@ pub(super) fn tls(
     // clap has seen to it that there are both or none.
     let (Some(cert), Some(key)) = (cert.clone(), key.clone()) else { return None };
     Some(TlsFiles { cert, key, client_ca })
+}
+
+/// `--disk-cache-size`
+pub(super) fn disk_cache(data_dir: &Path, size: Bytes) -> Option<DiskCache> {
+    (size.0 > 0).then(|| DiskCache { dir: data_dir.join("page-cache"), bytes: size.0 })
 }

@@ -1,7 +1,7 @@
 //! The flags of `store`: Thanos' own, with Thanos' defaults.
 
 use super::raw::{LogFormat, LogLevel};
-use super::shared::{StoreApiFlags, tls};
+use super::shared::{StoreApiFlags, disk_cache, tls};
 use super::values::{Address, Bytes, Millis, TimeOrDuration};
 use crate::history::BucketAt;
 use anyhow::{Context, Result, bail, ensure};
@@ -62,6 +62,9 @@ pub(crate) struct StoreFlags {
     /// Memory for what was read of blocks
     #[arg(long, value_name = "SIZE", default_value = "250MB", help_heading = "Blocks")]
     pub(crate) index_cache_size: Bytes,
+    /// Disk for it, in --data-dir, where the bucket is no folder; 0B is none
+    #[arg(long, value_name = "SIZE", default_value = "1GB", help_heading = "Blocks")]
+    pub(crate) disk_cache_size: Bytes,
     /// Blocks that are marked for deletion answer for so long
     #[arg(long, value_name = "DURATION", default_value = "24h", help_heading = "Blocks")]
     pub(crate) ignore_deletion_marks_delay: Millis,
@@ -169,6 +172,7 @@ pub(crate) fn resolve(flags: &StoreFlags) -> Result<Store> {
             },
             ignore_deletion_marks_delay_ms: flags.ignore_deletion_marks_delay.0,
             cache_bytes: flags.index_cache_size.0,
+            disk_cache: disk_cache(&flags.data_dir, flags.disk_cache_size),
             max_concurrent: flags.store_api.series_max_concurrency,
         },
         sync_every,
