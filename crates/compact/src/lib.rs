@@ -26,7 +26,7 @@ mod run;
 pub use downsample::{Downsampler, downsample};
 pub use group::{Group, groups, resolution_ms, tenant_of};
 pub use merge::{Compaction, Dedup, Progress, compact};
-pub use plan::{DownsampleJob, FIVE_MINUTES_DUE_MS, NoCompact, Plan, Planner, RAW_DUE_MS, Why, downsampling};
+pub use plan::{DUE_MS, DownsampleJob, NoCompact, Plan, Planner, Why, downsampling};
 pub use rewrite::{Change, Changes, Deletion, Rewriting, plan_rewrite};
 pub use run::{
     Broken, Compactor, CompactorOptions, DeletionLog, LeftOut, Parts, Quarantined, Round, Running, Status,

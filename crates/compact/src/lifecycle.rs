@@ -3,7 +3,7 @@
 //! Nothing is deleted at once: a mark comes first, so that readers can turn to other blocks, and the delay after it
 //! is passed. What a decision says goes to the log of deletions before it is carried out.
 
-use crate::{FIVE_MINUTES_MS, ONE_HOUR_MS, groups, resolution_ms, tenant_of};
+use crate::{DUE_MS, FIVE_MINUTES_MS, ONE_HOUR_MS, groups, resolution_ms, tenant_of};
 use nilometer_model::{BlockMeta, Error, Result, Ulid};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -150,16 +150,13 @@ pub struct Periods {
 impl Periods {
     /// Whether samples are long enough there for coarser ones to be made of them, as Thanos asks at its start.
     pub fn check(&self) -> Result<()> {
-        use crate::{FIVE_MINUTES_DUE_MS, RAW_DUE_MS};
-        let periods =
-            [("raw", self.raw_ms, RAW_DUE_MS, "5m"), ("5m", self.five_minutes_ms, FIVE_MINUTES_DUE_MS, "1h")];
-        for (name, period_ms, due_ms, to) in periods {
-            if period_ms != 0 && period_ms < due_ms {
+        for (name, period_ms, to) in [("raw", self.raw_ms, "5m"), ("5m", self.five_minutes_ms, "1h")] {
+            if period_ms != 0 && period_ms < DUE_MS {
                 return Err(Error::invalid(format!(
                     "--retention.resolution-{name}={} is less than the {} that blocks have to span before {to} \
                      samples are made of them: raise it, or switch downsampling off",
                     Span(period_ms),
-                    Span(due_ms)
+                    Span(DUE_MS)
                 )));
             }
         }

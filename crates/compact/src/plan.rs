@@ -229,10 +229,8 @@ pub struct DownsampleJob {
     pub resolution_ms: i64,
 }
 
-/// Raw blocks are thinned out if they are at least this long: as long as no longer ones come of them.
-pub const RAW_DUE_MS: i64 = 40 * HOUR_MS;
-/// The same of blocks of five minutes.
-pub const FIVE_MINUTES_DUE_MS: i64 = 10 * DAY_MS;
+/// Blocks are thinned out if they are at least this long: those of two days. What comes later is late.
+pub const DUE_MS: i64 = 40 * HOUR_MS;
 
 /// Blocks of which there is no coarser one yet, though they are long enough; or whatever their length, if they
 /// are among those `soon_gone` for their age ([`crate::lifecycle::Retention::held`]). By ULID.
@@ -247,12 +245,12 @@ pub fn downsampling<'a>(
     };
     let (five_minutes, one_hour) = (sources(FIVE_MINUTES_MS), sources(ONE_HOUR_MS));
     let job = |meta: &BlockMeta| {
-        let (done, due_ms, to) = match resolution_ms(meta) {
-            0 => (&five_minutes, RAW_DUE_MS, FIVE_MINUTES_MS),
-            FIVE_MINUTES_MS => (&one_hour, FIVE_MINUTES_DUE_MS, ONE_HOUR_MS),
+        let (done, to) = match resolution_ms(meta) {
+            0 => (&five_minutes, FIVE_MINUTES_MS),
+            FIVE_MINUTES_MS => (&one_hour, ONE_HOUR_MS),
             _ => return None,
         };
-        let is_due = meta.max_time_ms - meta.min_time_ms >= due_ms || soon_gone.contains(&meta.ulid);
+        let is_due = meta.max_time_ms - meta.min_time_ms >= DUE_MS || soon_gone.contains(&meta.ulid);
         let is_done = meta.compaction.sources.iter().all(|s| done.contains(s));
         (is_due && !is_done && !no_downsample.contains(&meta.ulid))
             .then_some(DownsampleJob { ulid: meta.ulid, resolution_ms: to })

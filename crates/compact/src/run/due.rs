@@ -7,7 +7,7 @@ use super::metrics::ByResolution;
 use super::status::{LeftOut, Subject, Todo};
 use super::stock::Stock;
 use crate::group::labels_without;
-use crate::{Compaction, DownsampleJob, Group, Plan, RAW_DUE_MS, Why, downsampling, groups};
+use crate::{Compaction, DUE_MS, DownsampleJob, Group, Plan, Why, downsampling, groups};
 use nilometer_bucket::layout::INDEX;
 use nilometer_model::{BlockMeta, Error, Kind, Result, Ulid};
 use std::collections::BTreeSet;
@@ -122,7 +122,7 @@ impl Compactor {
         let due = self.downsamplings(stock, &BTreeSet::new());
         let due_ids: BTreeSet<Ulid> = due.iter().map(|job| job.ulid).collect();
         let is_thinned_out = |block: &Ulid| {
-            let is_long = |meta: &BlockMeta| meta.max_time_ms - meta.min_time_ms >= RAW_DUE_MS;
+            let is_long = |meta: &BlockMeta| meta.max_time_ms - meta.min_time_ms >= DUE_MS;
             !due_ids.contains(block) && stock.get(*block).is_some_and(|listed| is_long(&listed.meta))
         };
         let mut rest = BTreeSet::new();

@@ -305,12 +305,15 @@ fn what_is_thinned_out_once_is_merged_afterwards() {
         world.clock.advance_ms(BLOCK_MS);
         assert_eq!(world.runtime.block_on(compactor.once()).unwrap(), Round::Done);
         let blocks = world.inventory().blocks.into_values().map(|listed| listed.meta);
-        thinned.extend(blocks.filter(|m| m.resolution_ms() == FIVE_MINUTES_MS).map(|m| (m.ulid, m)));
+        thinned.extend(blocks.filter(|m| m.resolution_ms() > 0).map(|m| (m.ulid, m)));
     }
-    let long = thinned.values().find(|m| m.max_time_ms - m.min_time_ms > 10 * 24 * HOUR_MS).unwrap();
-    assert_eq!(long.compaction.parents.len(), 7);
-    for parent in &long.compaction.parents {
-        assert!(thinned.contains_key(&parent.ulid), "{parent:?} is one of five minutes");
+    for resolution_ms in [FIVE_MINUTES_MS, ONE_HOUR_MS] {
+        let mut found = thinned.values().filter(|m| m.resolution_ms() == resolution_ms);
+        let long = found.find(|m| m.max_time_ms - m.min_time_ms > 10 * 24 * HOUR_MS).unwrap();
+        assert_eq!(long.compaction.parents.len(), 7);
+        for parent in &long.compaction.parents {
+            assert_eq!(thinned[&parent.ulid].resolution_ms(), resolution_ms, "{parent:?}");
+        }
     }
     world.check("at the end");
 }

@@ -5,7 +5,7 @@ use super::{Bench, Listed};
 use crate::flags::{LabelPair, Millis};
 use anyhow::Result;
 use clap::{Args, builder::PossibleValuesParser};
-use nilometer_compact::{FIVE_MINUTES_DUE_MS, FIVE_MINUTES_MS, RAW_DUE_MS};
+use nilometer_compact::{DUE_MS, ONE_HOUR_MS};
 use nilometer_model::BlockMeta;
 
 /// Thanos' columns, and two of ours behind them.
@@ -76,7 +76,7 @@ fn row(listed: &Listed) -> Vec<Cell> {
         Cell::Time(meta.min_time_ms),
         Cell::Time(meta.max_time_ms),
         Cell::Span(range_ms),
-        until_downsampled(meta).map_or(Cell::Nothing, |due_ms| Cell::Span(due_ms - range_ms)),
+        if meta.resolution_ms() < ONE_HOUR_MS { Cell::Span(DUE_MS - range_ms) } else { Cell::Nothing },
         Cell::Count(meta.stats.num_series),
         Cell::Count(meta.stats.num_samples),
         Cell::Count(meta.stats.num_chunks),
@@ -88,13 +88,4 @@ fn row(listed: &Listed) -> Vec<Cell> {
         Cell::Count(listed.objects.values().sum()),
         marks.join(",").into(),
     ]
-}
-
-/// How long a block has to be for a coarser one to be made of it.
-fn until_downsampled(meta: &BlockMeta) -> Option<i64> {
-    match meta.resolution_ms() {
-        0 => Some(RAW_DUE_MS),
-        FIVE_MINUTES_MS => Some(FIVE_MINUTES_DUE_MS),
-        _ => None,
-    }
 }
