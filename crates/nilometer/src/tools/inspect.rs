@@ -6,7 +6,6 @@ use crate::flags::{LabelPair, Millis};
 use anyhow::Result;
 use clap::{Args, builder::PossibleValuesParser};
 use nilometer_compact::{DUE_MS, ONE_HOUR_MS};
-use nilometer_model::BlockMeta;
 
 /// Thanos' columns, and two of ours behind them.
 const COLUMNS: [&str; 15] = [
