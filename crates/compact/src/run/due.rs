@@ -7,9 +7,9 @@ use super::metrics::ByResolution;
 use super::status::{LeftOut, Subject, Todo};
 use super::stock::Stock;
 use crate::group::labels_without;
-use crate::{Compaction, DUE_MS, DownsampleJob, Group, Plan, Why, downsampling, groups};
+use crate::{Compaction, DownsampleJob, Group, Plan, Why, downsampling, groups};
 use nilometer_bucket::layout::INDEX;
-use nilometer_model::{BlockMeta, Error, Kind, Result, Ulid};
+use nilometer_model::{BlockMeta, Error, Kind, Result, TimeRange, Ulid};
 use std::collections::BTreeSet;
 
 impl Compactor {
@@ -112,25 +112,29 @@ impl Compactor {
         Ok(true)
     }
 
-    /// Of blocks that are about to be merged some may be thinned out already. Then the others are thinned out before it,
-    /// too: else all of it would be once more. Whether any was.
+    /// Of the time of blocks that are about to be merged some may be thinned out already, its samples still there or gone.
+    /// Then the others are thinned out before it, too: else all of it would be once more, or aggregates around others,
+    /// which could not be merged. Whether any was.
     pub(crate) async fn thin_out_rest(
         &self,
         stock: &mut Stock,
         failed: &mut BTreeSet<Subject>,
     ) -> Result<bool> {
         let due = self.downsamplings(stock, &BTreeSet::new());
-        let due_ids: BTreeSet<Ulid> = due.iter().map(|job| job.ulid).collect();
-        let is_thinned_out = |block: &Ulid| {
-            let is_long = |meta: &BlockMeta| meta.max_time_ms - meta.min_time_ms >= DUE_MS;
-            !due_ids.contains(block) && stock.get(*block).is_some_and(|listed| is_long(&listed.meta))
-        };
         let mut rest = BTreeSet::new();
-        for group in
-            groups(stock.live(&self.options.delays, self.parts.clock.wall_ms()), &self.options.replica_labels)
-        {
-            let Ok(plan) = self.plan(stock, &group) else { continue };
-            if plan.why != Why::Overlap && plan.blocks.iter().any(is_thinned_out) {
+        let live = stock.live(&self.options.delays, self.parts.clock.wall_ms());
+        let all = groups(live, &self.options.replica_labels);
+        for group in &all {
+            let Ok(plan) = self.plan(stock, group) else { continue };
+            let planned = group.blocks.iter().filter(|m| plan.blocks.contains(&m.ulid)).map(|m| m.range());
+            let both =
+                |a: TimeRange, b: TimeRange| TimeRange::new(a.min_ms.min(b.min_ms), a.max_ms.max(b.max_ms));
+            let Some(span) = planned.reduce(both) else { continue };
+            let is_coarser = |other: &&Group<'_>| {
+                other.resolution_ms > group.resolution_ms && other.labels == group.labels
+            };
+            let mut coarser = all.iter().filter(is_coarser).flat_map(|other| &other.blocks);
+            if plan.why != Why::Overlap && coarser.any(|m| m.range().overlaps(&span)) {
                 rest.extend(plan.blocks);
             }
         }

@@ -251,9 +251,22 @@ fn check_end(world: &World) {
         }
         for resolution_ms in [FIVE_MINUTES_MS, ONE_HOUR_MS] {
             let thinned = of(resolution_ms, tenant);
+            let is_long = |m: &&Arc<BlockMeta>| m.max_time_ms - m.min_time_ms >= 13 * 24 * HOUR_MS;
+            let shape = |m: &Arc<BlockMeta>| {
+                let hours = |ms: i64| (ms - START_MS) as f64 / HOUR_MS as f64;
+                (
+                    m.ulid,
+                    m.compaction.level,
+                    hours(m.min_time_ms),
+                    hours(m.max_time_ms),
+                    m.compaction.sources.len(),
+                )
+            };
+            let shapes: Vec<_> = thinned.iter().map(shape).collect();
             assert_eq!(
-                thinned.iter().filter(|m| m.max_time_ms - m.min_time_ms >= 13 * 24 * HOUR_MS).count(),
-                1
+                thinned.iter().filter(is_long).count(),
+                1,
+                "of {tenant} at {resolution_ms} ms: {shapes:?}"
             );
         }
     }
@@ -316,6 +329,24 @@ fn what_is_thinned_out_once_is_merged_afterwards() {
         }
     }
     world.check("at the end");
+}
+
+#[test]
+fn what_comes_after_its_neighbours_were_thinned_out_is_merged_with_them() {
+    let day_ms = 24 * HOUR_MS;
+    let mut world =
+        World::new(7, Periods { raw_ms: 2 * day_ms, five_minutes_ms: 60 * day_ms, one_hour_ms: 0 });
+    // Two days at the beginning and two in the middle, whose samples are gone when the others come.
+    let (first, later): (Vec<i64>, Vec<i64>) = (0..50).partition(|number| matches!(number, 0..6 | 18..24));
+    for numbers in [first, later] {
+        for (number, tenant) in numbers.into_iter().flat_map(|number| [(number, "a"), (number, "b")]) {
+            world.add(tenant, number, false);
+        }
+        world.clock.advance_ms(HOUR_MS);
+        world.settle();
+    }
+    world.check("at the end");
+    check_end(&world);
 }
 
 /// A life: processes that die after some changes of the bucket or of their disk, which is as a power cut leaves it, and
