@@ -10,7 +10,7 @@ use crate::group::labels_without;
 use crate::{Compaction, DownsampleJob, Group, Plan, Why, downsampling, groups};
 use nilometer_bucket::layout::INDEX;
 use nilometer_model::{BlockMeta, Error, Kind, Result, TimeRange, Ulid};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 impl Compactor {
     /// One compaction of each group that has one due; whether anything was done.
@@ -114,14 +114,14 @@ impl Compactor {
 
     /// Of the time of blocks that are about to be merged some may be thinned out already, its samples still there or gone.
     /// Then the others are thinned out before it, too: else all of it would be once more, or aggregates around others,
-    /// which could not be merged. Whether any was.
+    /// which could not be merged. While one cannot be, its group is not compacted. Whether any was.
     pub(crate) async fn thin_out_rest(
         &self,
         stock: &mut Stock,
         failed: &mut BTreeSet<Subject>,
     ) -> Result<bool> {
         let due = self.downsamplings(stock, &BTreeSet::new());
-        let mut rest = BTreeSet::new();
+        let mut rest = BTreeMap::new();
         let live = stock.live(&self.options.delays, self.parts.clock.wall_ms());
         let all = groups(live, &self.options.replica_labels);
         for group in &all {
@@ -135,12 +135,17 @@ impl Compactor {
             };
             let mut coarser = all.iter().filter(is_coarser).flat_map(|other| &other.blocks);
             if plan.why != Why::Overlap && coarser.any(|m| m.range().overlaps(&span)) {
-                rest.extend(plan.blocks);
+                let id = Subject::group(group.resolution_ms, group.labels.clone());
+                rest.extend(plan.blocks.into_iter().map(|block| (block, id.clone())));
             }
         }
         let mut any = false;
-        for job in due.into_iter().filter(|job| rest.contains(&job.ulid)) {
-            any |= self.try_to_thin_out(stock, job, failed).await?;
+        for job in due {
+            if let Some(id) = rest.remove(&job.ulid) {
+                let is_done = self.try_to_thin_out(stock, job, failed).await?;
+                any |= is_done;
+                failed.extend((!is_done).then_some(id));
+            }
         }
         Ok(any)
     }
