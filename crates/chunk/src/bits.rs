@@ -208,6 +208,54 @@ impl BitWriter<'_> {
     }
 }
 
+/// Appends to a byte vector by whole words: for many bits in a row, of which nobody looks at the first before the last.
+pub(crate) struct WordWriter<'a> {
+    bytes: &'a mut Vec<u8>,
+    /// Bits that are not in `bytes` yet, the first one on top, below them zeros.
+    word: u64,
+    used: u32,
+}
+
+impl<'a> WordWriter<'a> {
+    /// Goes on behind the bits in use of the last byte, 0 where it is full.
+    pub(crate) fn new(bytes: &'a mut Vec<u8>, used: u8) -> Self {
+        let begun = if used > 0 { bytes.pop() } else { None };
+        let word = begun.map_or(0, |last| u64::from(last) << 56);
+        WordWriter { bytes, word, used: used.into() }
+    }
+
+    /// Appends the lowest `n` bits, 1 to 64; those above must be 0.
+    #[inline(always)]
+    pub(crate) fn put(&mut self, bits: u64, n: u32) {
+        debug_assert!(0 < n && n <= 64 && (n == 64 || bits >> n == 0));
+        let bits = bits << (64 - n);
+        self.word |= bits >> self.used;
+        self.used += n;
+        if self.used >= 64 {
+            self.bytes.extend_from_slice(&self.word.to_be_bytes());
+            self.used -= 64;
+            // Those that did not fit.
+            self.word = bits << 1 << (n - self.used - 1);
+            self.word = if self.used == 0 { 0 } else { self.word };
+        }
+    }
+
+    #[inline]
+    pub(crate) fn put_all(&mut self, Bits { bits, n }: Bits) {
+        if n > 64 {
+            self.put((bits >> 64) as u64, n - 64);
+            self.put(bits as u64, 64);
+        } else {
+            self.put(bits as u64, n);
+        }
+    }
+
+    pub(crate) fn finish(self) {
+        let len = self.used.div_ceil(8) as usize;
+        self.bytes.extend_from_slice(&self.word.to_be_bytes()[..len]);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -229,6 +277,21 @@ mod tests {
             prop_assert_eq!(reader.position().div_ceil(8), bytes.len());
             reader.take(8);
             prop_assert!(reader.overrun());
+        }
+
+        #[test]
+        fn words_and_bits_are_the_same(fields in prop::collection::vec((any::<u64>(), 1u32..=64), 0..200), split: prop::sample::Index) {
+            let (mut bits_, mut words) = (vec![0xaa], vec![0xaa]);
+            let (first, rest) = fields.split_at(split.index(fields.len() + 1));
+            let mut writer = BitWriter { bytes: &mut bits_, used: 0 };
+            first.iter().for_each(|&(bits, n)| writer.put(bits, n));
+            let used = writer.used;
+            words.clone_from(writer.bytes);
+            rest.iter().for_each(|&(bits, n)| writer.put(bits, n));
+            let mut writer = WordWriter::new(&mut words, used);
+            rest.iter().for_each(|&(bits, n)| writer.put(bits << (64 - n) >> (64 - n), n));
+            writer.finish();
+            prop_assert_eq!(words, bits_);
         }
 
         #[test]

@@ -5,7 +5,7 @@
 //!
 //! - [`Encoding`] names the formats by their byte on disk.
 //! - [`XorState`] and [`Xor2State`] append floats to a byte vector that the caller owns, so that an open chunk
-//!   costs its bytes and a few words.
+//!   costs its bytes and a few words. [`encode_columns`] makes a chunk at once.
 //! - [`HistogramAppender`] appends native histograms and says when a new chunk must start.
 //! - [`AggrChunk`] holds the chunks of several aggregates, of downsampled series.
 //! - [`decode_floats`] fills columns at once: the path of queries. [`Samples`] walks any chunk.
@@ -33,5 +33,5 @@ pub use histogram::{Appended, ChunkCount, HistogramAppender};
 pub use read::{decode_floats, encode_floats};
 pub use samples::Samples;
 pub use start::Stamp;
-pub use xor::XorState;
+pub use xor::{XorState, encode_columns};
 pub use xor2::Xor2State;

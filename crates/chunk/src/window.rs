@@ -27,12 +27,12 @@ impl Window {
 
     /// The narrowest window over `xor`, as far as five bits can tell its leading zeros.
     #[inline]
-    fn around(xor: u64) -> Window {
+    pub(crate) fn around(xor: u64) -> Window {
         Window { leading: xor.leading_zeros().min(31) as u8, trailing: xor.trailing_zeros() as u8 }
     }
 
     #[inline]
-    fn covers(self, other: Window) -> bool {
+    pub(crate) fn covers(self, other: Window) -> bool {
         self.leading <= other.leading && self.trailing <= other.trailing
     }
 

@@ -16,10 +16,10 @@ mod window;
 use crate::merge::{Progress, STEP, symbols};
 use crate::{FIVE_MINUTES_MS, resolution_ms};
 use aggregates::Aggregates;
-use nilometer_block::{Block, BlockWriter, pack};
+use nilometer_block::{Block, BlockWriter, SeriesScan, pack};
 use nilometer_chunk::Encoding;
 use nilometer_env::Fs;
-use nilometer_model::{BlockMeta, Error, Result, Ulid};
+use nilometer_model::{BlockMeta, Error, Result, TimeRange, Ulid};
 use nilometer_storage::{ChunkRef, ReadChunks};
 use raw::Raw;
 use std::path::Path;
@@ -85,37 +85,26 @@ pub fn downsample(
     to_ms: i64,
     progress: &mut dyn FnMut(Progress) -> Result<()>,
 ) -> Result<Option<BlockMeta>> {
-    let mut downsampler = Downsampler::new(resolution_ms(block.meta()), to_ms)?;
+    let new = || Downsampler::new(resolution_ms(block.meta()), to_ms);
+    let mut downsamplers = [new()?, new()?];
     let scan = block.scan()?;
     let mut writer = BlockWriter::create(fs, dir, coarser_meta(block.meta(), ulid, to_ms))?;
     // The symbols stay the same, so their numbers do.
     symbols::merge(std::slice::from_ref(&scan), &mut writer)?;
     let mut series = scan.series();
-    let (mut ranges, mut held, mut out) = (Vec::new(), ReadChunks::default(), ReadChunks::default());
+    let mut batch = Batch::default();
     let mut done = Progress { series_total: block.meta().stats.num_series, ..Progress::default() };
     progress(done)?;
-    while series.next_series()? {
-        held.clear();
-        out.clear();
-        let deleted = series.deleted();
-        ranges.clear();
-        ranges.extend(series.ranges());
-        for (at, range) in ranges.iter().enumerate().filter(|(_, range)| !deleted.covers(**range)) {
-            let chunk = series.chunk(at)?;
-            if deleted.touches(*range) {
-                pack::without(deleted, chunk, &mut held)?;
-            } else {
-                held.push(chunk.range, chunk.encoding, chunk.data);
+    while batch.read(&mut series)? {
+        batch.thin_out(&mut downsamplers)?;
+        for one in batch.read_series() {
+            let written: Vec<_> = one.coarser.iter().collect();
+            done.chunk_bytes += written.iter().map(|c| c.data.len() as u64).sum::<u64>();
+            writer.series_by_symbols(&one.labels, &written)?;
+            done.series += 1;
+            if done.series.is_multiple_of(STEP) {
+                progress(done)?;
             }
-        }
-        let chunks: Vec<_> = held.iter().collect();
-        downsampler.series(&chunks, &mut out)?;
-        let written: Vec<_> = out.iter().collect();
-        done.chunk_bytes += written.iter().map(|c| c.data.len() as u64).sum::<u64>();
-        writer.series_by_symbols(series.labels(), &written)?;
-        done.series += 1;
-        if done.series.is_multiple_of(STEP) {
-            progress(done)?;
         }
     }
     if writer.stats().num_series == 0 {
@@ -123,6 +112,78 @@ pub fn downsample(
     }
     progress(done)?;
     writer.finish().map(Some)
+}
+
+/// So much is read at once, and at least one series.
+const BATCH_BYTES: usize = 256 << 10;
+
+/// Series that two threads thin out at the same time. What one needed is used again for one of the next.
+#[derive(Default)]
+struct Batch {
+    series: Vec<One>,
+    /// So many of them count.
+    len: usize,
+    ranges: Vec<TimeRange>,
+}
+
+#[derive(Default)]
+struct One {
+    labels: Vec<(u32, u32)>,
+    chunks: ReadChunks,
+    coarser: ReadChunks,
+}
+
+impl Batch {
+    /// The next ones, without what was deleted; whether there are any.
+    fn read(&mut self, from: &mut SeriesScan<'_>) -> Result<bool> {
+        let Batch { series, len, ranges } = self;
+        let mut bytes = 0;
+        *len = 0;
+        while bytes < BATCH_BYTES && from.next_series()? {
+            if *len == series.len() {
+                series.push(One::default());
+            }
+            let one = &mut series[*len];
+            *len += 1;
+            one.chunks.clear();
+            one.labels.clear();
+            one.labels.extend_from_slice(from.labels());
+            let deleted = from.deleted();
+            ranges.clear();
+            ranges.extend(from.ranges());
+            for (at, range) in ranges.iter().enumerate().filter(|(_, range)| !deleted.covers(**range)) {
+                let chunk = from.chunk(at)?;
+                bytes += chunk.data.len();
+                if deleted.touches(*range) {
+                    pack::without(deleted, chunk, &mut one.chunks)?;
+                } else {
+                    one.chunks.push(chunk.range, chunk.encoding, chunk.data);
+                }
+            }
+        }
+        Ok(*len > 0)
+    }
+
+    fn read_series(&self) -> &[One] {
+        &self.series[..self.len]
+    }
+
+    fn thin_out(&mut self, [first, second]: &mut [Downsampler; 2]) -> Result<()> {
+        let (one_half, other_half) = self.series[..self.len].split_at_mut(self.len / 2);
+        let all = |downsampler: &mut Downsampler, series: &mut [One]| {
+            series.iter_mut().try_for_each(|one| {
+                one.coarser.clear();
+                let chunks: Vec<_> = one.chunks.iter().collect();
+                downsampler.series(&chunks, &mut one.coarser)
+            })
+        };
+        std::thread::scope(|scope| {
+            let other = (!one_half.is_empty()).then(|| scope.spawn(|| all(first, one_half)));
+            let this = all(second, other_half);
+            let other = other.map_or(Ok(Ok(())), |other| other.join());
+            other.unwrap_or_else(|panic| std::panic::resume_unwind(panic)).and(this)
+        })
+    }
 }
 
 /// The same sources and parents, as Thanos has it: so it is known which raw block is thinned out already.

@@ -60,6 +60,15 @@ proptest! {
     }
 
     #[test]
+    fn columns_give_the_same_bytes(samples in samples()) {
+        let (t, v): (Vec<_>, Vec<_>) = samples.iter().map(|&(t, v)| (t, f64::from_bits(v))).unzip();
+        let mut bytes = vec![1, 2, 3];
+        encode_columns(&t, &v, &mut bytes);
+        let expected = if samples.is_empty() { vec![] } else { encode(&samples) };
+        prop_assert_eq!(bytes, expected);
+    }
+
+    #[test]
     fn resumed_anywhere_gives_the_same_bytes(samples in samples(), cut in any::<prop::sample::Index>()) {
         let cut = cut.index(samples.len() + 1);
         let mut bytes = encode(&samples[..cut]);

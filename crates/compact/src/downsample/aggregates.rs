@@ -3,18 +3,17 @@
 //! Only whole chunks are put together: the first and the last sample of a counter in each are those of the raw
 //! series, and go on into the new one.
 
-use super::float::{Window, windows};
+use super::float::{Window, drop_stale, keep, windows};
 use super::histogram::{CounterSum, HistogramParts, Kind, Layout, add_to};
 use super::window::{FloatParts, MAX_WINDOWS, end_ms, target_chunks};
 use nilometer_chunk::aggr::Counter;
 use nilometer_chunk::{AggrChunk, Aggregate, Samples, decode_floats};
-use nilometer_model::{Error, FloatHistogram, Result, TimeRange, Value, is_stale_nan};
+use nilometer_model::{Error, FloatHistogram, Result, TimeRange, Value};
 use nilometer_storage::{ChunkRef, ReadChunks};
 use std::sync::Arc;
 
 #[derive(Default)]
 pub(super) struct Aggregates {
-    samples: Vec<(i64, f64)>,
     t_ms: Vec<i64>,
     v: Vec<f64>,
     parts: FloatParts,
@@ -59,7 +58,7 @@ impl Aggregates {
             };
             self.load(batch, aggregate)?;
             let parts = &mut self.parts;
-            windows(&self.samples, to_ms, |end_ms, window| {
+            windows(&self.t_ms, &self.v, to_ms, |end_ms, window| {
                 parts.push(aggregate, end_ms, value(window));
                 parts.widen(end_ms);
             });
@@ -72,58 +71,49 @@ impl Aggregates {
     /// The resets are taken out once more, between the chunks.
     fn counter(&mut self, batch: &[Held<'_>], to_ms: i64) -> Result<()> {
         let mut counter = Counter::default();
-        let mut samples = std::mem::take(&mut self.samples);
-        samples.clear();
-        for held in batch {
-            self.decode(held, Aggregate::Counter)?;
-            let raw = self.t_ms.iter().zip(&self.v);
-            samples.extend(raw.filter_map(|(&t_ms, &v)| Some((t_ms, counter.next(t_ms, v)?))));
+        self.decode(batch, Aggregate::Counter)?;
+        keep(&mut self.t_ms, &mut self.v, |_, t_ms, v| counter.next(t_ms, v));
+        check_count(&self.t_ms)?;
+        let ([first_ms, ..], [.., last_ms], [first, ..]) = (&self.t_ms[..], &self.t_ms[..], &self.v[..])
+        else {
+            return Ok(());
+        };
+        let parts = &mut self.parts;
+        parts.push(Aggregate::Counter, *first_ms, *first);
+        windows(&self.t_ms, &self.v, to_ms, |end_ms, window| {
+            parts.push(Aggregate::Counter, end_ms, window.counter);
+            parts.widen(end_ms);
+        });
+        if let Some(last) = counter.last() {
+            parts.push(Aggregate::Counter, *last_ms, last);
         }
-        check_count(&samples)?;
-        if let (Some(&(first_ms, first)), Some(&(last_ms, _)), Some(last)) =
-            (samples.first(), samples.last(), counter.last())
-        {
-            let parts = &mut self.parts;
-            parts.push(Aggregate::Counter, first_ms, first);
-            windows(&samples, to_ms, |end_ms, window| {
-                parts.push(Aggregate::Counter, end_ms, window.counter);
-                parts.widen(end_ms);
-            });
-            parts.push(Aggregate::Counter, last_ms, last);
-        }
-        self.samples = samples;
         Ok(())
     }
 
     /// The samples of an aggregate in all chunks.
     fn load(&mut self, batch: &[Held<'_>], aggregate: Aggregate) -> Result<()> {
-        self.samples.clear();
-        for held in batch {
-            self.decode(held, aggregate)?;
-            let samples = self.t_ms.iter().copied().zip(self.v.iter().copied());
-            for (t_ms, v) in samples.filter(|(_, v)| !is_stale_nan(*v)) {
-                if self.samples.last().is_none_or(|(last_ms, _)| *last_ms < t_ms) {
-                    self.samples.push((t_ms, v));
-                }
-            }
-        }
-        check_count(&self.samples)
+        self.decode(batch, aggregate)?;
+        drop_stale(&mut self.t_ms, &mut self.v);
+        check_count(&self.t_ms)
     }
 
-    fn decode(&mut self, held: &Held<'_>, aggregate: Aggregate) -> Result<()> {
+    fn decode(&mut self, batch: &[Held<'_>], aggregate: Aggregate) -> Result<()> {
         self.t_ms.clear();
         self.v.clear();
-        held.chunk
-            .get(aggregate)
-            .map_or(Ok(()), |(encoding, data)| decode_floats(data, encoding, &mut self.t_ms, &mut self.v))
+        for held in batch {
+            if let Some((encoding, data)) = held.chunk.get(aggregate) {
+                decode_floats(data, encoding, &mut self.t_ms, &mut self.v)?;
+            }
+        }
+        Ok(())
     }
 
     fn histograms(&mut self, batch: &[Held<'_>], to_ms: i64, out: &mut ReadChunks) -> Result<()> {
         let kind = Kind::of(batch.iter().filter_map(|h| h.layout.as_ref()));
         self.load(batch, Aggregate::Count)?;
         let mut counts = Vec::new();
-        windows(&self.samples, to_ms, |end_ms, window| counts.push((end_ms, window.sum)));
-        let last_ms = self.samples.last().map_or(0, |(t_ms, _)| *t_ms);
+        windows(&self.t_ms, &self.v, to_ms, |end_ms, window| counts.push((end_ms, window.sum)));
+        let last_ms = self.t_ms.last().copied().unwrap_or(0);
         let counters = histogram_windows(batch, Aggregate::Counter, kind, (to_ms, last_ms))?;
         let sums = histogram_windows(batch, Aggregate::Sum, kind, (to_ms, last_ms))?;
         let ends = |of: &[(i64, FloatHistogram)]| of.iter().map(|(end_ms, _)| *end_ms).collect::<Vec<_>>();
@@ -141,11 +131,11 @@ impl Aggregates {
 }
 
 /// Only damage can put so much together.
-fn check_count(samples: &[(i64, f64)]) -> Result<()> {
-    if samples.len() <= MAX_WINDOWS {
+fn check_count(t_ms: &[i64]) -> Result<()> {
+    if t_ms.len() <= MAX_WINDOWS {
         return Ok(());
     }
-    let (max, count) = (MAX_WINDOWS as u64, samples.len());
+    let (max, count) = (MAX_WINDOWS as u64, t_ms.len());
     Err(Error::limit("chunk-windows", max, format!("{count} windows would go into one chunk")))
 }
 

@@ -1,10 +1,10 @@
 //! Raw samples become aggregates.
 
-use super::float::windows;
+use super::float::{drop_stale, keep, windows};
 use super::histogram::{Kind, Layout, Windows};
 use super::window::{FloatParts, MAX_WINDOWS, end_ms, target_chunks};
 use nilometer_chunk::{Aggregate, Samples, decode_floats};
-use nilometer_model::{FloatHistogram, Result, TimeRange, Value, is_stale_nan};
+use nilometer_model::{FloatHistogram, Result, TimeRange, Value};
 use nilometer_storage::{ChunkRef, ReadChunks};
 use std::sync::Arc;
 
@@ -15,7 +15,6 @@ const RAW_MS: i64 = 60 * 1000;
 pub(super) struct Raw {
     t_ms: Vec<i64>,
     v: Vec<f64>,
-    batch: Vec<(i64, f64)>,
     parts: FloatParts,
 }
 
@@ -44,25 +43,30 @@ impl Raw {
             decode_floats(chunk.data, chunk.encoding, t_ms, v)?;
         }
         drop_stale(t_ms, v);
-        let (mut times, mut values) = (&self.t_ms[..], &self.v[..]);
-        let size = batch_size(times, to_ms);
-        while !times.is_empty() {
-            let len = batch_len(times, size, to_ms);
-            self.batch.clear();
-            let samples = times[..len].iter().copied().zip(values[..len].iter().copied());
-            self.batch.extend(samples.filter(|(_, v)| !v.is_nan()));
-            (times, values) = (&times[len..], &values[len..]);
-            float_chunk(&self.batch, to_ms, &mut self.parts);
+        let mut from = 0;
+        let size = batch_size(t_ms, to_ms);
+        // NaN are no samples, but count where chunks are cut.
+        let has_nan = v.iter().any(|v| v.is_nan());
+        while from < t_ms.len() {
+            let to = from + batch_len(&t_ms[from..], size, to_ms);
+            if has_nan {
+                let (mut t_ms, mut v) = (t_ms[from..to].to_vec(), v[from..to].to_vec());
+                keep(&mut t_ms, &mut v, |_, _, v| (!v.is_nan()).then_some(v));
+                float_chunk(&t_ms, &v, to_ms, &mut self.parts);
+            } else {
+                float_chunk(&t_ms[from..to], &v[from..to], to_ms, &mut self.parts);
+            }
             self.parts.finish(out);
+            from = to;
         }
         Ok(())
     }
 }
 
-fn float_chunk(batch: &[(i64, f64)], to_ms: i64, parts: &mut FloatParts) {
-    let (Some(&(first_ms, first)), Some(&(last_ms, last))) = (batch.first(), batch.last()) else { return };
-    parts.push(Aggregate::Counter, first_ms, first);
-    windows(batch, to_ms, |end_ms, window| {
+fn float_chunk(t_ms: &[i64], v: &[f64], to_ms: i64, parts: &mut FloatParts) {
+    let ([first_ms, ..], [.., last_ms], [first, ..], [.., last]) = (t_ms, t_ms, v, v) else { return };
+    parts.push(Aggregate::Counter, *first_ms, *first);
+    windows(t_ms, v, to_ms, |end_ms, window| {
         parts.push(Aggregate::Sum, end_ms, window.sum);
         parts.push(Aggregate::Min, end_ms, window.min);
         parts.push(Aggregate::Max, end_ms, window.max);
@@ -70,20 +74,7 @@ fn float_chunk(batch: &[(i64, f64)], to_ms: i64, parts: &mut FloatParts) {
         parts.push(Aggregate::Counter, end_ms, window.counter);
         parts.widen(end_ms);
     });
-    parts.push(Aggregate::Counter, last_ms, last);
-}
-
-/// Leaves out stale markers, and what is not after the sample before.
-fn drop_stale(t_ms: &mut Vec<i64>, v: &mut Vec<f64>) {
-    let mut kept = 0;
-    for at in 0..t_ms.len() {
-        if !is_stale_nan(v[at]) && (kept == 0 || t_ms[at] > t_ms[kept - 1]) {
-            (t_ms[kept], v[kept]) = (t_ms[at], v[at]);
-            kept += 1;
-        }
-    }
-    t_ms.truncate(kept);
-    v.truncate(kept);
+    parts.push(Aggregate::Counter, *last_ms, *last);
 }
 
 fn batch_size(t_ms: &[i64], to_ms: i64) -> usize {

@@ -1,6 +1,6 @@
 //! Windows of time, and how many samples go into a chunk.
 
-use nilometer_chunk::{AggrChunk, Aggregate, Encoding, XorState};
+use nilometer_chunk::{AggrChunk, Aggregate, Encoding, encode_columns};
 use nilometer_model::TimeRange;
 use nilometer_storage::ReadChunks;
 
@@ -24,21 +24,31 @@ pub(super) fn target_chunks(range: TimeRange, from_ms: i64, to_ms: i64, samples:
 /// No chunk can tell of more windows: with the ends of a counter it has as many samples as it can count.
 pub(super) const MAX_WINDOWS: usize = u16::MAX as usize - 2;
 
-/// Chunks of floats, one for each aggregate, that become one chunk.
+/// Windows of floats, an aggregate each, that become one chunk.
 #[derive(Default)]
 pub(super) struct FloatParts {
-    parts: [(XorState, Vec<u8>); 5],
+    columns: [Column; 5],
     range: Option<TimeRange>,
+    /// The chunk of each column.
+    bytes: [Vec<u8>; 5],
+}
+
+#[derive(Default)]
+struct Column {
+    t_ms: Vec<i64>,
+    v: Vec<f64>,
 }
 
 impl FloatParts {
     #[inline]
     pub(super) fn push(&mut self, aggregate: Aggregate, t_ms: i64, v: f64) {
-        let (state, bytes) = &mut self.parts[aggregate as usize];
-        state.append(bytes, t_ms, v);
+        let column = &mut self.columns[aggregate as usize];
+        column.t_ms.push(t_ms);
+        column.v.push(v);
     }
 
     /// There is a window that ends then. What tells only of the ends of a counter is none.
+    #[inline]
     pub(super) fn widen(&mut self, t_ms: i64) {
         let range = self.range.get_or_insert(TimeRange::new(t_ms, t_ms));
         (range.min_ms, range.max_ms) = (range.min_ms.min(t_ms), range.max_ms.max(t_ms));
@@ -46,16 +56,18 @@ impl FloatParts {
 
     /// Puts them into one chunk, and begins anew.
     pub(super) fn finish(&mut self, out: &mut ReadChunks) {
-        if let Some(range) = self.range.take() {
-            let parts = Aggregate::ALL.into_iter().zip(&self.parts);
-            let chunk = parts.fold(AggrChunk::default(), |chunk, (aggregate, (_, bytes))| {
+        let range = self.range.take();
+        for (Column { t_ms, v }, bytes) in self.columns.iter_mut().zip(&mut self.bytes) {
+            encode_columns(t_ms, v, bytes);
+            t_ms.clear();
+            v.clear();
+        }
+        if let Some(range) = range {
+            let parts = Aggregate::ALL.into_iter().zip(&self.bytes);
+            let chunk = parts.fold(AggrChunk::default(), |chunk, (aggregate, bytes)| {
                 chunk.with(aggregate, Encoding::Xor, bytes)
             });
             out.push(range, Encoding::Aggr, &chunk.encode());
-        }
-        for (state, bytes) in &mut self.parts {
-            *state = XorState::new();
-            bytes.clear();
         }
     }
 }
