@@ -229,6 +229,10 @@ impl Gateway {
         self.metrics.set_state("failed", synced.failed);
         self.metrics.set_state("marked-for-deletion", synced.marked);
         self.metrics.blocks.set(synced.loaded as i64);
+        self.report_caches();
+    }
+
+    fn report_caches(&self) {
         self.metrics.cache_bytes.set(self.cached_bytes() as i64);
         if let Some(disk) = self.store.pages.disk() {
             self.metrics.disk_cache_bytes.set(disk.bytes() as i64);
@@ -304,6 +308,7 @@ impl Gateway {
     pub fn close_unused(&self) {
         let blocks: Vec<_> = self.blocks.read().known.values().cloned().collect();
         blocks.iter().for_each(|known| known.remote.block.close_if_unused());
+        self.report_caches();
     }
 
     /// The blocks with these external labels, as one holder of series.

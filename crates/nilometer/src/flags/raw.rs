@@ -137,7 +137,7 @@ pub(crate) struct ServeFlags {
     /// Memory for what was read of blocks in the bucket
     #[arg(long = "index-cache-size", value_name = "BYTES", default_value = "64MB", help_heading = "Storage")]
     pub(crate) index_cache_size: Bytes,
-    /// Disk for it, in --data-dir, where the bucket is no folder; 0B is none
+    /// Disk for the same, where the bucket is no folder: in --data-dir, `page-cache`; 0B is none
     #[arg(long = "disk-cache-size", value_name = "BYTES", default_value = "1GB", help_heading = "Storage")]
     pub(crate) disk_cache_size: Bytes,
     /// Blocks older than this are deleted here: they are in object storage then; 0d keeps all here too

@@ -62,7 +62,7 @@ pub(crate) struct StoreFlags {
     /// Memory for what was read of blocks
     #[arg(long, value_name = "SIZE", default_value = "250MB", help_heading = "Blocks")]
     pub(crate) index_cache_size: Bytes,
-    /// Disk for it, in --data-dir, where the bucket is no folder; 0B is none
+    /// Disk for the same, where the bucket is no folder: in --data-dir, `page-cache`; 0B is none
     #[arg(long, value_name = "SIZE", default_value = "1GB", help_heading = "Blocks")]
     pub(crate) disk_cache_size: Bytes,
     /// Blocks that are marked for deletion answer for so long
