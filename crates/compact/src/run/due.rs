@@ -114,14 +114,15 @@ impl Compactor {
 
     /// Of the time of blocks that are about to be merged some may be thinned out already, its samples still there or gone.
     /// Then the others are thinned out before it, too: else all of it would be once more, or aggregates around others,
-    /// which could not be merged. While one cannot be, its group is not compacted. Whether any was.
+    /// which could not be merged. And aggregates wait for all that belongs among them. While something cannot be thinned
+    /// out, groups that wait for it are not compacted. Whether anything was.
     pub(crate) async fn thin_out_rest(
         &self,
         stock: &mut Stock,
         failed: &mut BTreeSet<Subject>,
     ) -> Result<bool> {
         let due = self.downsamplings(stock, &BTreeSet::new());
-        let mut rest = BTreeMap::new();
+        let mut waiting: BTreeMap<Ulid, Vec<Subject>> = BTreeMap::new();
         let live = stock.live(&self.options.delays, self.parts.clock.wall_ms());
         let all = groups(live, &self.options.replica_labels);
         for group in &all {
@@ -130,21 +131,31 @@ impl Compactor {
             let both =
                 |a: TimeRange, b: TimeRange| TimeRange::new(a.min_ms.min(b.min_ms), a.max_ms.max(b.max_ms));
             let Some(span) = planned.reduce(both) else { continue };
-            let is_coarser = |other: &&Group<'_>| {
-                other.resolution_ms > group.resolution_ms && other.labels == group.labels
-            };
-            let mut coarser = all.iter().filter(is_coarser).flat_map(|other| &other.blocks);
-            if plan.why != Why::Overlap && coarser.any(|m| m.range().overlaps(&span)) {
-                let id = Subject::group(group.resolution_ms, group.labels.clone());
-                rest.extend(plan.blocks.into_iter().map(|block| (block, id.clone())));
+            if plan.why == Why::Overlap {
+                continue;
             }
+            let of_labels = |other: &&Group<'_>| other.labels == group.labels;
+            let overlap = |other: &Group<'_>| {
+                other.blocks.iter().filter(|m| m.range().overlaps(&span)).map(|m| m.ulid).collect::<Vec<_>>()
+            };
+            let (coarser, finer): (Vec<_>, Vec<_>) = all
+                .iter()
+                .filter(of_labels)
+                .filter(|other| other.resolution_ms != group.resolution_ms)
+                .partition(|other| other.resolution_ms > group.resolution_ms);
+            let mut first: Vec<Ulid> = finer.into_iter().flat_map(overlap).collect();
+            if coarser.into_iter().any(|other| !overlap(other).is_empty()) {
+                first.extend(plan.blocks);
+            }
+            let id = Subject::group(group.resolution_ms, group.labels.clone());
+            first.into_iter().for_each(|block| waiting.entry(block).or_default().push(id.clone()));
         }
         let mut any = false;
         for job in due {
-            if let Some(id) = rest.remove(&job.ulid) {
+            if let Some(ids) = waiting.remove(&job.ulid) {
                 let is_done = self.try_to_thin_out(stock, job, failed).await?;
                 any |= is_done;
-                failed.extend((!is_done).then_some(id));
+                failed.extend(ids.into_iter().filter(|_| !is_done));
             }
         }
         Ok(any)
