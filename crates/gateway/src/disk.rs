@@ -154,9 +154,11 @@ impl DiskPages {
         let (place, data, is_old) = {
             let known = self.known.read();
             let place = *known.places.get(&key)?;
-            let is_full = known.bytes() + 2 * self.file_bytes > self.budget_bytes;
-            let is_old = known.files.keys().take(known.files.len() / 4).any(|number| *number == place.file);
-            (place, known.files.get(&place.file)?.data.clone(), is_full && is_old)
+            let is_full = || known.bytes() + 2 * self.file_bytes > self.budget_bytes;
+            // As many as are older, but no more than matter.
+            let quarter = known.files.len() / 4;
+            let is_old = known.files.range(..place.file).take(quarter).count() < quarter && is_full();
+            (place, known.files.get(&place.file)?.data.clone(), is_old)
         };
         let mut page = vec![0; place.len as usize];
         let is_read = data.read_exact_at(&mut page, place.at.into()).is_ok();
